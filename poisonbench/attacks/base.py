@@ -1,0 +1,58 @@
+"""What an attack is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from poisonbench import registry
+from poisonbench.problem import AttackProblem, PoisonSet
+
+AXES = ("variables", "initialization", "outer_objective")
+"""The words by which the field tells variants of one attack apart."""
+
+
+class Attack(ABC):
+    """A way to choose p poison rows.
+
+    A subclass has a ``name`` and a ``reference``, assigns its parameters in ``__init__``, and
+    implements :meth:`generate`.  An attack that has a parameter named after one of the
+    :data:`AXES` takes it from the config's word of that name.
+    """
+
+    name: ClassVar[str]
+    reference: ClassVar[str]
+
+    fixed_axes: ClassVar[Mapping[str, str]] = {}
+    """Axes that the attack's definition fixes, for the tables."""
+
+    @classmethod
+    def axes(cls, parameters: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return which :data:`AXES` vary this attack when it has these other parameters."""
+        return tuple(axis for axis in AXES if registry.accepts(cls, axis))
+
+    def n_poison(self) -> int | None:
+        """Return how many rows the attack brings by itself, or None if it takes a budget.
+
+        Raises
+        ------
+        ValueError
+            What it needs is missing or unusable, found out before any computation.
+        """
+        return None
+
+    @abstractmethod
+    def generate(self, problem: AttackProblem) -> PoisonSet:
+        """Return ``problem.n_poison`` legal rows.
+
+        Parameters
+        ----------
+        problem : AttackProblem
+            What the attacker knows and may do.
+
+        Returns
+        -------
+        PoisonSet
+            The rows, which the harness checks before use.
+        """

@@ -1,0 +1,1 @@
+"""Data sets: loaders, scaling to the box, splits."""

@@ -1,0 +1,5 @@
+"""Defenses, one a file, each a scikit-learn estimator."""
+
+from poisonbench.defenses.base import Defense
+
+__all__ = ["Defense"]

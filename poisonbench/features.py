@@ -1,0 +1,177 @@
+"""What a legal row is: a point of the box [0, 1]^d whose one-hot groups hold one choice each.
+
+Attacks move points through the box and ask for the nearest legal row; the harness asks whether
+every row of a poison set is legal.  Both questions are answered here, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+BoolArray = npt.NDArray[np.bool_]
+
+BOX_TOLERANCE = 1e-9
+"""How far outside [0, 1] a value may lie by rounding alone."""
+
+
+@dataclass(frozen=True)
+class OneHotGroup:
+    """Columns ``name:value`` that encode one categorical feature.
+
+    Parameters
+    ----------
+    name : str
+        The feature's name, the part of the column names before the colon.
+    columns : tuple of int
+        Column indices.
+    all_zero : bool
+        Whether a row may have no 1 in the group: the data hold such a row, as where a reference
+        category was dropped.
+    one_of_k : bool
+        Whether a row holds at most one 1.  A group whose rows can hold several is a set of
+        independent binary columns.
+    """
+
+    name: str
+    columns: tuple[int, ...]
+    all_zero: bool
+    one_of_k: bool = True
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """The columns of a design matrix and the rows that are legal in it.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Column names, in order.
+    groups : tuple of OneHotGroup
+        The categorical features; every other column is numeric.
+    """
+
+    names: tuple[str, ...]
+    groups: tuple[OneHotGroup, ...] = ()
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns d."""
+        return len(self.names)
+
+    @cached_property
+    def choices(self) -> tuple[OneHotGroup, ...]:
+        """The groups that are one choice out of k."""
+        return tuple(group for group in self.groups if group.one_of_k)
+
+    @cached_property
+    def binary(self) -> IntArray:
+        """Indices of the columns of groups that are not one choice: each is 0 or 1 by itself."""
+        columns = [j for group in self.groups if not group.one_of_k for j in group.columns]
+        return np.array(columns, dtype=np.intp)
+
+    @cached_property
+    def numeric(self) -> IntArray:
+        """Indices of the columns that belong to no group: each is anything in [0, 1]."""
+        grouped = {j for group in self.groups for j in group.columns}
+        return np.array([j for j in range(self.n_features) if j not in grouped], dtype=np.intp)
+
+    @cached_property
+    def _padded(self) -> tuple[IntArray, FloatArray]:
+        """Column indices of the choices, one row a group, padded with d; thresholds beside them."""
+        width = max((len(group.columns) for group in self.choices), default=0)
+        columns = np.full((len(self.choices), width), self.n_features, dtype=np.intp)
+        thresholds = np.empty(len(self.choices))
+        for row, group in enumerate(self.choices):
+            columns[row, : len(group.columns)] = group.columns
+            # The arg max always wins where the group must have a 1.
+            thresholds[row] = 1 / (1 + len(group.columns)) if group.all_zero else -np.inf
+        return columns, thresholds
+
+    def project(self, X: FloatArray) -> FloatArray:
+        """Return the legal rows nearest to `X`.
+
+        Values are clipped to the box, independent binary columns rounded, and of each one-hot
+        group the largest entry is kept as 1, provided it exceeds 1/(1+k); otherwise, where an
+        all-zero group is legal, none is.
+
+        Parameters
+        ----------
+        X : ndarray of shape (m, d)
+            Any finite points.
+
+        Returns
+        -------
+        ndarray of shape (m, d)
+            A new array of legal rows.
+        """
+        legal: FloatArray = np.clip(X, 0.0, 1.0)
+        if self.binary.size:
+            legal[:, self.binary] = np.round(legal[:, self.binary])
+        if self.choices:
+            columns, thresholds = self._padded
+            padded = np.column_stack([X, np.full(len(X), -np.inf)])
+            blocks = padded[:, columns]  # (m, groups, width)
+            best = blocks.argmax(axis=2)
+            wins = np.take_along_axis(blocks, best[:, :, None], axis=2)[:, :, 0] > thresholds
+            rows, groups = np.nonzero(wins)
+            padded_legal = np.column_stack([legal, np.zeros(len(X))])
+            padded_legal[:, columns.ravel()] = 0.0
+            padded_legal[rows, columns[groups, best[rows, groups]]] = 1.0
+            legal = np.ascontiguousarray(padded_legal[:, :-1])
+        return legal
+
+    def violations(self, X: FloatArray) -> list[str]:
+        """Say what makes rows of `X` illegal.
+
+        Parameters
+        ----------
+        X : ndarray of shape (m, d)
+            Rows to check.
+
+        Returns
+        -------
+        list of str
+            One sentence for each kind of violation, with the first row and column where it
+            occurs; empty if every row is legal.
+        """
+        if X.ndim != 2 or X.shape[1] != self.n_features:
+            return [f"the rows have shape {X.shape}, expected (rows, {self.n_features})"]
+        found = []
+        bad = np.argwhere(~np.isfinite(X))
+        if bad.size:
+            row, column = bad[0]
+            return [f"row {row}, column '{self.names[column]}' is {X[row, column]}, not finite"]
+        bad = np.argwhere((X < -BOX_TOLERANCE) | (X > 1 + BOX_TOLERANCE))
+        if bad.size:
+            row, column = bad[0]
+            found.append(
+                f"row {row}, column '{self.names[column]}' is {X[row, column]:.6g}, "
+                "outside the box [0, 1]"
+            )
+        for group in self.groups:
+            block = X[:, group.columns]
+            bad = np.argwhere((block != 0) & (block != 1))
+            if bad.size:
+                row, column = bad[0]
+                name = self.names[group.columns[column]]
+                found.append(f"row {row}, one-hot column '{name}' is {block[row, column]:.6g}, "
+                             "not 0 or 1")  # fmt: skip
+                continue
+            if not group.one_of_k:
+                continue
+            ones = block.sum(axis=1)
+            low = 0 if group.all_zero else 1
+            wrong = np.flatnonzero((ones > 1) | (ones < low))
+            if wrong.size:
+                legal = "at most one" if group.all_zero else "exactly one"
+                found.append(
+                    f"row {wrong[0]} has {int(ones[wrong[0]])} ones in the one-hot group "
+                    f"'{group.name}', expected {legal}"
+                )
+        return found

@@ -1,0 +1,72 @@
+"""Elastic net: Omega(w) = rho ||w||_1 + (1 - rho)/2 ||w||_2^2.
+
+Half the paper's objective is scikit-learn's, with alpha = lambda / 2 and l1_ratio = rho.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.linear_model import ElasticNet as SklearnElasticNet
+from sklearn.linear_model import ElasticNetCV
+from sklearn.model_selection import KFold
+
+from poisonbench.features import FloatArray
+from poisonbench.models.base import PenalizedModel
+
+TOLERANCE = 1e-8
+"""Duality gap, relative to the sum of squares of y, at which coordinate descent stops."""
+
+MAX_ITERATIONS = 100_000
+
+
+class ElasticNet(PenalizedModel):
+    """Elastic net in the paper's objective.
+
+    Parameters
+    ----------
+    lam : float, optional
+        The paper's lambda, held fixed whatever the number of rows; 1e-3 if neither is given.
+    alpha : float, optional
+        scikit-learn's alpha = lambda / 2.
+    rho : float, default=0.5
+        Share of the l1 norm in the penalty, in (0, 1].
+    """
+
+    name = "elastic-net"
+
+    def __init__(
+        self, lam: float | None = None, *, alpha: float | None = None, rho: float = 0.5
+    ) -> None:
+        super().__init__(lam, alpha=alpha)
+        self.rho = rho
+
+    def l1_ratio(self) -> float:
+        """Return ``rho``."""
+        if not 0 < self.rho <= 1:
+            raise ValueError(f"rho is {self.rho}, expected 0 < rho <= 1 (for 0 use ridge)")
+        return self.rho
+
+    @staticmethod
+    def _alpha_per_lambda(n_rows: int) -> float:
+        return 0.5
+
+    def solver(self, n_rows: int) -> Any:
+        """Return scikit-learn's ``ElasticNet`` with alpha = lambda / 2."""
+        return SklearnElasticNet(
+            alpha=self.alpha_for(n_rows),
+            l1_ratio=self.l1_ratio(),
+            tol=TOLERANCE,
+            max_iter=MAX_ITERATIONS,
+        )
+
+    @classmethod
+    def select_lambda(
+        cls, X: FloatArray, y: FloatArray, *, random_state: int, **parameters: Any
+    ) -> float:
+        """Choose lambda by 5-fold cross-validation (scikit-learn's ``ElasticNetCV``)."""
+        folds = KFold(5, shuffle=True, random_state=random_state)
+        search = ElasticNetCV(
+            l1_ratio=cls(**parameters).l1_ratio(), cv=folds, max_iter=MAX_ITERATIONS
+        )
+        return 2 * float(search.fit(X, y).alpha_)

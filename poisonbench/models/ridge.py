@@ -1,0 +1,52 @@
+"""Ridge regression: Omega(w) = 1/2 ||w||_2^2.
+
+(1/N) ||y - Xw - b||^2 + (lambda/2) ||w||^2, times N, is scikit-learn's objective with
+alpha = N lambda / 2.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import Ridge as SklearnRidge
+from sklearn.linear_model import RidgeCV
+
+from poisonbench.features import FloatArray
+from poisonbench.models.base import PenalizedModel
+
+ALPHAS = np.logspace(-4, 3, 29)
+"""scikit-learn alphas among which cross-validation chooses."""
+
+
+class Ridge(PenalizedModel):
+    """Ridge regression in the paper's objective.
+
+    Parameters
+    ----------
+    lam : float, optional
+        The paper's lambda, held fixed whatever the number of rows; 1e-3 if neither is given.
+    alpha : float, optional
+        scikit-learn's alpha, held fixed whatever the number of rows.
+    """
+
+    name = "ridge"
+
+    def l1_ratio(self) -> float:
+        """Return 0: the penalty is the squared norm alone."""
+        return 0.0
+
+    @staticmethod
+    def _alpha_per_lambda(n_rows: int) -> float:
+        return n_rows / 2
+
+    def solver(self, n_rows: int) -> Any:
+        """Return scikit-learn's ``Ridge`` with alpha = N lambda / 2."""
+        return SklearnRidge(alpha=self.alpha_for(n_rows))
+
+    @classmethod
+    def select_lambda(
+        cls, X: FloatArray, y: FloatArray, *, random_state: int, **parameters: Any
+    ) -> float:
+        """Choose lambda by leave-one-out cross-validation (scikit-learn's ``RidgeCV``)."""
+        return 2 * float(RidgeCV(alphas=ALPHAS).fit(X, y).alpha_) / len(y)

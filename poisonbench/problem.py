@@ -1,0 +1,100 @@
+"""The small frozen things that the stages of a cell hand to each other.
+
+What a stage may know is what these hold: an :class:`AttackProblem` has no test rows, and a
+defense gets only the shuffled rows of a :class:`Sample`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from poisonbench.features import FeatureSpace, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from poisonbench.data.scaling import Scaling
+    from poisonbench.models.base import LinearModel
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows and responses in the box: ``X`` of shape (rows, d) and ``y`` of shape (rows,)."""
+
+    X: FloatArray
+    y: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row indices of the disjoint parts of a data set."""
+
+    train: IntArray
+    validation: IntArray
+    test: IntArray
+
+
+@dataclass(frozen=True)
+class AttackProblem:
+    """All that an attacker knows and may do.
+
+    Parameters
+    ----------
+    train : Sample
+        The clean training rows D_tr (n rows).
+    validation : Sample
+        The attacker's validation rows D_val; may be empty.
+    model : LinearModel
+        The learner, with its regularisation strength fixed, fitted on ``train``.
+    space : FeatureSpace
+        Which rows are legal.
+    scaling : Scaling
+        How the box relates to the data's own units.
+    n_poison : int
+        The budget p.
+    entropy : int
+        Seed of the attacker's random numbers.
+    """
+
+    train: Sample
+    validation: Sample
+    model: LinearModel
+    space: FeatureSpace
+    scaling: Scaling
+    n_poison: int
+    entropy: int
+
+    def generator(self) -> np.random.Generator:
+        """Return a fresh generator, in the same state at every call."""
+        return np.random.default_rng(np.random.SeedSequence(self.entropy))
+
+
+@dataclass(frozen=True)
+class PoisonSet:
+    """What an attack returns.
+
+    Parameters
+    ----------
+    X, y : ndarray of shape (p, d) and (p,)
+        The poison rows, in the box.
+    objective_initial, objective_final : float or None
+        The outer objective W at the initialization and at the end, where there is one.
+    rounds : int
+        Rounds of the attack's outer loop.
+    variant : dict of str to str
+        For an attack that chooses among variants, the axes of the one it chose.
+    trace : tuple of float
+        W after each round, the initial one first.
+    """
+
+    X: FloatArray
+    y: FloatArray
+    objective_initial: float | None = None
+    objective_final: float | None = None
+    rounds: int = 0
+    variant: dict[str, str] = field(default_factory=dict)
+    trace: tuple[float, ...] = ()

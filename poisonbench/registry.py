@@ -1,0 +1,148 @@
+"""The components that a config can name: found, described, and never listed by hand.
+
+A component is a public class with a ``name``, defined in a module of its kind's package (or
+offered by another distribution through the entry-point group of that package).  Its parameters
+are those of ``__init__``: types and bounds from the annotations, meanings from the numpydoc
+section "Parameters".  So one new file with one class is all that an attack or a defense needs;
+the config, the schema, ``poisonbench list`` and the contract tests read it from here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, get_type_hints
+
+KINDS = {
+    "dataset": ("poisonbench.data", "DatasetLoader"),
+    "model": ("poisonbench.models", "LinearModel"),
+    "attack": ("poisonbench.attacks", "Attack"),
+    "initialization": ("poisonbench.attacks", "Initialization"),
+    "outer_objective": ("poisonbench.attacks", "OuterObjective"),
+    "defense": ("poisonbench.defenses", "Defense"),
+}
+"""For each word of a config, the package whose modules define its components, and their base."""
+
+INJECTED = frozenset({"self", "estimator", "n_poison", "contamination", "random_state"})
+"""Parameters of ``__init__`` that the pipeline fills in and a config does not set."""
+
+KEYWORDS = {"lam": "lambda"}
+"""Parameters whose config name is a Python keyword."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a component, as a config knows it.
+
+    Parameters
+    ----------
+    name : str
+        Its name in a config.
+    argument : str
+        Its name in ``__init__``.
+    annotation : Any
+        Its type, with bounds as ``typing.Annotated`` metadata.
+    default : Any
+        Its default; ``inspect.Parameter.empty`` where it must be given.
+    description : str
+        From the docstring's section "Parameters".
+    """
+
+    name: str
+    argument: str
+    annotation: Any
+    default: Any
+    description: str
+
+    @property
+    def required(self) -> bool:
+        """Whether a config must give it."""
+        return self.default is inspect.Parameter.empty
+
+
+@cache
+def components(kind: str) -> dict[str, Any]:
+    """Return the components of `kind` by name, sorted.
+
+    Parameters
+    ----------
+    kind : str
+        A key of :data:`KINDS`.
+    """
+    package_name, base_name = KINDS[kind]
+    package = importlib.import_module(package_name)
+    base = getattr(package, base_name)
+    modules = [
+        importlib.import_module(f"{package_name}.{module.name}")
+        for module in pkgutil.iter_modules(package.__path__)
+    ]
+    classes = [
+        cls
+        for module in modules
+        for cls in vars(module).values()
+        if inspect.isclass(cls) and cls.__module__ == module.__name__
+    ]
+    classes += [entry.load() for entry in entry_points(group=package_name)]
+    found: dict[str, Any] = {}
+    for cls in classes:
+        if not issubclass(cls, base) or "name" not in vars(cls):
+            continue
+        if cls.name in found:
+            raise TypeError(f"two {kind} components are named '{cls.name}': "
+                            f"{found[cls.name].__module__} and {cls.__module__}")  # fmt: skip
+        found[cls.name] = cls
+    return dict(sorted(found.items()))
+
+
+def nearest(word: str, valid: Iterable[str]) -> str | None:
+    """Return the name in `valid` that `word` may be a slip of, if any."""
+    matches = difflib.get_close_matches(word, list(valid), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def parameters(cls: Any) -> tuple[Parameter, ...]:
+    """Return the parameters that a config may set for the component `cls`, in order."""
+    signature = inspect.signature(cls)
+    hints = get_type_hints(cls.__init__, include_extras=True)
+    described = _described_parameters(cls)
+    return tuple(
+        Parameter(
+            name=KEYWORDS.get(argument, argument),
+            argument=argument,
+            annotation=hints[argument],
+            default=parameter.default,
+            description=described.get(argument, ""),
+        )
+        for argument, parameter in signature.parameters.items()
+        if argument not in INJECTED
+    )
+
+
+def accepts(cls: Any, argument: str) -> bool:
+    """Whether ``__init__`` of `cls` takes `argument`."""
+    return argument in inspect.signature(cls).parameters
+
+
+def summary(cls: Any) -> str:
+    """Return the first sentence of the component's docstring."""
+    return (inspect.getdoc(cls) or "").split("\n", 1)[0]
+
+
+def _described_parameters(cls: Any) -> dict[str, str]:
+    """Return the meanings in the numpydoc section "Parameters" of `cls`, one line each."""
+    text = inspect.getdoc(cls) or ""
+    section = re.search(r"^Parameters\n-+\n(.*?)(?=^\w[^\n]*\n-+\n|\Z)", text, re.M | re.S)
+    described: dict[str, str] = {}
+    if section:
+        for entry in re.finditer(r"^(\w[\w, ]*?) ?:[^\n]*\n((?:[ \t]+[^\n]*\n?|\n)*)",
+                                 section[1] + "\n", re.M):  # fmt: skip
+            for name in entry[1].split(","):
+                described[name.strip()] = " ".join(entry[2].split())
+    return described
