@@ -52,6 +52,8 @@ class AttackProblem:
         The learner, with its regularisation strength fixed, fitted on ``train``.
     space : FeatureSpace
         Which rows are legal.
+    target : str
+        Name of the response.
     scaling : Scaling
         How the box relates to the data's own units.
     n_poison : int
@@ -64,6 +66,7 @@ class AttackProblem:
     validation: Sample
     model: LinearModel
     space: FeatureSpace
+    target: str
     scaling: Scaling
     n_poison: int
     entropy: int

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from poisonbench import registry
+from poisonbench.features import FeatureSpace
 from poisonbench.problem import AttackProblem, PoisonSet
 
 AXES = ("variables", "initialization", "outer_objective")
@@ -32,13 +33,23 @@ class Attack(ABC):
         """Return which :data:`AXES` vary this attack when it has these other parameters."""
         return tuple(axis for axis in AXES if registry.accepts(cls, axis))
 
-    def n_poison(self) -> int | None:
-        """Return how many rows the attack brings by itself, or None if it takes a budget.
+    takes_rate: ClassVar[bool] = True
+    """Whether the poisoning rate sets the number of rows; else the attack brings its own."""
+
+    def own_rows(self, space: FeatureSpace, target: str) -> int | None:
+        """Return how many rows the attack brings by itself, or None if the rate decides.
+
+        Parameters
+        ----------
+        space : FeatureSpace
+            The columns of the data set to be attacked.
+        target : str
+            Name of its response.
 
         Raises
         ------
         ValueError
-            What it needs is missing or unusable, found out before any computation.
+            What the attack needs is missing or unusable; raised before any computation.
         """
         return None
 

@@ -1,0 +1,51 @@
+"""BGD: the baseline gradient-descent attack, after Xiao et al. 2015.
+
+Xiao, Biggio, Brown, Fumera, Eckert & Roli, "Is feature selection secure against training data
+poisoning?" (ICML 2015), as Jagielski et al. 2018 adapt it to regression: inverted responses stay
+as they are, the features climb the training loss.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from annotated_types import Ge
+
+from poisonbench.attacks.base import Attack
+from poisonbench.attacks.gradient_ascent import gradient_ascent
+from poisonbench.attacks.initialization import InvFlip
+from poisonbench.attacks.objectives import Training
+from poisonbench.problem import AttackProblem, PoisonSet
+
+
+class BGD(Attack):
+    """Baseline gradient attack: inverted responses, features only, training loss.
+
+    Parameters
+    ----------
+    iterations : int, default=15
+        Rounds over all poison rows at most.
+    tol : float, default=1e-4
+        Relative change of the objective over a round at which the attack stops.
+    """
+
+    name = "bgd"
+    reference = "Xiao et al. 2015; Jagielski et al. 2018, Sec. IV-A"
+    fixed_axes = {"variables": "x", "initialization": "invflip", "outer_objective": "training"}
+
+    def __init__(
+        self, *, iterations: Annotated[int, Ge(0)] = 15, tol: Annotated[float, Ge(0)] = 1e-4
+    ) -> None:
+        self.iterations = iterations
+        self.tol = tol
+
+    def generate(self, problem: AttackProblem) -> PoisonSet:
+        """Return the poison rows."""
+        return gradient_ascent(
+            problem,
+            InvFlip().rows(problem),
+            Training(),
+            variables="x",
+            iterations=self.iterations,
+            tol=self.tol,
+        )

@@ -1,0 +1,129 @@
+"""Algorithm 1 of Jagielski et al. 2018: poison rows climb the outer objective one at a time.
+
+Repeat { for each poison row: a line search along the hypergradient, with true retraining on the
+clean rows and *all* present poison rows } until W changes by less than a tolerance.  The search
+looks at legal rows only: a step is projected on the box and its one-hot groups are repaired
+before W is evaluated, because a climb through the relaxation loses what it gained when the
+groups are repaired at the end.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import clone
+
+from poisonbench.attacks.objectives import OuterObjective, Quadratic, with_intercept
+from poisonbench.attacks.retraining import rank_deficient, retraining
+from poisonbench.features import BoolArray, FloatArray
+from poisonbench.problem import AttackProblem, PoisonSet, Sample
+
+STEPS = np.geomspace(0.05, 25.0, 10)
+"""Lengths of the steps tried along the normalised gradient.
+
+A box of d features has a diagonal of sqrt(d) and a gradient spreads over all of them, so a step
+that carries most to the boundary is many units long.
+"""
+
+
+def gradient_ascent(
+    problem: AttackProblem,
+    start: Sample,
+    objective: OuterObjective,
+    *,
+    variables: str,
+    iterations: int,
+    tol: float,
+) -> PoisonSet:
+    """Climb `objective` from the rows `start`.
+
+    Parameters
+    ----------
+    problem : AttackProblem
+        What the attacker knows.
+    start : Sample
+        The p legal rows of the initialization.
+    objective : OuterObjective
+        W.
+    variables : {"x", "xy"}
+        Whether the responses move too.
+    iterations : int
+        Rounds over all rows; 0 returns the initialization.
+    tol : float
+        The climb ends when a round changes W by less than this, relative to W.
+
+    Returns
+    -------
+    PoisonSet
+        Never worse than the initialization in W of the true model.
+    """
+    W = objective.quadratic(problem)
+    initial = trained_value(problem, start, W)
+    trace = [initial]
+    fixed = _columns_not_to_touch(problem)
+    learner = retraining(problem.model, problem.train, start)
+    value = W.value(learner.theta)
+    rounds = 0
+    while rounds < iterations and len(start):
+        for c in range(len(start)):
+            dx, dy = learner.hypergradient(c, W.gradient(learner.theta))
+            X, y = _candidates(
+                problem, learner.Z[c, :-1], learner.y[c], dx, dy if variables == "xy" else 0.0, fixed
+            )
+            learner.improve(c, with_intercept(X), y, W)
+        rounds += 1
+        previous, value = value, W.value(learner.theta)
+        trace.append(value)
+        if abs(value - previous) <= tol * abs(previous):
+            break
+    reached = Sample(learner.Z[:, :-1].copy(), learner.y.copy())
+    final = trained_value(problem, reached, W)
+    if final < initial:  # possible only where a surrogate stood in for the learner
+        reached, final = start, initial
+    return PoisonSet(
+        reached.X,
+        reached.y,
+        objective_initial=initial,
+        objective_final=final,
+        rounds=rounds,
+        trace=tuple(trace),
+    )
+
+
+def trained_value(problem: AttackProblem, poison: Sample | PoisonSet, W: Quadratic) -> float:
+    """Return W of the learner trained afresh on the clean rows and `poison`."""
+    X = np.vstack([problem.train.X, poison.X])
+    y = np.append(problem.train.y, poison.y)
+    trained = clone(problem.model).fit(X, y)
+    return W.value(np.append(trained.coef_, trained.intercept_))
+
+
+def _candidates(
+    problem: AttackProblem,
+    x: FloatArray,
+    y: float,
+    dx: FloatArray,
+    dy: float,
+    fixed: BoolArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Return the legal rows at each step along (dx, dy) from (x, y)."""
+    dx = np.where(fixed, 0.0, dx)
+    length = np.sqrt(dx @ dx + dy * dy)
+    if length == 0:
+        return x[None, :], np.array([y])
+    steps = STEPS / length
+    X = problem.space.project(x + steps[:, None] * dx)
+    kept = np.all(X[:, fixed] == x[fixed], axis=1)
+    return X[kept], np.clip(y + steps * dy, 0.0, 1.0)[kept]
+
+
+def _columns_not_to_touch(problem: AttackProblem) -> BoolArray:
+    """Return which columns stay as they are: for deficient OLS those constant in D_tr.
+
+    Minimum-norm OLS answers a value eps in such a column with a weight of 1/eps, which no
+    surrogate foresees.
+    """
+    X = problem.train.X
+    if problem.model.alpha_for(len(X)) == 0 and rank_deficient(problem.train):
+        constant: BoolArray = X.min(axis=0) == X.max(axis=0)
+        return constant
+    return np.zeros(X.shape[1], dtype=bool)

@@ -1,0 +1,92 @@
+"""OptP: the optimisation-based attack of Jagielski et al. 2018, Algorithm 1.
+
+Variants differ in the initialization (invflip, bflip), in what moves (x, or x and y) and in the
+outer objective (training, validation); the paper's OptP is the best of the eight for a data set
+and a model.  Best is judged here on the attacker's validation rows, the only honest way open to
+an attacker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import product
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
+
+from poisonbench import registry
+from poisonbench.attacks.base import AXES, Attack
+from poisonbench.attacks.gradient_ascent import gradient_ascent, trained_value
+from poisonbench.attacks.objectives import Quadratic
+from poisonbench.problem import AttackProblem, PoisonSet
+
+Variables = Literal["x", "xy"]
+
+
+class OptP(Attack):
+    """Gradient ascent on the bilevel problem, the paper's optimisation-based attack.
+
+    Parameters
+    ----------
+    variables : {"x", "xy"}, default="xy"
+        Whether only the features of a poison row move, or its response too.
+    initialization : str, default="bflip"
+        How the starting rows are made.
+    outer_objective : str, default="validation"
+        What the attack maximises.
+    iterations : int, default=15
+        Rounds over all poison rows at most; 0 leaves the initialization as it is.
+    tol : float, default=1e-4
+        Relative change of the objective over a round at which the attack stops.
+    best_of : bool, default=False
+        Run all eight variants of the three axes and keep the one with the largest error of the
+        poisoned model on the attacker's validation rows.
+    """
+
+    name = "optp"
+    reference = "Jagielski et al. 2018, Alg. 1 and Sec. IV"
+
+    def __init__(
+        self,
+        *,
+        variables: Variables = "xy",
+        initialization: str = "bflip",
+        outer_objective: str = "validation",
+        iterations: Annotated[int, Ge(0)] = 15,
+        tol: Annotated[float, Ge(0)] = 1e-4,
+        best_of: bool = False,
+    ) -> None:
+        self.variables = variables
+        self.initialization = initialization
+        self.outer_objective = outer_objective
+        self.iterations = iterations
+        self.tol = tol
+        self.best_of = best_of
+
+    @classmethod
+    def axes(cls, parameters: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the three axes, or none where all their variants are tried."""
+        return () if parameters.get("best_of") else super().axes(parameters)
+
+    def generate(self, problem: AttackProblem) -> PoisonSet:
+        """Return the poison rows of the variant asked for, or of the best one."""
+        if not self.best_of:
+            return self._variant(
+                problem, self.variables, self.initialization, self.outer_objective
+            )
+        error = Quadratic.mean_squared_error(problem.validation, problem.model)
+        variants = product(("x", "xy"), ("invflip", "bflip"), ("training", "validation"))
+        made = [self._variant(problem, *variant) for variant in variants]
+        return max(made, key=lambda poison: trained_value(problem, poison, error))
+
+    def _variant(
+        self, problem: AttackProblem, variables: str, initialization: str, objective: str
+    ) -> PoisonSet:
+        start = registry.components("initialization")[initialization]().rows(problem)
+        W = registry.components("outer_objective")[objective]()
+        poison = gradient_ascent(
+            problem, start, W, variables=variables, iterations=self.iterations, tol=self.tol
+        )
+        axes = dict(zip(AXES, (variables, initialization, objective), strict=True))
+        return replace(poison, variant=axes)

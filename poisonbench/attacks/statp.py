@@ -1,0 +1,35 @@
+"""StatP: the statistical attack of Jagielski et al. 2018, Sec. IV-C.
+
+Rows are drawn from a Gaussian with the mean and covariance of the training features, rounded to
+the corners of the box, and given the response at the boundary farthest from the model's
+prediction.  A black-box attack: it needs two moments and queries of the model, and is nearly
+free.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from poisonbench.attacks.base import Attack
+from poisonbench.problem import AttackProblem, PoisonSet
+
+COVARIANCE_RIDGE = 0.01
+"""Added to the diagonal of the covariance, which one-hot features leave singular."""
+
+
+class StatP(Attack):
+    """Gaussian rows at the corners of the box with responses opposite to the model's."""
+
+    name = "statp"
+    reference = "Jagielski et al. 2018, Sec. IV-C"
+
+    def generate(self, problem: AttackProblem) -> PoisonSet:
+        """Return the poison rows."""
+        X, d = problem.train.X, problem.space.n_features
+        covariance = np.atleast_2d(np.cov(X, rowvar=False)) + COVARIANCE_RIDGE * np.eye(d)
+        drawn = problem.generator().multivariate_normal(
+            X.mean(axis=0), covariance, size=problem.n_poison, method="cholesky"
+        )
+        corners = np.round(problem.space.project(drawn))
+        responses = np.round(1 - np.clip(problem.model.predict(corners), 0.0, 1.0))
+        return PoisonSet(corners, responses)
