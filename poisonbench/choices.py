@@ -170,7 +170,9 @@ def read(
                 f"{fields.hint(name, known)} expected {fields.one_of(known)}",
             )
             continue
-        for values in reader.mapping(path, given, parameters(kind, name), _refused(kind, name)):
+        for values in reader.mapping(
+            path, given, parameters(kind, name), name, _refused(kind, name)
+        ):
             if kind == "model":
                 _check_strength(reader, path, values)
             variants = [values]

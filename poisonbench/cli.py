@@ -113,7 +113,8 @@ def validate(config: ConfigFile, overrides: Overrides = None) -> None:
 def show(config: ConfigFile, overrides: Overrides = None) -> None:
     """Print a config with all its defaults, as YAML.
 
-    Grids are expanded too.  What is printed is a config itself; kept in the same folder, it means the same.
+    Grids are expanded too.  What is printed is a config itself; kept in the same folder, it
+    means the same.
 
     \b
     Examples:

@@ -90,7 +90,7 @@ def show(value: Any) -> str:
 
 def one_of(names: Sequence[str]) -> str:
     """Return names as alternatives: ``a``, ``a or b``, ``a, b or c``."""
-    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else "nothing"
+    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def hint(word: Any, names: Sequence[str]) -> str:

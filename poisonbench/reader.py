@@ -110,6 +110,7 @@ class Reader:
         path: KeyPath,
         given: Mapping[str, Any],
         parameters: Sequence[Parameter],
+        owner: str = "",
         refused: Mapping[str, str] | None = None,
     ) -> list[dict[str, Any]]:
         """Return every combination of the values that a mapping gives.
@@ -122,6 +123,8 @@ class Reader:
             Its keys and values.
         parameters : sequence of Parameter
             The keys that it may have.
+        owner : str, optional
+            The component that it is about.
         refused : mapping of str to str, optional
             For keys that do not belong here, why.
 
@@ -138,7 +141,7 @@ class Reader:
             elif refused and key in refused:
                 self.complain((*path, key), refused[key])
             else:
-                self.unknown((*path, key), list(known))
+                self.unknown((*path, key), list(known), owner)
         for parameter in parameters:
             if parameter.required and parameter.name not in given:
                 self.complain(
@@ -147,10 +150,11 @@ class Reader:
                 )
         return [dict(zip(options, values, strict=True)) for values in product(*options.values())]
 
-    def unknown(self, path: KeyPath, known: Sequence[str]) -> None:
-        """Complain of a key that is none of those `known`."""
-        expected = fields.one_of(known) if known else "no parameters"
-        self.complain(path, f"unknown key{fields.hint(path[-1], known)} expected {expected}")
+    def unknown(self, path: KeyPath, known: Sequence[str], owner: str = "") -> None:
+        """Complain of a key that is none of those `known`, of the component `owner` if any."""
+        problem = f"not a parameter of {owner}" if owner else "unknown key"
+        expected = fields.one_of(known) or "none"
+        self.complain(path, f"{problem}{fields.hint(path[-1], known)} expected {expected}")
 
     def file(self, text: str) -> Path:
         """Return the file that a path in this config means."""

@@ -60,6 +60,14 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        # Left plain, characters such as U+0085 would be read as line ends.
+        style = None if data.isprintable() else '"'
+        return self.represent_scalar(_TAG + "str", data, style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+
 
 for _name, (_pattern, _first) in _CORE_SCHEMA.items():
     for _class in (_Loader, _Dumper):
