@@ -152,8 +152,8 @@ class Reader:
 
     def unknown(self, path: KeyPath, known: Sequence[str], owner: str = "") -> None:
         """Complain of a key that is none of those `known`, of the component `owner` if any."""
-        problem = f"not a parameter of {owner}" if owner else "unknown key"
-        expected = fields.one_of(known) or "none"
+        problem = f"not a parameter of '{owner}'" if owner else "unknown key"
+        expected = fields.one_of(known) or "no parameters"
         self.complain(path, f"{problem}{fields.hint(path[-1], known)} expected {expected}")
 
     def file(self, text: str) -> Path:

@@ -185,7 +185,7 @@ BAD = [
     ({"model": {"name": "ridge", "alpha": 1, "lambda": 1}}, "given beside lambda"),
     ({"model": {"name": "ridge", "alpha": 1, "select_on": "clean"}}, "with lambda cv only"),
     ({"model": {"name": "ridge", "alpha": 1e999}}, "inf is not a finite number"),
-    ({"model": {"name": "ols", "alpha": 1}}, "model.alpha: not a parameter of ols; expected none"),
+    ({"model": {"name": "ols", "alpha": 1}}, "not a parameter of 'ols'; expected no parameters"),
     ({"initialization": "x"}, "initialization: 'x' is not the name of one of the initializations"),
     ({"poisoning_rate": 1.5}, "1.5 is out of range; expected a number with 0 <= rate < 1"),
     ({"poisoning_rate": 1}, "1 is out of range"),
