@@ -28,13 +28,26 @@ class Attack(ABC):
     fixed_axes: ClassVar[Mapping[str, str]] = {}
     """Axes that the attack's definition fixes, for the tables."""
 
+    takes_rate: ClassVar[bool] = True
+    """Whether the poisoning rate sets the number of rows; else the attack brings its own."""
+
     @classmethod
     def axes(cls, parameters: Mapping[str, Any]) -> tuple[str, ...]:
         """Return which :data:`AXES` vary this attack when it has these other parameters."""
         return tuple(axis for axis in AXES if registry.accepts(cls, axis))
 
-    takes_rate: ClassVar[bool] = True
-    """Whether the poisoning rate sets the number of rows; else the attack brings its own."""
+    @classmethod
+    def needs_validation(cls, parameters: Mapping[str, Any]) -> bool:
+        """Return whether it cannot run with these parameters without validation rows.
+
+        So it is with an outer objective that needs them, and with an attack that leaves its
+        objective open: it tries them all and chooses on validation rows.
+        """
+        if registry.accepts(cls, "outer_objective") and "outer_objective" not in parameters:
+            return True
+        objective = parameters.get("outer_objective", cls.fixed_axes.get("outer_objective"))
+        known = registry.components("outer_objective")
+        return objective in known and bool(known[objective].needs_validation)
 
     def own_rows(self, space: FeatureSpace, target: str) -> int | None:
         """Return how many rows the attack brings by itself, or None if the rate decides.

@@ -5,8 +5,9 @@ Half the paper's objective is scikit-learn's, with alpha = lambda / 2 and l1_rat
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Gt, Le
 from sklearn.linear_model import ElasticNet as SklearnElasticNet
 from sklearn.linear_model import ElasticNetCV
 from sklearn.model_selection import KFold
@@ -36,7 +37,11 @@ class ElasticNet(PenalizedModel):
     name = "elastic-net"
 
     def __init__(
-        self, lam: float | None = None, *, alpha: float | None = None, rho: float = 0.5
+        self,
+        lam: float | None = None,
+        *,
+        alpha: float | None = None,
+        rho: Annotated[float, Gt(0), Le(1)] = 0.5,
     ) -> None:
         super().__init__(lam, alpha=alpha)
         self.rho = rho

@@ -1,0 +1,328 @@
+"""What a config chooses at each of its words: a component of the registry, every parameter set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Lt
+from pydantic import ConfigDict
+from typing_extensions import TypedDict
+
+from poisonbench import fields, registry
+from poisonbench.attacks.base import AXES
+from poisonbench.reader import Reader
+from poisonbench.registry import Parameter
+from poisonbench.strict_yaml import KeyPath
+
+REFERENCE_ROWS = {
+    "none": "No defense: the learner fitted to all rows, poison included.",
+    "oracle": "The learner fitted to the clean rows only: what a perfect defense would reach.",
+}
+"""Names that stand beside the defenses; the pipeline makes these rows itself."""
+
+
+PLURALS = {
+    "dataset": "datasets",
+    "model": "models",
+    "attack": "attacks",
+    "initialization": "initializations",
+    "outer_objective": "outer objectives",
+    "defense": "defenses",
+}
+"""The kinds of components, as one speaks of them."""
+
+
+class AssumedRate(TypedDict):
+    """The poisoning rate that a defense assumes."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", **fields.STRICT)  # type: ignore[misc]
+    rate: Annotated[float, Ge(0), Lt(1)]
+
+
+class AssumedCount(TypedDict):
+    """The number of poison rows that a defense assumes."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", **fields.STRICT)  # type: ignore[misc]
+    count: Annotated[int, Ge(0)]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One component with all its parameters.
+
+    Parameters
+    ----------
+    kind : str
+        The word of the config: a key of ``registry.KINDS``.
+    name : str
+        The component's name.
+    parameters : mapping
+        Every parameter that applies, defaults included, under its config name; JSON values,
+        with tuples for lists.  Paths are texts, relative to the config file's folder.
+    given : str
+        The parameters that differ from their defaults, such as ``restarts=1,start=random``;
+        without an attack's axes, which tables show by themselves.
+    files : mapping of str to Path
+        The parameters that are paths, resolved.
+    where : tuple
+        Where the config chose it, for messages.
+    """
+
+    kind: str
+    name: str
+    parameters: Mapping[str, Any]
+    given: str = ""
+    files: Mapping[str, Path] = field(default_factory=dict)
+    where: KeyPath = field(default=(), compare=False)
+
+    @property
+    def label(self) -> str:
+        """The name, with the parameters given: ``trim(restarts=1,start=random)``."""
+        return f"{self.name}({self.given})" if self.given else self.name
+
+    def build(self, **injected: Any) -> Any:
+        """Return the component, with `injected` arguments beside its parameters.
+
+        A strength that is still to be selected (``lambda: cv``) is left out, as are parameters
+        that speak to the pipeline only (``select_on``, ``n_poison``).
+        """
+        values = {**self.parameters, **self.files}
+        if values.get("lambda") == "cv":
+            del values["lambda"]
+        cls = registry.components(self.kind)[self.name]
+        arguments = {
+            parameter.argument: values[parameter.name]
+            for parameter in registry.parameters(cls)
+            if parameter.name in values
+        }
+        return cls(**{**arguments, **injected})
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the long form of a config."""
+        return {"name": self.name, **self.parameters}
+
+
+def names(kind: str) -> list[str]:
+    """Return the names that a config may give for `kind`."""
+    reference = list(REFERENCE_ROWS) if kind == "defense" else []
+    return reference + list(registry.components(kind))
+
+
+@cache
+def parameters(kind: str, name: str) -> tuple[Parameter, ...]:
+    """Return the parameters that a config may set for a component, in order.
+
+    They are those of ``__init__``, and what concerns the pipeline alone: how a learner's strength
+    is selected, and how a defense is told the number of poison rows.
+    """
+    if kind in AXES or name not in registry.components(kind):
+        return ()
+    cls = registry.components(kind)[name]
+    found = [_with_names(parameter) for parameter in registry.parameters(cls)]
+    if kind == "model":
+        found = [_STRENGTH.get(parameter.name, parameter) for parameter in found]
+        if any(parameter.name == "lambda" for parameter in found):
+            found.append(_SELECT_ON)
+    if kind == "defense" and registry.accepts(cls, "n_poison"):
+        found.append(_N_POISON)
+    return tuple(found)
+
+
+def read(
+    reader: Reader, kind: str, value: Any, axes: Mapping[str, list[str]] | None = None
+) -> list[Choice]:
+    """Read one word of a config.
+
+    Parameters
+    ----------
+    reader : Reader
+        Collects what is wrong.
+    kind : str
+        The word.
+    value : Any
+        Its value: a name, a mapping with ``name``, or a list of these.
+    axes : mapping of str to list of str, optional
+        For attacks, the values of the top-level words that are axes.
+
+    Returns
+    -------
+    list of Choice
+        The valid choices, in order, parameter grids expanded.
+    """
+    found: list[Choice] = []
+    for path, entry in reader.entries((kind,), value):
+        given = dict(entry) if isinstance(entry, dict) else {"name": entry}
+        name_path = (*path, "name") if isinstance(entry, dict) else path
+        if "name" not in given:
+            reader.complain(name_path, f"missing; expected {fields.one_of(names(kind))}")
+            continue
+        name = given.pop("name")
+        if not isinstance(name, str) or name not in names(kind):
+            known = names(kind)
+            reader.complain(
+                name_path,
+                f"{fields.show(name)} is not the name of one of the {PLURALS[kind]}"
+                f"{fields.hint(name, known)} expected {fields.one_of(known)}",
+            )
+            continue
+        for values in reader.mapping(
+            path, given, parameters(kind, name), name, _refused(kind, name)
+        ):
+            if kind == "model":
+                _check_strength(reader, path, values)
+            variants = [values]
+            if kind == "attack":
+                variants = _variants(reader, path, name, values, axes or {})
+            found.extend(_choice(reader, kind, name, variant, path) for variant in variants)
+    return reader.distinct([(choice.where, choice) for choice in found], lambda one: one.label)
+
+
+def summary(kind: str, name: str) -> str:
+    """Return one sentence about a component."""
+    known = registry.components(kind)
+    return registry.summary(known[name]) if name in known else REFERENCE_ROWS[name]
+
+
+def takers(axis: str) -> list[str]:
+    """Return the attacks that have `axis` as a parameter."""
+    return [name for name, cls in registry.components("attack").items()
+            if registry.accepts(cls, axis)]  # fmt: skip
+
+
+def _with_names(parameter: Parameter) -> Parameter:
+    """Return an axis that is a word of the config with that word's names as its type."""
+    if parameter.name in registry.KINDS and parameter.annotation is str:
+        known = tuple(registry.components(parameter.name))
+        return replace(parameter, annotation=Literal[known])
+    return parameter
+
+
+def _refused(kind: str, name: str) -> dict[str, str]:
+    """Return keys that one might give to a component in vain, each with the reason."""
+    if kind == "defense":
+        return {"n_poison": f"{name} does not use the number of poison rows; expected no n_poison"}
+    if kind != "attack":
+        return {}
+    fixed = registry.components(kind)[name].fixed_axes
+    return {
+        axis: (
+            f"{name} is defined with {axis} {fixed[axis]}"
+            if axis in fixed
+            else f"{name} has no {axis.replace('_', ' ')}"
+        )
+        + f"; expected it with {fields.one_of(takers(axis))} only"
+        for axis in AXES
+    }
+
+
+def _check_strength(reader: Reader, path: KeyPath, values: Mapping[str, Any]) -> None:
+    """Complain of a learner's parameters that contradict each other."""
+    if "alpha" in values and "lambda" in values:
+        reader.complain(
+            (*path, "alpha"),
+            "given beside lambda; expected one of lambda (the paper's) and alpha (scikit-learn's)",
+        )
+    elif "select_on" in values and values.get("alpha", values.get("lambda", "cv")) != "cv":
+        reader.complain(
+            (*path, "select_on"), "the strength is given; expected select_on with lambda cv only"
+        )
+
+
+def _variants(
+    reader: Reader, path: KeyPath, name: str, values: dict[str, Any], words: Mapping[str, list[str]]
+) -> list[dict[str, Any]]:
+    """Return an attack's parameters with every combination of the axes that apply to it."""
+    cls = registry.components("attack")[name]
+    known = {parameter.name: parameter for parameter in parameters("attack", name)}
+    others = {key: parameter.default for key, parameter in known.items() if key not in AXES}
+    applying = cls.axes({**others, **values})
+    for axis in AXES:
+        if axis in values and axis not in applying:
+            reader.complain(
+                (*path, axis),
+                f"does not apply to {name} with these parameters; expected no {axis} here",
+            )
+    options: dict[str, list[Any]] = {}
+    for axis in applying:
+        default = known[axis].default
+        options[axis] = [values[axis]] if axis in values else words.get(axis, [default])
+    return [
+        {**values, **dict(zip(options, combination, strict=True))}
+        for combination in product(*options.values())
+    ]
+
+
+def _choice(
+    reader: Reader, kind: str, name: str, values: Mapping[str, Any], path: KeyPath
+) -> Choice:
+    """Return the choice with these values, defaults filled in."""
+    complete: dict[str, Any] = {}
+    given: list[str] = []
+    files: dict[str, Path] = {}
+    for parameter in parameters(kind, name):
+        key = parameter.name
+        axis = kind == "attack" and key in AXES
+        if key not in values and (axis or parameter.required or not _applies(key, values)):
+            continue
+        value = complete[key] = values.get(key, parameter.default)
+        if not axis and (parameter.required or value != parameter.default):
+            given.append(f"{key}={_short(value)}")
+        if fields.is_path(parameter) and value is not None:
+            files[key] = reader.file(value)
+    return Choice(kind, name, complete, ",".join(sorted(given)), files, path)
+
+
+def _applies(key: str, values: Mapping[str, Any]) -> bool:
+    """Whether a learner's default applies beside the strength in `values`."""
+    if key in ("lambda", "alpha"):
+        return key == "lambda" and "alpha" not in values
+    return key != "select_on" or values.get("alpha", values.get("lambda", "cv")) == "cv"
+
+
+def _short(value: Any) -> str:
+    """Return `value` for a label."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{key}:{_short(item)}" for key, item in value.items())
+    return value if isinstance(value, str) else fields.show(value).replace(" ", "")
+
+
+_STRENGTH = {
+    "lambda": Parameter(
+        "lambda",
+        "lam",
+        Annotated[float, Gt(0)] | Literal["cv"],
+        "cv",
+        "The paper's lambda, held fixed whatever the number of rows; cv selects it once for each "
+        "split by cross-validation.",
+    ),
+    "alpha": Parameter(
+        "alpha",
+        "alpha",
+        Annotated[float, Gt(0)],
+        None,
+        "scikit-learn's own strength, held fixed whatever the number of rows; instead of lambda.",
+    ),
+}
+
+_SELECT_ON = Parameter(
+    "select_on",
+    "select_on",
+    Literal["clean", "poisoned"],
+    "clean",
+    "On which rows lambda cv is selected: the clean training rows, which attacker and learner "
+    "then share, or again on the rows that the learner gets.",
+)
+
+_N_POISON = Parameter(
+    "n_poison",
+    "n_poison",
+    Literal["oracle", "estimated"] | AssumedRate | AssumedCount,
+    "oracle",
+    "How the defense learns the number of poison rows: the true number, its own estimate, or an "
+    "assumed rate or count.",
+)

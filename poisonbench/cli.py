@@ -1,0 +1,188 @@
+"""The ``poisonbench`` command: reads arguments, prints, and sets the exit code; nothing else.
+
+Everything but Typer is imported where it is used, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The config, a YAML file.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE",
+        help="Values that replace or extend the file's, such as seeds=3 or model.alpha=0.1.",
+    ),
+]
+
+
+class ConfigCommand(TyperCommand):
+    """A command that takes a config; its help ends with the names that a config may hold."""
+
+    def get_help(self, ctx: Any) -> str:
+        """Return the help, and the registry's names, read only when they are asked for."""
+        from poisonbench.catalogue import names_by_kind
+
+        return f"{super().get_help(ctx)}\n\n{names_by_kind()}"
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Turn what is wrong with a config into messages on stderr and exit code 2."""
+    from poisonbench.strict_yaml import ConfigError
+
+    try:
+        yield
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from poisonbench import __version__
+
+        typer.echo(f"poisonbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _poisonbench(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Data-poisoning attacks on linear regression, and the defenses against them.
+
+    \b
+    Examples:
+      poisonbench list                                  what there is to choose from
+      poisonbench validate configs/quickstart.yaml      is this config right?
+      poisonbench show configs/quickstart.yaml          what it amounts to, defaults filled in
+    """  # noqa: D301 (\b keeps the line breaks)
+
+
+@app.command(cls=ConfigCommand)
+def validate(config: ConfigFile, overrides: Overrides = None) -> None:
+    """Check a config; nothing is run.
+
+    Exit code 2 if it is wrong, with the file and the line of everything that is.
+
+    \b
+    Examples:
+      poisonbench validate configs/quickstart.yaml
+      poisonbench validate configs/quickstart.yaml attack=optp poisoning_rate='[0.1, 0.2]'
+    """  # noqa: D301
+    with user_errors():
+        from poisonbench.config import load
+
+        read = load(config, overrides or ())
+    counts = {
+        "dataset": len(read.datasets),
+        "model": len(read.models),
+        "attack variant": len(read.attacks),
+        "rate": len(read.rates),
+        "defense": len(read.defenses),
+        "split": len(read.splits),
+        "seed": len(read.seeds),
+    }
+    listed = ", ".join(f"{n} {noun}{'s' if n > 1 else ''}" for noun, n in counts.items())
+    typer.echo(f"{config}: OK: {listed}")
+
+
+@app.command(cls=ConfigCommand)
+def show(config: ConfigFile, overrides: Overrides = None) -> None:
+    """Print a config with all its defaults, as YAML.
+
+    Grids are expanded too.  What is printed is a config itself; kept in the same folder, it
+    means the same.
+
+    \b
+    Examples:
+      poisonbench show configs/quickstart.yaml
+      poisonbench show configs/quickstart.yaml model.alpha=0.1 seeds=3
+    """  # noqa: D301
+    with user_errors():
+        from poisonbench.config import load
+        from poisonbench.strict_yaml import dump
+
+        typer.echo(dump(load(config, overrides or ()).resolved()), nl=False)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[
+        str | None,
+        typer.Argument(metavar="[KIND or NAME]", help="A kind, or the name of a component."),
+    ] = None,
+) -> None:
+    """List what a config can choose from.
+
+    That is datasets, models, attacks, initializations, outer objectives and defenses.  With the
+    name of one of them: all about it, with the type, default and meaning of each parameter.
+
+    \b
+    Examples:
+      poisonbench list
+      poisonbench list defenses
+      poisonbench list ridge
+    """  # noqa: D301
+    from poisonbench.catalogue import find, overview
+    from poisonbench.choices import PLURALS
+
+    try:
+        typer.echo(find(what) if what else overview(list(PLURALS)))
+    except ValueError as error:
+        typer.echo(f"poisonbench list: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+@app.command()
+def schema(
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write it to a file instead."),
+    ] = None,
+) -> None:
+    """Print the JSON Schema of configs, for editors.
+
+    \b
+    Examples:
+      poisonbench schema
+      poisonbench schema --output configs/schema.json
+    """  # noqa: D301
+    from poisonbench.schema import schema as build
+
+    text = json.dumps(build(), indent=2, ensure_ascii=False) + "\n"
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        typer.echo(f"{output}: cannot be written: {error.strerror}", err=True)
+        raise typer.Exit(2) from None
+
+
+def main() -> None:
+    """Run the command."""
+    app(prog_name="poisonbench")

@@ -1,0 +1,262 @@
+"""The config: the seven words of the field at the top level, and what they amount to.
+
+``load`` reads a file into a :class:`Config` in which nothing is left to defaults: every list is
+expanded, every parameter concrete, and every impossible combination has been refused with the
+file and the line where it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from poisonbench import choices, fields, registry
+from poisonbench.choices import Choice
+from poisonbench.quantities import RATE, Rate, SplitChoice, read_rates, read_seeds, read_splits
+from poisonbench.reader import Reader
+from poisonbench.strict_yaml import ConfigError, KeyPath
+from poisonbench.yaml_source import Source
+from poisonbench.yaml_source import load as load_source
+
+__all__ = ["Choice", "Config", "ConfigError", "Rate", "SplitChoice", "load"]
+
+DEFAULTS = {
+    "model": "ridge",
+    "initialization": "bflip",
+    "outer_objective": "validation",
+    "rate_of": "clean",
+    "defense": "none",
+    "seeds": 5,
+    "split": "thirds",
+}
+"""What the words stand for that a config leaves out; the others are required."""
+
+KEYS = (
+    "dataset",
+    "model",
+    "attack",
+    "initialization",
+    "outer_objective",
+    "poisoning_rate",
+    "rate_of",
+    "defense",
+    "seeds",
+    "split",
+)
+"""The words of a config."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """An experiment: the grid of everything that it varies.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    datasets, models, attacks, defenses : tuple of Choice
+        The components, distinct.
+    rates : tuple of Rate
+        The poisoning rates, distinct.
+    seeds : tuple of int
+        The seeds, distinct.
+    splits : tuple of SplitChoice
+        The splits, distinct.
+    source : Source
+        Where everything was written.
+    """
+
+    path: Path
+    datasets: tuple[Choice, ...]
+    models: tuple[Choice, ...]
+    attacks: tuple[Choice, ...]
+    defenses: tuple[Choice, ...]
+    rates: tuple[Rate, ...]
+    seeds: tuple[int, ...]
+    splits: tuple[SplitChoice, ...]
+    source: Source = field(repr=False, compare=False)
+
+    def resolved(self) -> dict[str, Any]:
+        """Return a config that says all of this explicitly, as JSON values.
+
+        It resolves to the same experiment when it lies in the same folder as this one.
+        """
+        resolved: dict[str, Any] = {
+            "dataset": _entries([choice.resolved() for choice in self.datasets]),
+            "model": _entries([choice.resolved() for choice in self.models]),
+            "attack": _entries([choice.resolved() for choice in self.attacks]),
+        }
+        rates = [rate for rate in self.rates if rate.value is not None]
+        if rates and len({rate.of for rate in rates}) == 1:
+            resolved["poisoning_rate"] = _entries([rate.value for rate in rates])
+            resolved["rate_of"] = rates[0].of
+        elif rates:
+            resolved["poisoning_rate"] = [
+                {"rate": rate.value, "rate_of": rate.of} for rate in rates
+            ]
+        resolved["defense"] = _entries([choice.resolved() for choice in self.defenses])
+        resolved["seeds"] = list(self.seeds)
+        resolved["split"] = _entries([split.resolved() for split in self.splits])
+        plain: dict[str, Any] = _plain(resolved)
+        return plain
+
+    def error(self, path: KeyPath, message: str) -> ConfigError:
+        """Return an error about the value at `path`, with its file and line.
+
+        Parameters
+        ----------
+        path : tuple
+            Keys and list indices, such as ``choice.where`` or ``("poisoning_rate",)``.
+        message : str
+            What is wrong and what was expected.
+        """
+        return self.source.error(path, message)
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a config.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    overrides : sequence of str
+        Arguments ``key=value`` of the command line.
+
+    Returns
+    -------
+    Config
+        The experiment, everything concrete.
+
+    Raises
+    ------
+    ConfigError
+        Whatever is wrong with it, all of it that could be found.
+    """
+    source = load_source(path, overrides, _long_form)
+    reader = Reader(source)
+    data: dict[str, Any] = {**DEFAULTS, **source.data}
+    _check_keys(reader, data)
+    words = {
+        word: [choice.name for choice in choices.read(reader, word, data[word])]
+        for word in ("initialization", "outer_objective")
+    }
+    chosen = {
+        kind: tuple(choices.read(reader, kind, data[kind], words)) if kind in data else ()
+        for kind in ("dataset", "model", "attack", "defense")
+    }
+    rates = read_rates(reader, data)
+    seeds = read_seeds(reader, data["seeds"])
+    splits = read_splits(reader, data["split"])
+    reader.check()
+    # These compare words with each other, so each must be right by itself first.
+    _check_axes_used(reader, chosen["attack"])
+    _check_rate_given(reader, chosen["attack"], rates)
+    _check_validation_rows(reader, chosen["attack"], splits)
+    reader.check()
+    return Config(
+        path=path,
+        datasets=chosen["dataset"],
+        models=chosen["model"],
+        attacks=chosen["attack"],
+        defenses=chosen["defense"],
+        rates=rates or (Rate(None, "clean"),),
+        seeds=seeds,
+        splits=splits,
+        source=source,
+    )
+
+
+def _long_form(word: str, short: Any) -> dict[str, Any]:
+    """Return the mapping that the short form of a word stands for."""
+    short = DEFAULTS.get(word) if short is None else short
+    key = {"poisoning_rate": "rate", "seeds": "count"}.get(word, "name")
+    if short is None or word in ("split", "rate_of"):
+        return {}
+    return {key: short}
+
+
+def _check_keys(reader: Reader, data: Mapping[str, Any]) -> None:
+    for key in data:
+        if key in KEYS:
+            continue
+        owners = [
+            kind
+            for kind in ("model", "attack", "dataset", "defense")
+            if any(
+                parameter.name == key
+                for name in choices.names(kind)
+                for parameter in choices.parameters(kind, name)
+            )
+        ]
+        if owners:
+            kind = owners[0]
+            reader.complain((key,), f"not a word of its own but a parameter of the {kind}; "
+                                    f"expected {kind}: {{name: ..., {key}: ...}}")  # fmt: skip
+        else:
+            reader.unknown((key,), KEYS)
+    for key in ("dataset", "attack"):
+        if key not in data:
+            known = fields.one_of(choices.names(key))
+            reader.complain((key,), f"missing; expected {known}")
+
+
+def _check_axes_used(reader: Reader, attacks: Sequence[Choice]) -> None:
+    """Complain of a top-level initialization or outer objective that changes nothing."""
+    for word in ("initialization", "outer_objective"):
+        if word not in reader.source.data:
+            continue
+        users = [choice for choice in attacks if word in choice.parameters]
+        if any(word not in reader.source.part(choice.where) for choice in users):
+            continue
+        if users:
+            reason = "every attack that takes it sets its own"
+        else:
+            reason = f"no attack here takes it; it is for {fields.one_of(choices.takers(word))}"
+            for choice in attacks:
+                fixed = registry.components("attack")[choice.name].fixed_axes
+                if word in fixed:
+                    reason += f", and {choice.name} is defined with {fixed[word]}"
+        reader.complain((word,), f"not used: {reason}; expected no {word}")
+
+
+def _check_rate_given(reader: Reader, attacks: Sequence[Choice], rates: Sequence[Rate]) -> None:
+    """Complain of attacks without a rate, and of a share of nothing."""
+    known = registry.components("attack")
+    takers = [choice.name for choice in attacks if known[choice.name].takes_rate]
+    if not rates and takers:
+        reader.complain(("poisoning_rate",), f"missing, and {takers[0]} needs it; expected "
+                        f"{fields.type_in_words(RATE)}")  # fmt: skip
+    elif not rates and "rate_of" in reader.source.data:
+        reader.complain(("rate_of",), "not used: there is no poisoning_rate")
+
+
+def _check_validation_rows(
+    reader: Reader, attacks: Sequence[Choice], splits: Sequence[SplitChoice]
+) -> None:
+    """Complain of attacks that need validation rows beside a split that has none."""
+    without = [split for split in splits if split.indices is None and split.validation == 0]
+    for choice in attacks:
+        cls = registry.components("attack")[choice.name]
+        if without and cls.needs_validation(choice.parameters):
+            objective = choice.parameters.get("outer_objective")
+            why = f" with outer_objective {objective}" if objective else ""
+            reader.complain((*without[0].where, "validation"),
+                            f"0 rows, and {choice.name}{why} needs some; expected at least 1, or "
+                            "an outer_objective that needs none")  # fmt: skip
+
+
+def _entries(items: list[Any]) -> Any:
+    """Return a single entry by itself, as one writes it."""
+    return items[0] if len(items) == 1 else items
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` as JSON has it, lists for tuples."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

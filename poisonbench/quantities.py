@@ -1,0 +1,185 @@
+"""The words of a config that are numbers: poisoning rates, seeds, and the sizes of the split."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from poisonbench import fields
+from poisonbench.reader import Reader
+from poisonbench.registry import Parameter
+from poisonbench.strict_yaml import KeyPath
+
+THIRD = 1 / 3
+
+REQUIRED: Any = inspect.Parameter.empty
+
+RATE_OF = Parameter(
+    "rate_of",
+    "rate_of",
+    Literal["clean", "total"],
+    "clean",
+    "What the poisoning rate is a share of: the n clean training rows (p = rate n, the paper's "
+    "alpha) or all n + p training rows (p = rate n / (1 - rate), as in the authors' code).",
+)
+RATE = Parameter(
+    "rate",
+    "rate",
+    Annotated[float, Ge(0), Lt(1)],
+    REQUIRED,
+    "The number of poison rows, as a share of the training rows.",
+)
+SEED_COUNT = Parameter(
+    "count",
+    "count",
+    Annotated[int, Ge(1), Le(100_000)],
+    REQUIRED,
+    "How many seeds.",
+)
+SEED = Parameter("start", "start", Annotated[int, Ge(0)], 0, "The first seed.")
+SPLIT_SIZES = tuple(
+    Parameter(
+        part,
+        part,
+        Annotated[int, Ge(least)] | Annotated[float, Gt(0), Lt(1)],
+        REQUIRED,
+        f"Number of {part} rows, or their share of all rows.",
+    )
+    for part, least in (("train", 2), ("validation", 0), ("test", 1))
+)
+SPLIT_FILE = Parameter(
+    "indices",
+    "indices",
+    Path,
+    REQUIRED,
+    "An .npz file with the row indices, in arrays train, validation and test.",
+)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A poisoning rate.
+
+    Parameters
+    ----------
+    value : float or None
+        The rate; None where no attack takes one.
+    of : str
+        ``clean`` or ``total``: what it is a share of.
+    """
+
+    value: float | None
+    of: str
+
+
+@dataclass(frozen=True)
+class SplitChoice:
+    """The sizes of the parts of a split, or the file that gives them.
+
+    Parameters
+    ----------
+    train, validation, test : int or float
+        Counts (int) or shares of all rows (float); not meaningful beside `indices`.
+    indices : Path or None
+        The file with the row indices.
+    written : str or None
+        Its path as a config in the same folder has it.
+    where : tuple
+        Where the config chose it, for messages.
+    """
+
+    train: int | float = THIRD
+    validation: int | float = THIRD
+    test: int | float = THIRD
+    indices: Path | None = None
+    written: str | None = None
+    where: KeyPath = field(default=("split",), compare=False)
+
+    def resolved(self) -> dict[str, Any] | str:
+        """Return the long form of a config; ``thirds`` has no other."""
+        if self.written is not None:
+            return {"indices": self.written}
+        if self.train == self.validation == self.test == THIRD:
+            return "thirds"
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+def read_rates(reader: Reader, data: Mapping[str, Any]) -> tuple[Rate, ...]:
+    """Read ``poisoning_rate`` and ``rate_of``; no rates where none are given."""
+    shares = reader.values(("rate_of",), data["rate_of"], RATE_OF)
+    if "poisoning_rate" not in data:
+        return ()
+    found: list[tuple[KeyPath, Rate]] = []
+    own = True
+    for path, entry in reader.entries(("poisoning_rate",), data["poisoning_rate"]):
+        if isinstance(entry, dict):
+            combinations = reader.mapping(path, entry, (RATE, RATE_OF))
+        else:
+            combinations = [{"rate": rate} for rate in reader.values(path, entry, RATE)]
+        own = own and isinstance(entry, dict) and "rate_of" in entry
+        found.extend(
+            (path, Rate(values["rate"], of))
+            for values in combinations
+            if "rate" in values
+            for of in ([values["rate_of"]] if "rate_of" in values else shares)
+        )
+    if own and "rate_of" in reader.source.data:
+        reader.complain(("rate_of",), "every poisoning_rate has its own; expected one of the two")
+    return tuple(reader.distinct(found, lambda rate: f"{rate.value} of {rate.of}"))
+
+
+def read_seeds(reader: Reader, value: Any) -> tuple[int, ...]:
+    """Read ``seeds``: a count, a list, or a range."""
+    path: KeyPath = ("seeds",)
+    if isinstance(value, list):
+        reader.entries(path, value)  # complains of an empty list
+        return tuple(reader.values(path, value, SEED)) if value else ()
+    if not isinstance(value, dict):
+        return tuple(seed for count in reader.values(path, value, SEED_COUNT)
+                     for seed in range(count))  # fmt: skip
+    seeds = [
+        seed
+        for values in reader.mapping(path, value, (SEED, SEED_COUNT))
+        for seed in range(values.get("start", 0), values.get("start", 0) + values.get("count", 0))
+    ]
+    if len(set(seeds)) < len(seeds):
+        reader.complain(path, "the ranges overlap; expected distinct seeds")
+    return tuple(seeds)
+
+
+def read_splits(reader: Reader, value: Any) -> tuple[SplitChoice, ...]:
+    """Read ``split``: thirds, sizes, or a file."""
+    found: list[SplitChoice] = []
+    for path, entry in reader.entries(("split",), value):
+        if entry == "thirds":
+            found.append(SplitChoice(where=path))
+        elif not isinstance(entry, dict):
+            reader.complain(
+                path,
+                f"{fields.show(entry)} is not valid; expected thirds, {{train: ..., "
+                "validation: ..., test: ...} or {indices: FILE}",
+            )
+        elif "indices" in entry:
+            found.extend(
+                SplitChoice(
+                    indices=reader.file(values["indices"]), written=values["indices"], where=path
+                )
+                for values in reader.mapping(path, entry, (SPLIT_FILE,))
+            )
+        else:
+            for values in reader.mapping(path, entry, SPLIT_SIZES):
+                shares = sum(size for size in values.values() if isinstance(size, float))
+                if shares > 1 + 1e-9:
+                    reader.complain(path, f"the shares add up to {shares:.6g}; expected at most 1")
+                if len(values) == len(SPLIT_SIZES):
+                    found.append(SplitChoice(**values, where=path))
+    return tuple(
+        reader.distinct(
+            [(split.where, split) for split in found], lambda split: fields.show(split.resolved())
+        )
+    )

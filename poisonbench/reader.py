@@ -1,0 +1,177 @@
+"""Reads the values of a config, expands lists into grids, and collects what is wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any, TypeVar
+
+from poisonbench import fields
+from poisonbench.registry import Parameter
+from poisonbench.strict_yaml import ConfigError, KeyPath
+from poisonbench.yaml_source import Source
+
+_Item = TypeVar("_Item")
+
+
+@dataclass
+class Reader:
+    """Reads parts of one source; goes on after an error, so that all are reported together.
+
+    Parameters
+    ----------
+    source : Source
+        The config as plain data.
+    messages : list of str
+        What was wrong so far.
+    """
+
+    source: Source
+    messages: list[str] = field(default_factory=list)
+
+    def complain(self, path: KeyPath, message: str) -> None:
+        """Note that what stands at `path` is wrong."""
+        message = self.source.error(path, message).messages[0]
+        if message not in self.messages:
+            self.messages.append(message)
+
+    def check(self) -> None:
+        """Raise what was wrong, if anything.
+
+        Raises
+        ------
+        ConfigError
+            All messages so far.
+        """
+        if self.messages:
+            raise ConfigError(*self.messages)
+
+    def entries(self, path: KeyPath, value: Any) -> list[tuple[KeyPath, Any]]:
+        """Return the entries of a list, or `value` itself, each with its path."""
+        if not isinstance(value, list):
+            return [(path, value)]
+        if not value:
+            self.complain(path, "an empty list; expected at least one entry")
+        return [((*path, index), entry) for index, entry in enumerate(value)]
+
+    def distinct(
+        self, items: Iterable[tuple[KeyPath, _Item]], text: Callable[[_Item], str]
+    ) -> list[_Item]:
+        """Return the items without repetitions, and complain of those.
+
+        A cell of the grid is one cell: a repetition would only count it twice.
+
+        Parameters
+        ----------
+        items : iterable of (tuple, item)
+            Items with their places.
+        text : callable
+            Says what an item is.
+        """
+        seen: list[_Item] = []
+        for path, item in items:
+            if item in seen:
+                self.complain(path, f"{text(item)} is listed twice; expected distinct entries")
+            else:
+                seen.append(item)
+        return seen
+
+    def values(self, path: KeyPath, value: Any, parameter: Parameter) -> list[Any]:
+        """Return the valid values of one parameter: a grid if there is a list of them.
+
+        Parameters
+        ----------
+        path : tuple
+            Where it stands.
+        value : Any
+            One value, or a list of them.  For a parameter that is a list itself, a grid is a
+            list of lists.
+        parameter : Parameter
+            Its type.
+        """
+        single = not isinstance(value, list) or (
+            fields.is_list(parameter) and not any(isinstance(item, list) for item in value)
+        )
+        found: list[tuple[KeyPath, Any]] = []
+        for place, item in [(path, value)] if single else self.entries(path, value):
+            try:
+                valid = fields.check(parameter, item)
+            except ValueError as error:
+                self.complain(place, str(error))
+                continue
+            found.append((place, self._file(place, valid) if isinstance(valid, Path) else valid))
+        return self.distinct(found, fields.show)
+
+    def mapping(
+        self,
+        path: KeyPath,
+        given: Mapping[str, Any],
+        parameters: Sequence[Parameter],
+        owner: str = "",
+        refused: Mapping[str, str] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return every combination of the values that a mapping gives.
+
+        Parameters
+        ----------
+        path : tuple
+            Where it stands.
+        given : mapping
+            Its keys and values.
+        parameters : sequence of Parameter
+            The keys that it may have.
+        owner : str, optional
+            The component that it is about.
+        refused : mapping of str to str, optional
+            For keys that do not belong here, why.
+
+        Returns
+        -------
+        list of dict
+            The values given; parameters left to their defaults are absent.
+        """
+        known = {parameter.name: parameter for parameter in parameters}
+        options: dict[str, list[Any]] = {}
+        for key, value in given.items():
+            if key in known:
+                options[key] = self.values((*path, key), value, known[key])
+            elif refused and key in refused:
+                self.complain((*path, key), refused[key])
+            else:
+                self.unknown((*path, key), list(known), owner)
+        for parameter in parameters:
+            if parameter.required and parameter.name not in given:
+                self.complain(
+                    (*path, parameter.name),
+                    f"missing; expected {fields.type_in_words(parameter)}",
+                )
+        return [dict(zip(options, values, strict=True)) for values in product(*options.values())]
+
+    def unknown(self, path: KeyPath, known: Sequence[str], owner: str = "") -> None:
+        """Complain of a key that is none of those `known`, of the component `owner` if any."""
+        problem = f"not a parameter of '{owner}'" if owner else "unknown key"
+        expected = fields.one_of(known) or "no parameters"
+        self.complain(path, f"{problem}{fields.hint(path[-1], known)} expected {expected}")
+
+    def file(self, text: str) -> Path:
+        """Return the file that a path in this config means."""
+        return self.source.path.parent / os.path.expanduser(text)
+
+    def _file(self, path: KeyPath, written: Path) -> str:
+        """Return an existing file's path as the config file would have to write it."""
+        text = os.path.expanduser(written)
+        folder = self.source.path.parent
+        if self.source.from_command_line(path) and not os.path.isabs(text):
+            # One meaning for every path from here on, wherever it was given.
+            text = os.path.relpath(Path(text).absolute(), folder.resolve())
+        else:
+            text = str(written)
+        target = self.file(text)
+        if target.is_dir():
+            self.complain(path, f"{written} is a folder; expected a file")
+        elif not os.path.isfile(target):
+            self.complain(path, f"no file {written} (looked for {target.resolve()})")
+        return text

@@ -1,0 +1,180 @@
+"""A config as plain data that knows where each of its parts was written.
+
+The file is strict YAML; ``key=value`` arguments of the command line are applied on top.  Every
+value keeps the line where it stands, or the argument that it came from, so that later stages can
+say where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from poisonbench.strict_yaml import ConfigError, KeyPath, parse
+
+LongForm = Callable[[str, Any], dict[str, Any]]
+"""For a word of the config and its short form (None where absent), the mapping it stands for."""
+
+
+@dataclass
+class Source:
+    """A config as plain data, and where each part of it was written.
+
+    Parameters
+    ----------
+    path : Path
+        The file, as the user named it.
+    data : dict
+        What it holds, overrides applied.
+    places : dict of tuple to (int or str)
+        For each path of keys, its line in the file, or the override that set it.
+    """
+
+    path: Path
+    data: dict[str, Any]
+    places: dict[KeyPath, int | str] = field(default_factory=dict)
+
+    def line(self, path: KeyPath) -> int | None:
+        """Return the line of the innermost part of `path` that the file has, if any."""
+        place = self._place(path)
+        return place if isinstance(place, int) else None
+
+    def where(self, path: KeyPath) -> str:
+        """Return the place of `path` for a message: ``file:line`` or the override."""
+        place = self._place(path)
+        if isinstance(place, str):
+            return f"command line: {place}"
+        return f"{self.path}:{place}" if place else str(self.path)
+
+    def from_command_line(self, path: KeyPath) -> bool:
+        """Whether an override gave the value at `path`."""
+        return isinstance(self._place(path), str)
+
+    def error(self, path: KeyPath, message: str) -> ConfigError:
+        """Return an error that says where and which key, then `message`."""
+        return ConfigError(": ".join(filter(None, [self.where(path), dotted(path), message])))
+
+    def part(self, path: KeyPath) -> Any:
+        """Return what stands at `path`."""
+        part: Any = self.data
+        for step in path:
+            part = part[step]
+        return part
+
+    def override(self, argument: str, long_form: LongForm) -> None:
+        """Apply one ``key=value`` of the command line.
+
+        Parameters
+        ----------
+        argument : str
+            ``key.key=value``; a number among the keys is an index into a list, and the value is
+            YAML.
+        long_form : callable
+            Says what mapping a short form stands for, so that a key can be added to it.
+
+        Raises
+        ------
+        ConfigError
+            The argument is malformed, or the key leads nowhere.
+        """
+        where = f"command line: {argument}"
+        key, equals, text = argument.partition("=")
+        keys = key.strip().split(".")
+        if not equals or not all(keys):
+            raise ConfigError(f"{where}: not an override; expected key=value or key.key=value, "
+                              "such as seeds=3 or model.alpha=0.1")  # fmt: skip
+        value, _ = parse(text, where)
+        container: Any = self.data
+        path: KeyPath = ()
+        for depth, name in enumerate(keys):
+            step: str | int = name
+            if isinstance(container, list):
+                step = _index(container, name, keys[:depth], keys[depth:], where)
+            path = (*path, step)
+            if depth == len(keys) - 1:
+                container[step] = value
+                self._forget(path)
+                self.places[path] = argument
+                return
+            if isinstance(container, dict):
+                container.setdefault(step, None)
+            if not isinstance(container[step], dict | list):
+                # Lists hold short forms of the word above them, but only at the top level.
+                word_level = depth == 0 or (depth == 1 and isinstance(step, int))
+                short = container[step]
+                container[step] = long_form(keys[0], short) if word_level else {}
+            self.places.setdefault(path, argument)
+            container = container[step]
+
+    def _place(self, path: KeyPath) -> int | str | None:
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.places:
+                return self.places[path[:length]]
+        return None
+
+    def _forget(self, path: KeyPath) -> None:
+        """Drop the places below `path`, whose value was replaced."""
+        for known in [known for known in self.places if known[: len(path)] == path]:
+            del self.places[known]
+
+
+def load(path: Path, overrides: Sequence[str], long_form: LongForm) -> Source:
+    """Read a config file and apply overrides to it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    overrides : sequence of str
+        Arguments ``key=value``, applied in order.
+    long_form : callable
+        See :meth:`Source.override`.
+
+    Returns
+    -------
+    Source
+        The data and its places.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, is not YAML, or an override is malformed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; expected a config in YAML") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a folder; expected a config file in YAML") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a text in UTF-8 (byte {error.start})") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    data, places = parse(text, str(path))
+    if not isinstance(data, dict):
+        found = "the file is empty" if data is None else "not a mapping"
+        raise ConfigError(f"{path}: {found}; expected lines such as 'dataset: diabetes'")
+    source = Source(path, data, dict(places))
+    for argument in overrides:
+        source.override(argument, long_form)
+    return source
+
+
+def dotted(path: KeyPath) -> str:
+    """Return `path` as a user would write it: ``attack.0.variables``."""
+    return ".".join(str(step) for step in path)
+
+
+def _index(values: list[Any], name: str, before: list[str], after: list[str], where: str) -> int:
+    """Return `name` as an index into `values`."""
+    if name.isascii() and name.isdecimal() and int(name) < len(values):
+        return int(name)
+    word = ".".join(before)
+    rest = ".".join(after[1:] if name.lstrip("-").isdecimal() else after)
+    example = ".".join(filter(None, [word, "0", rest]))
+    raise ConfigError(
+        f"{where}: {word} is a list of {len(values)} and '{name}' is none of its indices; "
+        f"expected 0 to {len(values) - 1}, such as {example}=..."
+    )
