@@ -17,6 +17,9 @@ from poisonbench.features import BOX_TOLERANCE, FeatureSpace, FloatArray
 ScalingMode = Literal["train", "full", "none"]
 """Which rows bound the box: the training rows, all rows, or none (the data lie in it already)."""
 
+LARGEST = 1e150
+"""Largest size of a value; the squares of larger ones, and so squared errors, overflow."""
+
 SHOWN_NAMES = 5
 """How many column names an error message lists."""
 
@@ -84,7 +87,7 @@ class Dataset:
         Raises
         ------
         DatasetError
-            There are fewer than two rows; a value is not finite; a column or the response never
+            There are fewer than two rows; a value is not finite, or too large; a column or the response never
             varies; or a value lies outside the box that ``scaling="none"`` declares.
         """
         source = self.name if source is None else source
@@ -92,10 +95,11 @@ class Dataset:
             raise DatasetError(f"{source}: {len(self.y)} rows of data, expected at least 2")
         constant = []
         for name, column in self._columns():
-            wrong = np.flatnonzero(~np.isfinite(column))
+            wrong = np.flatnonzero(~(np.abs(column) <= LARGEST))  # NaN compares false
             if wrong.size:
                 raise DatasetError(f"{source}: {place(wrong[0])}, column '{name}' is "
-                                   f"{column[wrong[0]]}, not finite")  # fmt: skip
+                                   f"{column[wrong[0]]:.6g}, expected a finite number of at most "
+                                   f"{LARGEST:g} in size")  # fmt: skip
             if (column == column[0]).all():
                 constant.append(name)
             if self.scaling == "none":

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import zipfile
-import zlib
 from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from poisonbench.data.base import DatasetError, listing
+from poisonbench.data.base import DatasetError
+from poisonbench.data.npz import read_arrays
 from poisonbench.features import IntArray
 from poisonbench.problem import Split
 
@@ -138,36 +137,24 @@ def read_indices(path: Path, n_rows: int) -> Split:
     DatasetError
         The file cannot be read, or its arrays are not disjoint sets of row indices.
     """
-    arrays = _arrays(path)
-    missing = [part for part in SplitCounts._fields if part not in arrays]
-    if missing:
-        raise DatasetError(f"{path}: no array '{missing[0]}', expected train, validation and test")  # fmt: skip
-    parts = {part: _indices(path, part, arrays[part], n_rows) for part in SplitCounts._fields}
+    parts = {
+        part: _indices(path, part, array, n_rows)
+        for part, array in read_arrays(path, SplitCounts._fields).items()
+    }
     parts_of_row = np.zeros(n_rows, dtype=np.intp)
     for part, rows in parts.items():
         if not rows.size and part != "validation":
-            raise DatasetError(f"{path}: array '{part}' is empty")
+            raise DatasetError(f"{path}: array '{part}' is empty, expected row indices")
         unique, repeats = np.unique(rows, return_counts=True)
         if (repeats > 1).any():
             repeated = unique[repeats > 1][0]
-            raise DatasetError(f"{path}: row {repeated} occurs more than once in array '{part}'")
+            raise DatasetError(f"{path}: array '{part}' has row {repeated} more than once")
         parts_of_row[rows] += 1
     if (parts_of_row > 1).any():
         row = np.flatnonzero(parts_of_row > 1)[0]
         shared = " and ".join(f"'{part}'" for part, rows in parts.items() if row in rows)
         raise DatasetError(f"{path}: row {row} is in {shared}, expected disjoint parts")
     return Split(**parts)
-
-
-def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Return those arrays of a split file that it has, as they are."""
-    try:
-        # Never allow_pickle: reading a file that someone sends must not run code.
-        with path.open("rb") as handle, np.lib.npyio.NpzFile(handle, allow_pickle=False) as file:
-            return {part: np.asarray(file[part]) for part in SplitCounts._fields if part in file}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        what = getattr(error, "strerror", None) or error
-        raise DatasetError(f"{path}: not a readable .npz file of row indices: {what}") from error
 
 
 def _indices(path: Path, part: str, array: npt.NDArray[Any], n_rows: int) -> IntArray:
