@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from typing import ClassVar, Literal, Self
@@ -28,7 +28,7 @@ class DatasetError(ValueError):
     """A data set cannot be used; the message says what is wrong, and where."""
 
 
-def listing(names: list[str]) -> str:
+def listing(names: Sequence[str]) -> str:
     """Return the first few names, quoted, and how many more there are."""
     text = ", ".join(f"'{name}'" for name in names[:SHOWN_NAMES])
     more = len(names) - SHOWN_NAMES
@@ -87,8 +87,9 @@ class Dataset:
         Raises
         ------
         DatasetError
-            There are fewer than two rows; a value is not finite, or too large; a column or the response never
-            varies; or a value lies outside the box that ``scaling="none"`` declares.
+            There are fewer than two rows; a value is not finite, or too large; a column or the
+            response never varies; or a value lies outside the box that ``scaling="none"``
+            declares.
         """
         source = self.name if source is None else source
         if len(self.y) < 2:

@@ -33,8 +33,8 @@ class SplitCounts(NamedTuple):
 class SplitSizes:
     """Sizes of the parts, each a count (int) or a fraction of all rows (float).
 
-    Parts that are not given share equally what the others leave; so with none given each is a
-    third.
+    Counts and fractions may be mixed: a fraction is always one of all rows.  Parts that are not
+    given share equally what the others leave; so with none given each is a third.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class SplitSizes:
     Raises
     ------
     ValueError
-        A size is out of range, or the sizes leave no rows for a part.
+        A size is out of range, or the fractions sum to more than 1.
     """
 
     train: int | float | None = None
@@ -79,7 +79,7 @@ class SplitSizes:
         Raises
         ------
         DatasetError
-            The data set has fewer rows than the split needs.
+            The data set has fewer rows than the split needs, or a part is left without rows.
         """
         sizes: dict[str, int | float | None] = asdict(self)
         found = {

@@ -65,7 +65,7 @@ class Table:
         """
         if name not in self.names:
             guess = registry.nearest(name, self.names)
-            hint = f"did you mean '{guess}'?" if guess else f"it has {listing([*self.names])}"
+            hint = f"did you mean '{guess}'?" if guess else f"it has {listing(self.names)}"
             raise DatasetError(f"{self.path}: no column '{name}'; {hint}")
         return self.names.index(name)
 
@@ -199,7 +199,8 @@ def _header(path: Path, file: TextIO, delimiter: str) -> tuple[str, ...]:
         raise DatasetError(f"{path}: the file is empty, expected a header line of column names")
     if "" in names:
         raise DatasetError(f"{path}: line {line}, column {names.index('') + 1} of {len(names)} "
-                           "has no name, expected a name for every column")  # fmt: skip
+                           "has no name, expected one (a trailing delimiter, or a row index that "
+                           "was written along?)")  # fmt: skip
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise DatasetError(f"{path}: line {line}, more than one column is named "
@@ -219,6 +220,8 @@ def _fault(path: Path, delimiter: str, names: tuple[str, ...]) -> str | None:
             if len(cells) != len(names):
                 ragged = f"line {line} has {len(cells)} cells, expected {len(names)} as the header"
                 return f"{first}; {advice}" if first else ragged
+            if all(map(NUMBER.fullmatch, cells)) and all(map(math.isfinite, map(float, cells))):
+                continue  # the usual row, passed over fast
             for name, cell in zip(names, map(str.strip, cells), strict=True):
                 fault = _cell_fault(cell)
                 if fault and not first:
