@@ -1,0 +1,143 @@
+"""What a data set is, and what a loader of one is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple, dataclass
+from functools import cached_property
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+
+from poisonbench.features import BOX_TOLERANCE, FeatureSpace, FloatArray
+
+ScalingMode = Literal["train", "full", "none"]
+"""Which rows bound the box: the training rows, all rows, or none (the data lie in it already)."""
+
+LARGEST = 1e150
+"""Largest size of a value; the squares of larger ones, and so squared errors, overflow."""
+
+SHOWN_NAMES = 5
+"""How many column names an error message lists."""
+
+
+class DatasetError(ValueError):
+    """A data set cannot be used; the message says what is wrong, and where."""
+
+
+def listing(names: Sequence[str]) -> str:
+    """Return the first few names, quoted, and how many more there are."""
+    text = ", ".join(f"'{name}'" for name in names[:SHOWN_NAMES])
+    more = len(names) - SHOWN_NAMES
+    return f"{text} and {more} more" if more > 0 else text
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows and responses in the data's own units.
+
+    Parameters
+    ----------
+    name : str
+        What tables call the data set.
+    X : ndarray of shape (rows, d)
+        The features; columns of one-hot groups hold 0 or 1.
+    y : ndarray of shape (rows,)
+        The responses.
+    space : FeatureSpace
+        The columns, and which rows are legal once numeric columns are scaled to [0, 1].
+    target : str
+        The response's name.
+    scaling : {"train", "full", "none"}
+        Which rows bound the box: the training rows, all rows, or none (the data lie in it).
+    """
+
+    name: str
+    X: FloatArray
+    y: FloatArray
+    space: FeatureSpace
+    target: str
+    scaling: ScalingMode
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the columns, the groups, the scaling and every value."""
+        groups = [astuple(group) for group in self.space.groups]
+        header = json.dumps([self.space.names, groups, self.target, self.scaling, self.X.shape])
+        digest = hashlib.sha256(header.encode())
+        for values in (self.X, self.y):
+            digest.update(values.astype("<f8", copy=False).tobytes())
+        return digest.hexdigest()
+
+    def validated(
+        self, source: str | None = None, place: Callable[[int], str] = "row {}".format
+    ) -> Self:
+        """Return the data set itself, provided that a regression can be run on it.
+
+        Parameters
+        ----------
+        source : str, optional
+            How error messages name the data; ``name`` if not given.
+        place : callable, optional
+            Turns a row index into the place that error messages name.
+
+        Raises
+        ------
+        DatasetError
+            There are fewer than two rows; a value is not finite, or too large; a column or the
+            response never varies; or a value lies outside the box that ``scaling="none"``
+            declares.
+        """
+        source = self.name if source is None else source
+        if len(self.y) < 2:
+            raise DatasetError(f"{source}: {len(self.y)} rows of data, expected at least 2")
+        constant = []
+        for name, column in self._columns():
+            wrong = np.flatnonzero(~(np.abs(column) <= LARGEST))  # NaN compares false
+            if wrong.size:
+                raise DatasetError(f"{source}: {place(wrong[0])}, column '{name}' is "
+                                   f"{column[wrong[0]]:.6g}, expected a finite number of at most "
+                                   f"{LARGEST:g} in size")  # fmt: skip
+            if (column == column[0]).all():
+                constant.append(name)
+            if self.scaling == "none":
+                wrong = np.flatnonzero((column < -BOX_TOLERANCE) | (column > 1 + BOX_TOLERANCE))
+                if wrong.size:
+                    raise DatasetError(
+                        f"{source}: {place(wrong[0])}, column '{name}' is {column[wrong[0]]:.6g}, "
+                        "outside the box [0, 1] that scaling 'none' declares; "
+                        "with scaling 'train' or 'full' it is scaled"
+                    )
+        if self.target in constant:
+            raise DatasetError(f"{source}: the response '{self.target}' is {self.y[0]:.6g} in "
+                               "every row; there is nothing to learn")  # fmt: skip
+        if constant:
+            them = "it" if len(constant) == 1 else "them"
+            raise DatasetError(f"{source}: the same value in every row of {listing(constant)}; "
+                               f"drop {them} from the data")  # fmt: skip
+        return self
+
+    def _columns(self) -> Iterator[tuple[str, FloatArray]]:
+        """Yield the name and the values of every column, the response last."""
+        yield from zip(self.space.names, self.X.T, strict=True)
+        yield self.target, self.y
+
+
+class DatasetLoader(ABC):
+    """A source of data; parameters are assigned in ``__init__``, work is done in :meth:`load`."""
+
+    name: ClassVar[str]
+    reference: ClassVar[str]
+
+    @abstractmethod
+    def load(self) -> Dataset:
+        """Return the data set.
+
+        Raises
+        ------
+        DatasetError
+            It cannot be read, or no regression can be run on it.
+        """

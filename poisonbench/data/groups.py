@@ -1,0 +1,44 @@
+"""One-hot groups, recognised by the names of their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from poisonbench.features import FloatArray, OneHotGroup
+
+
+def one_hot_groups(names: Sequence[str], X: FloatArray) -> tuple[OneHotGroup, ...]:
+    """Return the groups among columns named ``Group:value``.
+
+    Columns that share what precedes the first colon are a group if all of them hold only 0 and
+    1 in every row; otherwise they are numeric columns like any other.  What a row of the group
+    may hold is what rows of `X` do hold.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Column names.
+    X : ndarray of shape (rows, d)
+        All rows of the data, so that no part of a split decides what is legal.
+
+    Returns
+    -------
+    tuple of OneHotGroup
+        In the order in which the groups first appear.
+    """
+    is_binary = ((X == 0) | (X == 1)).all(axis=0)
+    members: dict[str, list[int]] = {}
+    for column, name in enumerate(names):
+        prefix, colon, _ = name.partition(":")
+        if prefix and colon:
+            members.setdefault(prefix, []).append(column)
+    groups = []
+    for prefix, columns in members.items():
+        if not is_binary[columns].all():
+            continue
+        ones = np.count_nonzero(X[:, columns], axis=1)
+        all_zero, one_of_k = bool((ones == 0).any()), bool((ones <= 1).all())
+        groups.append(OneHotGroup(prefix, tuple(columns), all_zero, one_of_k))
+    return tuple(groups)

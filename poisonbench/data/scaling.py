@@ -1,0 +1,91 @@
+"""Min-max scaling of the data to the box [0, 1], and its inverse.
+
+An attacker's box and a response in [0, 1] need bounds.  Taken from the training rows they leak
+nothing from validation and test rows, which may then lie a little outside the box.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from poisonbench.data.base import Dataset, DatasetError
+from poisonbench.features import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The affine map between the data's own units and the box.
+
+    Parameters
+    ----------
+    offset, span : ndarray of shape (d,)
+        Smallest value and range of each column; 0 and 1 for columns that are left as they are,
+        and span 0 for a column that did not vary.
+    y_offset, y_span : float
+        The same for the response.
+    """
+
+    offset: FloatArray
+    span: FloatArray
+    y_offset: float
+    y_span: float
+
+    @classmethod
+    def fit(cls, dataset: Dataset, train_rows: IntArray) -> Self:
+        """Return the scaling that the data set asks for.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            The data; its ``scaling`` says which rows bound the box.
+        train_rows : ndarray of int
+            Row indices of the training part.
+
+        Raises
+        ------
+        DatasetError
+            The response does not vary among the training rows.
+        """
+        y_train = dataset.y[train_rows]
+        if (y_train == y_train[0]).all():
+            raise DatasetError(
+                f"{dataset.name}: the response '{dataset.target}' is {y_train[0]:.6g} in all "
+                f"{len(y_train)} training rows; there is nothing to learn (more training rows, "
+                "or another seed, may help)"
+            )
+        offset, span = np.zeros(dataset.space.n_features), np.ones(dataset.space.n_features)
+        if dataset.scaling == "none":
+            return cls(offset, span, 0.0, 1.0)
+        rows = train_rows if dataset.scaling == "train" else np.arange(len(dataset.y))
+        X, y = dataset.X[rows], dataset.y[rows]
+        numeric = dataset.space.numeric
+        offset[numeric] = X[:, numeric].min(axis=0)
+        span[numeric] = np.ptp(X[:, numeric], axis=0)
+        return cls(offset, span, float(y.min()), float(np.ptp(y)))
+
+    def transform(self, X: FloatArray) -> FloatArray:
+        """Return rows in box units; a column that did not vary among the rows fitted on is 0.
+
+        Whatever other rows hold in such a column, a model trained without it cannot use it.
+        """
+        scaled = np.zeros(X.shape)
+        np.divide(X - self.offset, self.span, out=scaled, where=self.span > 0)
+        return scaled
+
+    def transform_response(self, y: FloatArray) -> FloatArray:
+        """Return responses in box units."""
+        scaled: FloatArray = (y - self.y_offset) / self.y_span
+        return scaled
+
+    def inverse(self, X: FloatArray) -> FloatArray:
+        """Return rows in the data's own units; a column that did not vary gets its one value."""
+        rows: FloatArray = X * self.span + self.offset
+        return rows
+
+    def inverse_response(self, y: FloatArray) -> FloatArray:
+        """Return responses in the data's own unit."""
+        responses: FloatArray = y * self.y_span + self.y_offset
+        return responses
