@@ -67,7 +67,12 @@ def gradient_ascent(
         for c in range(len(start)):
             dx, dy = learner.hypergradient(c, W.gradient(learner.theta))
             X, y = _candidates(
-                problem, learner.Z[c, :-1], learner.y[c], dx, dy if variables == "xy" else 0.0, fixed
+                problem,
+                learner.Z[c, :-1],
+                learner.y[c],
+                dx,
+                dy if variables == "xy" else 0.0,
+                fixed,
             )
             learner.improve(c, with_intercept(X), y, W)
         rounds += 1

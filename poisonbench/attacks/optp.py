@@ -72,9 +72,7 @@ class OptP(Attack):
     def generate(self, problem: AttackProblem) -> PoisonSet:
         """Return the poison rows of the variant asked for, or of the best one."""
         if not self.best_of:
-            return self._variant(
-                problem, self.variables, self.initialization, self.outer_objective
-            )
+            return self._variant(problem, self.variables, self.initialization, self.outer_objective)
         error = Quadratic.mean_squared_error(problem.validation, problem.model)
         variants = product(("x", "xy"), ("invflip", "bflip"), ("training", "validation"))
         made = [self._variant(problem, *variant) for variant in variants]

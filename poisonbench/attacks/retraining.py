@@ -257,9 +257,7 @@ class ElasticNetRetraining(Retraining):
         out = (self.Z[c].copy(), float(self.y[c]))
         present, A = W.value(self.theta), self._active
         predicted = np.zeros((len(Z), len(self.theta)))
-        predicted[:, A] = self._exchange(
-            self.K, self.theta[A], (out[0][A], out[1]), Z[:, A], y
-        )
+        predicted[:, A] = self._exchange(self.K, self.theta[A], (out[0][A], out[1]), Z[:, A], y)
         state = self._gram, self._moment, self.theta, self._active, self.K
         values = W.values(predicted)
         for best in np.argsort(-values)[: self.TRIES]:
