@@ -6,7 +6,8 @@ import inspect
 import textwrap
 from typing import Any
 
-from poisonbench import choices, fields, registry
+from poisonbench import registry
+from poisonbench.config import choices, fields
 from poisonbench.registry import Parameter
 
 WIDTH = 96

@@ -45,7 +45,7 @@ class ConfigCommand(TyperCommand):
 @contextmanager
 def user_errors() -> Iterator[None]:
     """Turn what is wrong with a config into messages on stderr and exit code 2."""
-    from poisonbench.strict_yaml import ConfigError
+    from poisonbench.config.strict_yaml import ConfigError
 
     try:
         yield
@@ -123,7 +123,7 @@ def show(config: ConfigFile, overrides: Overrides = None) -> None:
     """  # noqa: D301
     with user_errors():
         from poisonbench.config import load
-        from poisonbench.strict_yaml import dump
+        from poisonbench.config.strict_yaml import dump
 
         typer.echo(dump(load(config, overrides or ()).resolved()), nl=False)
 
@@ -147,7 +147,7 @@ def list_(
       poisonbench list ridge
     """  # noqa: D301
     from poisonbench.catalogue import find, overview
-    from poisonbench.choices import PLURALS
+    from poisonbench.config.choices import PLURALS
 
     try:
         typer.echo(find(what) if what else overview(list(PLURALS)))
@@ -170,7 +170,7 @@ def schema(
       poisonbench schema
       poisonbench schema --output configs/schema.json
     """  # noqa: D301
-    from poisonbench.schema import schema as build
+    from poisonbench.config.schema import schema as build
 
     text = json.dumps(build(), indent=2, ensure_ascii=False) + "\n"
     if output is None:

@@ -83,7 +83,7 @@ def components(kind: str) -> dict[str, Any]:
         importlib.import_module(f"{package_name}.{module.name}")
         for module in pkgutil.iter_modules(package.__path__)
     ]
-    classes = [
+    classes: list[Any] = [
         cls
         for module in modules
         for cls in vars(module).values()

@@ -9,9 +9,10 @@ import jsonschema
 import pytest
 from typer.testing import CliRunner
 
-from poisonbench import attacks, choices, registry
+from poisonbench import attacks, registry
 from poisonbench.cli import app
-from poisonbench.schema import schema
+from poisonbench.config import choices
+from poisonbench.config.schema import schema
 
 REPOSITORY = Path(__file__).parent.parent
 GOOD = "dataset: diabetes\nattack: [optp, statp]\npoisoning_rate: [0.1, 0.2]\nseeds: 2\n"

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poisonbench.config import Choice, ConfigError, Rate, load
-from poisonbench.schema import schema
-from poisonbench.strict_yaml import dump
+from poisonbench.config.schema import schema
+from poisonbench.config.strict_yaml import dump
 
 BASE = {"dataset": "diabetes", "attack": "statp", "poisoning_rate": 0.2}
 OPTP = {**BASE, "attack": "optp"}

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poisonbench import yaml_source
-from poisonbench.strict_yaml import ConfigError, dump, parse
+from poisonbench.config import source as yaml_source
+from poisonbench.config.strict_yaml import ConfigError, dump, parse
 
 
 def long_form(word, short):

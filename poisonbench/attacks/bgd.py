@@ -7,7 +7,8 @@ as they are, the features climb the training loss.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 from annotated_types import Ge
 
@@ -31,7 +32,11 @@ class BGD(Attack):
 
     name = "bgd"
     reference = "Xiao et al. 2015; Jagielski et al. 2018, Sec. IV-A"
-    fixed_axes = {"variables": "x", "initialization": "invflip", "outer_objective": "training"}
+    fixed_axes: ClassVar[Mapping[str, str]] = {
+        "variables": "x",
+        "initialization": "invflip",
+        "outer_objective": "training",
+    }
 
     def __init__(
         self, *, iterations: Annotated[int, Ge(0)] = 15, tol: Annotated[float, Ge(0)] = 1e-4

@@ -50,5 +50,4 @@ class BFlip(Initialization):
 
     def responses(self, y: FloatArray) -> FloatArray:
         """Return round(1 - y), in the box even where y lies outside it."""
-        flipped: FloatArray = np.round(np.clip(1 - y, 0.0, 1.0))
-        return flipped
+        return np.asarray(np.round(np.clip(1 - y, 0.0, 1.0)), dtype=np.float64)

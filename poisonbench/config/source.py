@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from poisonbench.strict_yaml import ConfigError, KeyPath, parse
+from poisonbench.config.strict_yaml import ConfigError, KeyPath, parse
 
 LongForm = Callable[[str, Any], dict[str, Any]]
 """For a word of the config and its short form (None where absent), the mapping it stands for."""

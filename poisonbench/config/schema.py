@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from poisonbench import choices, fields, registry
-from poisonbench.quantities import RATE, RATE_OF, SEED, SEED_COUNT, SPLIT_FILE, SPLIT_SIZES
+from poisonbench import registry
+from poisonbench.config import choices, fields
+from poisonbench.config.quantities import RATE, RATE_OF, SEED, SEED_COUNT, SPLIT_FILE, SPLIT_SIZES
 from poisonbench.registry import Parameter
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -9,10 +9,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
-from poisonbench import fields
+from poisonbench.config import fields
+from poisonbench.config.source import Source
+from poisonbench.config.strict_yaml import ConfigError, KeyPath
 from poisonbench.registry import Parameter
-from poisonbench.strict_yaml import ConfigError, KeyPath
-from poisonbench.yaml_source import Source
 
 _Item = TypeVar("_Item")
 

@@ -12,15 +12,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from poisonbench import choices, fields, registry
-from poisonbench.choices import Choice
-from poisonbench.quantities import RATE, Rate, SplitChoice, read_rates, read_seeds, read_splits
-from poisonbench.reader import Reader
-from poisonbench.strict_yaml import ConfigError, KeyPath
-from poisonbench.yaml_source import Source
-from poisonbench.yaml_source import load as load_source
-
-__all__ = ["Choice", "Config", "ConfigError", "Rate", "SplitChoice", "load"]
+from poisonbench import registry
+from poisonbench.config import choices, fields
+from poisonbench.config.choices import Choice
+from poisonbench.config.quantities import (
+    RATE,
+    Rate,
+    SplitChoice,
+    read_rates,
+    read_seeds,
+    read_splits,
+)
+from poisonbench.config.reader import Reader
+from poisonbench.config.source import Source
+from poisonbench.config.source import load as load_source
+from poisonbench.config.strict_yaml import ConfigError, KeyPath
 
 DEFAULTS = {
     "model": "ridge",

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from poisonbench import fields
-from poisonbench.reader import Reader
+from poisonbench.config import fields
+from poisonbench.config.reader import Reader
+from poisonbench.config.strict_yaml import KeyPath
 from poisonbench.registry import Parameter
-from poisonbench.strict_yaml import KeyPath
 
 THIRD = 1 / 3
 

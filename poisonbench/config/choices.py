@@ -13,11 +13,12 @@ from annotated_types import Ge, Gt, Lt
 from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
-from poisonbench import fields, registry
+from poisonbench import registry
 from poisonbench.attacks.base import AXES
-from poisonbench.reader import Reader
+from poisonbench.config import fields
+from poisonbench.config.reader import Reader
+from poisonbench.config.strict_yaml import KeyPath
 from poisonbench.registry import Parameter
-from poisonbench.strict_yaml import KeyPath
 
 REFERENCE_ROWS = {
     "none": "No defense: the learner fitted to all rows, poison included.",
