@@ -72,6 +72,12 @@ def test_synthetic_truth_is_linear_and_sparse_and_does_not_depend_on_n() -> None
     assert np.abs(fits[0].coef_[2:]).max() < 1e-12
 
 
+def test_synthetic_groups_are_independent() -> None:
+    X = Synthetic(d=0, informative=0, groups=(3, 3)).load().X
+    together = X[:, :3].T @ X[:, 3:] / len(X)
+    np.testing.assert_allclose(together, 1 / 9, atol=0.04)
+
+
 def test_synthetic_noise_and_correlation_are_as_declared() -> None:
     clean = Synthetic(n=20_000, d=3, informative=3, noise=0.0, correlation=0.8).load()
     noisy = Synthetic(n=20_000, d=3, informative=3, noise=0.2, correlation=0.8).load()

@@ -24,6 +24,7 @@ from poisonbench.data.split import SplitCounts, SplitSizes, draw, read_indices
         ({"train": 300, "validation": 250, "test": 500}, 1050, (300, 250, 500)),
         ({"train": 0.6, "validation": 0.2, "test": 0.2}, 442, (265, 88, 88)),
         ({"train": 0.29, "validation": 0.29, "test": 0.42}, 100, (29, 29, 42)),
+        ({"train": 0.33, "validation": 0.56, "test": 0.11}, 100, (33, 56, 11)),
         ({"train": 300, "validation": 0, "test": 0.25}, 400, (300, 0, 100)),
         ({"train": 0.5, "validation": 0.0, "test": 0.5}, 10, (5, 0, 5)),
         ({"train": 300}, 400, (300, 50, 50)),
@@ -55,10 +56,11 @@ def test_sizes_out_of_range(sizes: dict[str, Any], message: str) -> None:
         SplitSizes(**sizes)
 
 
-def test_a_split_that_does_not_fit_says_both_numbers() -> None:
+@pytest.mark.parametrize("n_rows", [442, 1049])
+def test_a_split_that_does_not_fit_says_both_numbers(n_rows: int) -> None:
     with pytest.raises(DatasetError, match=r"needs 1050 rows \(300 train \+ 250 validation \+ 500 "
-                                           r"test\), the data set has 442"):  # fmt: skip
-        SplitSizes(300, 250, 500).counts(442)
+                                           rf"test\), the data set has {n_rows}"):  # fmt: skip
+        SplitSizes(300, 250, 500).counts(n_rows)
 
 
 @pytest.mark.parametrize(

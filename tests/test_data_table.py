@@ -62,6 +62,11 @@ def test_quoted_names_may_hold_delimiters_and_colons(tmp_path: Path, delimiter: 
     assert read_table(path).names == names
 
 
+def test_the_delimiter_fits_the_rows_rather_than_the_names(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, "rooms, halls, cellars;price\n1;2\n"))
+    assert table.names == ("rooms, halls, cellars", "price")
+
+
 def test_a_given_delimiter_is_used(tmp_path: Path) -> None:
     table = read_table(written(tmp_path, "a b\n1 2\n"), " ")
     assert (table.names, table.values.tolist()) == (("a", "b"), [[1, 2]])
