@@ -46,10 +46,11 @@ class ConfigCommand(TyperCommand):
 def user_errors() -> Iterator[None]:
     """Turn what is wrong with a config into messages on stderr and exit code 2."""
     from poisonbench.config.strict_yaml import ConfigError
+    from poisonbench.store import StoreError
 
     try:
         yield
-    except ConfigError as error:
+    except (ConfigError, StoreError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
 
@@ -75,6 +76,7 @@ def _poisonbench(
 
     \b
     Examples:
+      poisonbench run configs/quickstart.yaml           attacks, defenses, MSE tables
       poisonbench list                                  what there is to choose from
       poisonbench validate configs/quickstart.yaml      is this config right?
       poisonbench show configs/quickstart.yaml          what it amounts to, defaults filled in
@@ -82,8 +84,75 @@ def _poisonbench(
 
 
 @app.command(cls=ConfigCommand)
+def run(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Output folder; results/<config's name> if not given.",
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", min=1, help="Processes; as many as processors if not given."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")
+    ] = False,
+) -> None:
+    """Run a config: attacks, defenses, errors; write the tables as CSV.
+
+    What is done already is not done again: the same line goes on where it was interrupted.
+    Exit code 0 if all is done, 1 if some cells failed, 2 if the config is wrong, 130 if
+    interrupted.
+
+    \b
+    Examples:
+      poisonbench run configs/quickstart.yaml
+      poisonbench run configs/quickstart.yaml --dry-run
+      poisonbench run configs/quickstart.yaml seeds=2 defense='[none, trim]' --output results/try
+    """  # noqa: D301
+    with user_errors():
+        from poisonbench import engine, plan, store, tables
+        from poisonbench.config import load
+
+        work = plan.make(load(config, overrides or ()))
+        out = output or Path("results") / config.stem
+        if dry_run:
+            typer.echo(
+                f"{plan.describe(work)}\n{store.n_done(out, work)} cells are in {out} already"
+            )
+            return
+        store.open_folder(out, work)
+    try:
+        outcome = engine.run(work, out, jobs=jobs or engine.default_jobs(), progress=not quiet)
+        results = tables.collect(work, out)
+        files = tables.write_csvs(results, out)
+    except KeyboardInterrupt:
+        typer.echo(
+            f"Interrupted. What is done is kept in {out}; the same command goes on.", err=True
+        )
+        raise typer.Exit(130) from None
+    except OSError as error:
+        typer.echo(f"{error.filename or out}: {error.strerror}. What is done is kept.", err=True)
+        raise typer.Exit(1) from None
+    if not quiet:
+        if len(results.results):
+            typer.echo(f"\n{tables.render(results.results)}\n")
+        typer.echo("Written: " + ", ".join(str(path) for path in files))
+    if outcome.failures:
+        typer.echo(outcome.report(out), err=True)
+        raise typer.Exit(1)
+
+
+@app.command(cls=ConfigCommand)
 def validate(config: ConfigFile, overrides: Overrides = None) -> None:
-    """Check a config; nothing is run.
+    """Check a config and the data that it names; nothing is run.
 
     Exit code 2 if it is wrong, with the file and the line of everything that is.
 
@@ -93,20 +162,11 @@ def validate(config: ConfigFile, overrides: Overrides = None) -> None:
       poisonbench validate configs/quickstart.yaml attack=optp poisoning_rate='[0.1, 0.2]'
     """  # noqa: D301
     with user_errors():
+        from poisonbench import plan
         from poisonbench.config import load
 
-        read = load(config, overrides or ())
-    counts = {
-        "dataset": len(read.datasets),
-        "model": len(read.models),
-        "attack variant": len(read.attacks),
-        "rate": len(read.rates),
-        "defense": len(read.defenses),
-        "split": len(read.splits),
-        "seed": len(read.seeds),
-    }
-    listed = ", ".join(f"{n} {noun}{'s' if n > 1 else ''}" for noun, n in counts.items())
-    typer.echo(f"{config}: OK: {listed}")
+        work = plan.make(load(config, overrides or ()))
+    typer.echo(f"{config}: OK: {plan.counts(work)}")
 
 
 @app.command(cls=ConfigCommand)

@@ -52,6 +52,11 @@ class AssumedCount(TypedDict):
     count: Annotated[int, Ge(0)]
 
 
+def labelled(name: str, given: str) -> str:
+    """Return a component's name with the parameters given: ``trim(restarts=1,start=random)``."""
+    return f"{name}({given})" if given else name
+
+
 @dataclass(frozen=True)
 class Choice:
     """One component with all its parameters.
@@ -84,7 +89,7 @@ class Choice:
     @property
     def label(self) -> str:
         """The name, with the parameters given: ``trim(restarts=1,start=random)``."""
-        return f"{self.name}({self.given})" if self.given else self.name
+        return labelled(self.name, self.given)
 
     def build(self, **injected: Any) -> Any:
         """Return the component, with `injected` arguments beside its parameters.

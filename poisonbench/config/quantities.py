@@ -100,6 +100,15 @@ class SplitChoice:
     written: str | None = None
     where: KeyPath = field(default=("split",), compare=False)
 
+    @property
+    def label(self) -> str:
+        """How tables name it: ``thirds``, ``300/250/500``, or the file's name."""
+        if self.indices is not None:
+            return self.indices.name
+        if self.train == self.validation == self.test == THIRD:
+            return "thirds"
+        return f"{self.train}/{self.validation}/{self.test}"
+
     def resolved(self) -> dict[str, Any] | str:
         """Return the long form of a config; ``thirds`` has no other."""
         if self.written is not None:

@@ -19,7 +19,9 @@ UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, z
 """What NumPy and zipfile raise for a file that is absent, damaged, or of another kind."""
 
 
-def read_arrays(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+def read_arrays(
+    path: Path, names: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays `names` of an ``.npz`` file; it may have others.
 
     Parameters
@@ -28,6 +30,8 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]
         The file.
     names : sequence of str
         The arrays wanted.
+    optional : sequence of str
+        Arrays that are returned if the file has them.
 
     Raises
     ------
@@ -37,7 +41,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]
     try:
         # Never allow_pickle: reading a file must not run what it holds.
         with path.open("rb") as handle, np.lib.npyio.NpzFile(handle, allow_pickle=False) as file:
-            arrays = {name: np.asarray(file[name]) for name in names if name in file}
+            arrays = {name: np.asarray(file[name]) for name in (*names, *optional) if name in file}
     except UNREADABLE as error:
         what = getattr(error, "strerror", None) or error
         raise DatasetError(f"{path}: not a readable .npz file: {what}") from error

@@ -1,0 +1,76 @@
+"""Poison rows that somebody else made: read from a file, checked like any others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from poisonbench.attacks.base import Attack
+from poisonbench.data.base import DatasetError
+from poisonbench.data.npz import read_arrays
+from poisonbench.data.table import read_rows
+from poisonbench.features import FeatureSpace, FloatArray
+from poisonbench.problem import AttackProblem, PoisonSet
+
+
+class File(Attack):
+    """Poison rows from a file, to meet the defenses here; brings its own poisoning rate.
+
+    An ``.npz`` file has the arrays ``X`` and ``y`` in the box [0, 1], and if it has
+    ``feature_names`` its columns may come in any order; the files in ``poison/`` of an output
+    folder are such.  Any other file is read as CSV with the data set's own column names, the
+    response's included, in the data's own units.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    """
+
+    name = "file"
+    reference = "your own file"
+    takes_rate = False
+
+    def __init__(self, *, path: Path) -> None:
+        self.path = path
+
+    def own_rows(self, space: FeatureSpace, target: str) -> int:
+        """Return the number of rows in the file."""
+        return len(self._read(space, target)[1])
+
+    def generate(self, problem: AttackProblem) -> PoisonSet:
+        """Return the rows of the file, in the box."""
+        X, y = self._read(problem.space, problem.target)
+        if not self._is_npz():
+            X, y = problem.scaling.transform(X), problem.scaling.transform_response(y)
+        return PoisonSet(X, y)
+
+    def _is_npz(self) -> bool:
+        return Path(self.path).suffix == ".npz"
+
+    def _read(self, space: FeatureSpace, target: str) -> tuple[FloatArray, FloatArray]:
+        """Return the rows and responses in the file's units, columns in the data set's order."""
+        path = Path(self.path)
+        if not self._is_npz():
+            return read_rows(path, space.names, target)
+        arrays = read_arrays(path, ("X", "y"), optional=("feature_names",))
+        X, y = arrays["X"], arrays["y"]
+        for array, axes in (("X", 2), ("y", 1)):
+            values = arrays[array]
+            if values.ndim != axes or not (
+                np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)
+            ):
+                raise DatasetError(f"{path}: array '{array}' has shape {values.shape} and type "
+                                   f"{values.dtype}, expected {axes} axes of numbers")  # fmt: skip
+        if len(X) != len(y) or X.shape[1] != space.n_features:
+            raise DatasetError(f"{path}: X has shape {X.shape} and y {y.shape}, expected (p, "
+                               f"{space.n_features}) and (p,)")  # fmt: skip
+        if "feature_names" in arrays:
+            names = [str(name) for name in arrays["feature_names"].ravel()]
+            if sorted(names) != sorted(space.names):
+                odd = next((name for name in names if name not in space.names), names[0])
+                raise DatasetError(f"{path}: its feature_names are not the data set's columns "
+                                   f"('{odd}', for one)")  # fmt: skip
+            X = X[:, [names.index(name) for name in space.names]]
+        return X.astype(np.float64), y.astype(np.float64)

@@ -1,0 +1,207 @@
+"""Carry out a plan: compute the cells that are missing, in parallel, and keep what is done.
+
+Workers write their cells themselves, as soon as each is done; what reaches the parent is only
+news for the progress bar.  So whatever is killed, at any moment, the same command line goes on
+from there.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from poisonbench import pipeline, provenance, store
+from poisonbench.data.base import Dataset
+from poisonbench.plan import Group, Plan
+
+SHOWN_FAILURES = 10
+"""How many failed cells a report names."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Parameters
+    ----------
+    n_cells : int
+        Cells of the plan.
+    n_computed : int
+        Cells computed now; the others were there.
+    failures : tuple of (Group, str, str)
+        The group, the defense and the reason of each cell that failed.
+    """
+
+    n_cells: int
+    n_computed: int
+    failures: tuple[tuple[Group, str, str], ...]
+
+    def report(self, out: Path) -> str:
+        """Return which cells failed and why, a line each for the first few."""
+        lines = [
+            f"  {group.dataset.label}, seed {group.seed}, {group.model.label}, "
+            f"{group.attack.label} with {group.n_poison} rows, {defense}: {reason}"
+            for group, defense, reason in self.failures[:SHOWN_FAILURES]
+        ]
+        more = len(self.failures) - len(lines)
+        if more:
+            lines.append(f"  and {more} more")
+        return "\n".join(
+            [
+                f"{len(self.failures)} of {self.n_cells} cells failed, the others are done:",
+                *lines,
+                f"Tracebacks are in {out / 'failed'}; the same command tries these cells again.",
+            ]
+        )
+
+
+def default_jobs() -> int:
+    """Return the number of processes to use: the processors that this process may run on."""
+    given = os.environ.get("SLURM_CPUS_PER_TASK")
+    if given and given.isdigit() and int(given):
+        return int(given)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run(plan: Plan, out: Path, *, jobs: int, progress: bool) -> Outcome:
+    """Compute the cells of `plan` that `out` does not hold.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to do.
+    out : Path
+        The output folder, opened for this plan.
+    jobs : int
+        Number of processes.
+    progress : bool
+        Whether to show a progress bar on stderr.
+
+    Returns
+    -------
+    Outcome
+        What was done, and what failed.
+    """
+    cells = [task.id for group in plan.groups for task in group.tasks]
+    missing = [group for group in plan.groups if _missing(out, group)]
+    n_missing = sum(len(_missing(out, group)) for group in missing)
+    with tqdm(
+        total=len(cells),
+        initial=len(cells) - n_missing,
+        unit="cell",
+        disable=not progress,
+        file=sys.stderr,
+        # On a terminal a living bar; in a log a line now and then.
+        mininterval=0.2 if sys.stderr.isatty() else 10,
+    ) as bar:
+        for n_done, n_failed in _results(plan, missing, out, jobs):
+            bar.update(n_done)
+            if n_failed:
+                bar.set_postfix_str("some cells failed")
+    left = {cell: _reason(out, cell) for cell in cells if store.read_cell(out, cell) is None}
+    failures = tuple(
+        (group, task.defense.label, left[task.id])
+        for group in plan.groups
+        for task in group.tasks
+        if task.id in left
+    )
+    return Outcome(len(cells), n_missing - len(failures), failures)
+
+
+def _missing(out: Path, group: Group) -> list[str]:
+    """Return the cells of a group that are not done."""
+    return [task.id for task in group.tasks if store.read_cell(out, task.id) is None]
+
+
+def _reason(out: Path, cell: str) -> str:
+    failure = store.read_failure(out, cell)
+    return failure["error"] if failure else "its process was killed"
+
+
+def _results(plan: Plan, groups: list[Group], out: Path, jobs: int) -> Iterator[tuple[int, int]]:
+    """Run the groups, yielding the numbers of cells done and failed as each group ends."""
+    work = [(group, plan.datasets[group.dataset.label], out) for group in groups]
+    if jobs == 1 or len(work) <= 1:
+        for arguments in work:
+            yield run_group(*arguments)
+        return
+    parallel = Parallel(
+        n_jobs=jobs, batch_size=1, pre_dispatch="n_jobs", return_as="generator_unordered"
+    )
+    try:
+        yield from parallel(delayed(run_group)(*arguments) for arguments in work)
+    except TerminatedWorkerError:
+        # What was being computed is missing and reported as such; all that ended is kept.
+        return
+    except KeyboardInterrupt:
+        get_reusable_executor().shutdown(wait=False, kill_workers=True)
+        raise
+
+
+def run_group(group: Group, dataset: Dataset, out: Path) -> tuple[int, int]:
+    """Compute the missing cells of one group and write them.
+
+    Parameters
+    ----------
+    group : Group
+        What to compute.
+    dataset : Dataset
+        Its data.
+    out : Path
+        The output folder.
+
+    Returns
+    -------
+    n_done, n_failed : int
+        Numbers of cells.
+    """
+    missing = set(_missing(out, group))
+    tasks = [task for task in group.tasks if task.id in missing]
+    # Other numbers of threads give other last bits, so every cell computes with one.
+    with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        try:
+            made = store.read_poison(out, group)
+            stage = pipeline.stage(group, dataset, made)
+            if made is None:
+                store.write_poison(out, group, stage.setting, stage.made)
+        except OSError:
+            raise
+        except (Exception, SystemExit) as error:
+            for task in tasks:
+                store.write_failure(out, task.id, _failure(error))
+            return 0, len(tasks)
+        n_failed = 0
+        for task in tasks:
+            caught.clear()
+            try:
+                measured, timings = pipeline.measure(stage, task)
+            except (Exception, SystemExit) as error:
+                store.write_failure(out, task.id, _failure(error))
+                n_failed += 1
+                continue
+            said = sorted({str(warning.message) for warning in caught})
+            facts = {**provenance.facts(), "warnings": said, "finished": time.time()}
+            store.write_cell(out, task.id, measured, timings, facts)
+    return len(tasks) - n_failed, n_failed
+
+
+def _failure(error: BaseException) -> dict[str, str]:
+    return {
+        "error": f"{type(error).__name__}: {error}",
+        "traceback": "".join(traceback.format_exception(error)),
+    }

@@ -1,0 +1,211 @@
+"""Where results lie: one file for each cell, written whole or not at all.
+
+    OUT/plan.json             what the folder holds; another plan is refused
+    OUT/cells/ab/<id>.json    the numbers of a cell; the same bytes whoever computes it
+    OUT/meta/ab/<id>.json     seconds, versions, machine: never compared
+    OUT/failed/ab/<id>.json   why a cell failed; the next run tries again
+    OUT/poison/*.npz          the poison sets
+    OUT/*.csv                 made from the cells
+
+A process that is killed loses the cell it was at and nothing else, and two that compute the same
+cell write the same bytes, so no file is ever locked.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from poisonbench.data.base import DatasetError
+from poisonbench.data.npz import read_arrays
+from poisonbench.pipeline import Poisoned, Setting
+from poisonbench.plan import Group, Plan
+from poisonbench.problem import PoisonSet
+from poisonbench.records import Measured, Timings
+
+
+class StoreError(Exception):
+    """The output folder cannot be used; the message says why and what to do."""
+
+
+def open_folder(out: Path, plan: Plan) -> None:
+    """Make `out` the folder of this plan, or check that it is.
+
+    Raises
+    ------
+    StoreError
+        The folder holds another plan's results, or something else, or cannot be written to.
+    """
+    identity = plan.identity()
+    path = out / "plan.json"
+    try:
+        if path.exists():
+            known = json.loads(path.read_text(encoding="utf-8"))
+            if known != identity:
+                changes = "\n".join(f"  {change}" for change in differences(known, identity))
+                raise StoreError(
+                    f"{out} holds the results of another config; this one differs in\n{changes}\n"
+                    "Give another folder with --output, or delete this one."
+                )
+            return
+        if out.exists() and not out.is_dir():
+            raise StoreError(f"{out} is a file, expected a folder; give another with --output")
+        if out.exists() and any(out.iterdir()):
+            raise StoreError(f"{out} is not empty and has no plan.json, so it holds something "
+                             "else; give another folder with --output")  # fmt: skip
+        write(path, _json(identity))
+    except OSError as error:
+        raise StoreError(f"{out}: cannot be written to: {error.strerror}") from error
+    except ValueError as error:
+        raise StoreError(f"{path}: damaged ({error}); delete the folder, or give another with "
+                         "--output") from error  # fmt: skip
+
+
+def differences(known: Any, wanted: Any, key: str = "") -> Iterator[str]:
+    """Yield how two JSON values differ, one line for each key."""
+    if isinstance(known, dict) and isinstance(wanted, dict):
+        for name in sorted({*known, *wanted}):
+            inner = f"{key}.{name}" if key else name
+            yield from differences(known.get(name), wanted.get(name), inner)
+    elif known != wanted:
+        yield f"{key.removeprefix('config.')}: {json.dumps(known)} there, {json.dumps(wanted)} here"
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, and only return when it is on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_UMASK)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+_UMASK = _umask()
+"""mkstemp makes private files; results are as open as the user's other files."""
+
+
+def write_cell(out: Path, cell: str, measured: Measured, timings: Timings, facts: Any) -> None:
+    """Write a cell's numbers, and apart from them what is not reproducible."""
+    write(_place(out, "meta", cell), _json({**asdict(timings), **facts}))
+    write(_place(out, "cells", cell), _json(asdict(measured)))
+    _place(out, "failed", cell).unlink(missing_ok=True)
+
+
+def write_failure(out: Path, cell: str, failure: dict[str, str]) -> None:
+    """Write why a cell failed."""
+    write(_place(out, "failed", cell), _json(failure))
+
+
+def n_done(out: Path, plan: Plan) -> int:
+    """Return how many of the plan's cells the folder holds."""
+    return sum(read_cell(out, task.id) is not None for group in plan.groups for task in group.tasks)
+
+
+def read_cell(out: Path, cell: str) -> Measured | None:
+    """Return a cell's numbers, or None where they are not there or damaged."""
+    content = _read(_place(out, "cells", cell))
+    try:
+        return None if content is None else Measured(**content)
+    except TypeError:
+        return None
+
+
+def read_timings(out: Path, cell: str) -> Timings | None:
+    """Return a cell's timings, or None where they are not there."""
+    content = _read(_place(out, "meta", cell)) or {}
+    try:
+        return Timings(**{name: content[name] for name in Timings.__dataclass_fields__})
+    except KeyError:
+        return None
+
+
+def read_failure(out: Path, cell: str) -> dict[str, str] | None:
+    """Return why a cell failed, or None where it did not."""
+    failure: dict[str, str] | None = _read(_place(out, "failed", cell))
+    return failure
+
+
+def write_poison(out: Path, group: Group, setting: Setting, made: Poisoned) -> None:
+    """Write a poison set with the split that it was made on."""
+    if group.poison_file is None:
+        return
+    poison = made.poison
+    summary = {
+        "id": group.id,
+        "objective_initial": poison.objective_initial,
+        "objective_final": poison.objective_final,
+        "rounds": poison.rounds,
+        "variant": poison.variant,
+    }
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        X=poison.X,
+        y=poison.y,
+        train=setting.split.train,
+        validation=setting.split.validation,
+        test=setting.split.test,
+        feature_names=np.array(setting.space.names),
+        target=np.array(setting.target),
+        trace=np.array(poison.trace, dtype=np.float64),
+        summary=np.array(json.dumps(summary)),
+    )
+    write(_place(out, "meta", group.id), _json({"attack_seconds": made.seconds}))
+    write(out / group.poison_file, buffer.getvalue())
+
+
+def read_poison(out: Path, group: Group) -> Poisoned | None:
+    """Return the stored poison set of a group, or None where it is not there or damaged."""
+    if group.poison_file is None or not (out / group.poison_file).exists():
+        return None
+    try:
+        arrays = read_arrays(out / group.poison_file, ("X", "y", "trace", "summary"))
+        summary = json.loads(str(arrays["summary"]))
+    except (DatasetError, ValueError):
+        return None
+    if summary.pop("id", None) != group.id:
+        return None
+    trace = tuple(arrays["trace"].tolist())
+    seconds = (_read(_place(out, "meta", group.id)) or {}).get("attack_seconds", 0.0)
+    return Poisoned(PoisonSet(arrays["X"], arrays["y"], **summary, trace=trace), seconds)
+
+
+def _place(out: Path, kind: str, cell: str) -> Path:
+    return out / kind / cell[:2] / f"{cell}.json"
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
