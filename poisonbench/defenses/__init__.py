@@ -1,5 +1,6 @@
 """Defenses, one a file, each a scikit-learn estimator."""
 
 from poisonbench.defenses.base import Defense
+from poisonbench.defenses.trim import TRIMRegressor
 
-__all__ = ["Defense"]
+__all__ = ["Defense", "TRIMRegressor"]
