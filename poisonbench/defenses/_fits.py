@@ -15,7 +15,10 @@ from scipy.linalg import cho_factor, cho_solve
 from sklearn.base import clone
 
 from poisonbench.features import BoolArray, FloatArray
-from poisonbench.models import LinearModel, Ridge
+from poisonbench.models import ElasticNet, LinearModel, Ridge
+
+WELL_POSED = 1e-9
+"""Least ridge penalty, relative to a row's mean squared norm, that Cholesky is trusted with."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,28 @@ class WeightedRefits(Refits):
     def on_weights(self, weight: FloatArray) -> Fitted:
         """Minimise sum_i weight_i r_i^2 + N lambda Omega(w) over all N rows."""
         n = len(self.y)
-        solver = self.estimator.solver(n)
-        if self.estimator.l1_ratio() > 0:
-            # scikit-learn's coordinate descent divides the weights by their mean.
-            solver.set_params(alpha=solver.alpha / weight.mean())
-        return self._seen(solver.fit(self.X, self.y, sample_weight=weight), n)
+        return self._seen(self.estimator.solver(n).fit(self.X, self.y, sample_weight=weight), n)
+
+
+class SparseRefits(WeightedRefits):
+    """Fits of LASSO and elastic net, each of which starts from the weights of the last."""
+
+    def __init__(self, estimator: ElasticNet, X: FloatArray, y: FloatArray) -> None:
+        super().__init__(estimator, X, y)
+        # scikit-learn's alpha is lambda / 2 here, for any number of rows.
+        self._solver = estimator.solver(len(y)).set_params(warm_start=True)
+        self._alpha = self._solver.alpha
+
+    def on_rows(self, kept: BoolArray) -> Fitted:
+        """Fit to the rows `kept`."""
+        self._solver.set_params(alpha=self._alpha)
+        return self._seen(self._solver.fit(self.X[kept], self.y[kept]), int(kept.sum()))
+
+    def on_weights(self, weight: FloatArray) -> Fitted:
+        """Minimise sum_i weight_i r_i^2 + N lambda Omega(w) over all N rows."""
+        # Coordinate descent divides the weights by their mean.
+        self._solver.set_params(alpha=self._alpha / weight.mean())
+        return self._seen(self._solver.fit(self.X, self.y, sample_weight=weight), len(self.y))
 
 
 class RidgeFits(WeightedRefits):
@@ -132,10 +152,13 @@ class RidgeFits(WeightedRefits):
 
 def fits(estimator: Any, X: FloatArray, y: FloatArray) -> Refits:
     """Return the fastest way to fit `estimator` to rows of `X`, `y` again and again."""
-    if type(estimator) is Ridge and estimator.alpha_for(1) > 1e-9 * np.var(X, axis=0).sum():
+    if (
+        isinstance(estimator, Ridge)
+        and estimator.alpha_for(1) > WELL_POSED * np.var(X, axis=0).sum()
+    ):
         return RidgeFits(estimator, X, y)
-    return (
-        WeightedRefits(estimator, X, y)
-        if isinstance(estimator, LinearModel)
-        else Refits(estimator, X, y)
-    )
+    if isinstance(estimator, ElasticNet):
+        return SparseRefits(estimator, X, y)
+    if isinstance(estimator, LinearModel):
+        return WeightedRefits(estimator, X, y)
+    return Refits(estimator, X, y)

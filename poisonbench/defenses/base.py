@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from poisonbench.defenses._parameters import check_parameters
-from poisonbench.features import BoolArray, FloatArray, IntArray
+from poisonbench.features import FloatArray, IntArray
 
 
 def canonical_order(X: FloatArray, y: FloatArray) -> IntArray:
@@ -40,6 +40,9 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     name: ClassVar[str]
     reference: ClassVar[str]
 
+    row_attributes: ClassVar[tuple[str, ...]] = ()
+    """Learned arrays with one entry for each row: :meth:`fit` puts them in the caller's order."""
+
     def fit(self, X: Any, y: Any) -> Self:
         """Fit to rows, some of which may be poison.
 
@@ -65,10 +68,10 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         y = y.astype(np.float64)
         rng = check_random_state(getattr(self, "random_state", None))
         order = canonical_order(X, y)[rng.permutation(len(y))]
-        kept = self._fit_rows(X[order], y[order], rng)
-        if kept is not None:
-            self.support_ = np.empty(len(y), dtype=bool)
-            self.support_[order] = kept
+        self._fit_rows(X[order], y[order], rng)
+        original = np.argsort(order)
+        for attribute in self.row_attributes:
+            setattr(self, attribute, getattr(self, attribute)[original])
         return self
 
     def predict(self, X: Any) -> FloatArray:
@@ -79,10 +82,10 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             return np.asarray(X @ self.coef_ + self.intercept_)
         return np.asarray(self.estimator_.predict(X))
 
-    def _fit_rows(
-        self, X: FloatArray, y: FloatArray, rng: np.random.RandomState
-    ) -> BoolArray | None:
+    def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
         """Learn from rows in no particular order; the hook of a defense.
+
+        Sets the learned attributes, those named in :attr:`row_attributes` in the order of `X`.
 
         Parameters
         ----------
@@ -90,11 +93,6 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             The rows.
         rng : RandomState
             The only source of random numbers.
-
-        Returns
-        -------
-        ndarray of bool of shape (N,) or None
-            The rows kept, for ``support_``; None if the defense removes none.
         """
         raise NotImplementedError
 

@@ -15,7 +15,14 @@ from annotated_types import Ge, Lt
 from poisonbench.defenses._estimate import assumed_poison
 from poisonbench.defenses._validation import folds, trimmed_mean
 from poisonbench.defenses.base import Defense
-from poisonbench.features import BoolArray, FloatArray, IntArray
+from poisonbench.features import FloatArray, IntArray
+
+SPREAD = 0.05
+"""Least share of a column's sum of squares that must be left after trimming.
+
+Below it the column is nearly constant but for p rows, which is not what the method assumes, and a
+weight learned from its small entries would be huge for its large ones.
+"""
 
 
 class ChenDefense(Defense):
@@ -23,8 +30,8 @@ class ChenDefense(Defense):
 
     It assumes a sparse model, columns nearly uncorrelated (each weight comes from its column
     alone), and p known; then p = O(N / (k log d)) corrupted rows of any kind are tolerated, in
-    the features too.  Correlated columns bias it without any poison, and a column whose nonzero
-    entries are at most p gets weight 0.  It wraps no learner: it has its own estimate.
+    the features too.  Correlated columns bias it without any poison, and a column that is
+    nearly constant but for p rows gets weight 0.  It wraps no learner: it has its own estimate.
 
     It costs one sort of each column, and as many again for each fold.
 
@@ -75,9 +82,7 @@ class ChenDefense(Defense):
         self.n_folds = n_folds
         self.random_state = random_state
 
-    def _fit_rows(
-        self, X: FloatArray, y: FloatArray, rng: np.random.RandomState
-    ) -> BoolArray | None:
+    def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
         self.n_poison_ = assumed_poison(self, X, y, rng)
         share = self.n_poison_ / len(y)
         if self.n_nonzero == "cv":
@@ -94,7 +99,6 @@ class ChenDefense(Defense):
         self.coef_ = np.zeros_like(coef)
         self.coef_[ranking[: self.n_nonzero_]] = coef[ranking[: self.n_nonzero_]]
         self.intercept_ = float(np.median(y - X @ self.coef_))
-        return None
 
 
 def trimmed_sums(terms: FloatArray, n_dropped: int) -> FloatArray:
@@ -111,7 +115,7 @@ def _marginal(X: FloatArray, y: FloatArray, share: float) -> tuple[FloatArray, I
     X = X - np.median(X, axis=0)
     products = trimmed_sums(X * (y - np.median(y))[:, None], n_dropped)
     squares = trimmed_sums(X**2, n_dropped)
-    used = squares > 0
+    used = squares > SPREAD * (X**2).sum(axis=0)
     coef = np.divide(products, squares, out=np.zeros_like(products), where=used)
     ranking = np.argsort(-np.abs(coef) * np.sqrt(squares), kind="stable")
     return coef, ranking

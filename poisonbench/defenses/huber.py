@@ -23,12 +23,12 @@ from poisonbench.defenses._estimate import learner
 from poisonbench.defenses._fits import Refits, WeightedRefits, fits
 from poisonbench.defenses._validation import folds, trimmed_mean
 from poisonbench.defenses.base import Defense
-from poisonbench.features import BoolArray, FloatArray
+from poisonbench.features import FloatArray
 
-EPSILONS = (np.inf, 5.0, 2.5, 1.75, 1.35, 1.1)
+EPSILONS = (np.inf, 2.5, 1.35, 1.1)
 """Thresholds to choose from; infinity is the learner itself."""
 
-TUNING_ROUNDS = 30
+TUNING_ROUNDS = 20
 TUNING_TOLERANCE = 1e-2
 """Held-out errors need no better convergence than this to be ranked."""
 
@@ -41,8 +41,8 @@ class HuberDefense(Defense):
     as it likes, so the breakdown point is 0 in the features (about 1/2 in responses alone at
     well-spread rows).  It needs no count of poison rows.
 
-    A fit costs some 20 weighted fits of the learner; choosing epsilon, six thresholds on three
-    folds, about fifteen times that.
+    A fit costs 10 to 100 weighted fits of the learner, the more the nearer rows are to features;
+    choosing epsilon, on three folds, up to 180.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class HuberDefense(Defense):
     epsilon : float or "cv", default="cv"
         Residuals beyond epsilon times the scale count linearly; more than 1, 1.35 is usual.
         "cv" chooses by the mean of the smaller three quarters of the squared errors on held-out
-        rows, among 1.1, 1.35, 1.75, 2.5, 5 and infinity.
+        rows, among 1.1, 1.35, 2.5 and infinity.
     n_folds : int, default=3
         Folds to choose by.
     max_iter : int, default=100
@@ -103,9 +103,7 @@ class HuberDefense(Defense):
         self.tol = tol
         self.random_state = random_state
 
-    def _fit_rows(
-        self, X: FloatArray, y: FloatArray, rng: np.random.RandomState
-    ) -> BoolArray | None:
+    def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
         estimator = learner(self.estimator)
         if self.epsilon == "cv":
             self.errors_ = self._held_out_errors(estimator, X, y)
@@ -119,7 +117,6 @@ class HuberDefense(Defense):
         )
         self.scale_ = huber_scale(residual, self.epsilon_)
         self._adopt(estimator.fit(X, _winsorised(y, residual, self.epsilon_, self.scale_)), X)
-        return None
 
     def _held_out_errors(self, estimator: Any, X: FloatArray, y: FloatArray) -> dict[float, float]:
         errors = np.empty((len(y), len(EPSILONS)))

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import warnings
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import RANSACRegressor
 
 from poisonbench.defenses._estimate import learner
 from poisonbench.defenses._validation import folds, trimmed_mean
 from poisonbench.defenses.base import Defense
-from poisonbench.features import BoolArray, FloatArray
+from poisonbench.features import FloatArray
+from poisonbench.models import OLS, ElasticNet, Ridge
+from poisonbench.models.ols import RELATIVE_CUT
 
 SHARES = (0.025, 0.05, 0.1, 0.2, 0.5)
 """Sample sizes to choose from, as shares of the rows."""
 
 TUNING_TRIALS = 20
+
+
+class NoConsensusError(ValueError):
+    """No sample of the rows found rows that agree with it."""
 
 
 class RANSACDefense(Defense):
@@ -68,6 +77,7 @@ class RANSACDefense(Defense):
 
     name = "ransac"
     reference = "Fischler and Bolles 1981"
+    row_attributes = ("support_",)
 
     def __init__(
         self,
@@ -86,53 +96,95 @@ class RANSACDefense(Defense):
         self.n_folds = n_folds
         self.random_state = random_state
 
-    def _fit_rows(
-        self, X: FloatArray, y: FloatArray, rng: np.random.RandomState
-    ) -> BoolArray | None:
+    def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
         seed = rng.randint(2**31)
+        self.errors_: dict[float, float] = {}
         if self.min_samples == "cv":
             self.errors_ = self._held_out_errors(X, y, seed)
             self.min_samples_ = min(self.errors_, key=lambda share: self.errors_[share])
         else:
-            self.errors_, self.min_samples_ = {}, float(self.min_samples)
-        consensus = self._ransac(y, self.min_samples_, self.max_trials, seed)
-        try:
-            consensus.fit(X, y)
-        except ValueError as error:
-            raise ValueError(
-                f"RANSACDefense: no sample of {consensus.min_samples} rows has rows that agree "
-                f"within {consensus.residual_threshold:.3g}; expected a larger residual_threshold "
-                f"or other min_samples"
-            ) from error
+            self.min_samples_ = self.min_samples
+        consensus = self._consensus(X, y, self.min_samples_, self.max_trials, seed)
         self.n_trials_ = consensus.n_trials_
-        self._adopt(consensus.estimator_, X)
-        return np.asarray(consensus.inlier_mask_)
+        self.support_ = kept = np.asarray(consensus.inlier_mask_)
+        self._adopt(learner(self.estimator).fit(X[kept], y[kept]), X)
 
     def _held_out_errors(self, X: FloatArray, y: FloatArray, seed: int) -> dict[float, float]:
-        errors = np.full((len(y), len(SHARES)), np.inf)
+        errors = np.empty((len(y), len(SHARES)))
         trials = min(self.max_trials, TUNING_TRIALS)
         for training, held_out in folds(len(y), self.n_folds):
             for column, share in enumerate(SHARES):
-                consensus = self._ransac(y[training], share, trials, seed)
                 try:
-                    consensus.fit(X[training], y[training])
-                except ValueError:  # no consensus: this share loses
+                    consensus = self._consensus(X[training], y[training], share, trials, seed)
+                except NoConsensusError:
+                    errors[held_out, column] = np.inf
                     continue
                 predicted = np.ravel(consensus.predict(X[held_out]))
                 errors[held_out, column] = (y[held_out] - predicted) ** 2
         return dict(zip(SHARES, trimmed_mean(errors).tolist(), strict=True))
 
-    def _ransac(self, y: FloatArray, share: float, trials: int, seed: int) -> RANSACRegressor:
+    def _consensus(
+        self, X: FloatArray, y: FloatArray, share: float, trials: int, seed: int
+    ) -> RANSACRegressor:
         threshold = self.residual_threshold
         if threshold is None:
             deviation = np.abs(y - np.median(y))
             # Where most responses are equal the median is 0, and only exact fits would agree.
             threshold = float(np.median(deviation)) or float(deviation.mean())
             threshold = max(threshold, 1e-9 * float(np.abs(y).max()), np.finfo(float).tiny)
-        return RANSACRegressor(
-            learner(self.estimator),
+        ransac = RANSACRegressor(
+            _quick(learner(self.estimator)),
             min_samples=max(1, int(np.ceil(share * len(y)))),
             residual_threshold=threshold,
             max_trials=trials,
             random_state=seed,
         )
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                return ransac.fit(X, y)
+        except ValueError as error:
+            raise NoConsensusError(
+                f"RANSACDefense: fits to {ransac.min_samples} of {len(y)} rows failed or found no "
+                f"rows within {threshold:.3g}; expected a larger residual_threshold or other "
+                f"min_samples (scikit-learn says: {error})"
+            ) from error
+
+
+class _Unchecked(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Ridge or OLS without the checks of its input, which cost more than a fit to few rows."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def fit(self, X: FloatArray, y: FloatArray) -> Self:
+        mean, mean_y = X.mean(axis=0), y.mean()
+        centred, target = X - mean, y - mean_y
+        alpha = self.model.alpha_for(len(y))
+        if alpha == 0:
+            self.coef_ = np.linalg.lstsq(centred, target, rcond=RELATIVE_CUT)[0]
+        elif len(y) <= X.shape[1]:
+            kernel = centred @ centred.T + alpha * np.eye(len(y))
+            self.coef_ = centred.T @ np.linalg.solve(kernel, target)
+        else:
+            gram = centred.T @ centred + alpha * np.eye(X.shape[1])
+            self.coef_ = np.linalg.solve(gram, centred.T @ target)
+        self.intercept_ = mean_y - mean @ self.coef_
+        return self
+
+    def predict(self, X: FloatArray) -> FloatArray:
+        predicted: FloatArray = X @ self.coef_ + self.intercept_
+        return predicted
+
+    def score(self, X: FloatArray, y: FloatArray) -> float:
+        variance = float(np.var(y))
+        return 1 - float(np.mean((y - self.predict(X)) ** 2)) / variance if variance else -np.inf
+
+
+def _quick(estimator: Any) -> Any:
+    """Return the learner that is fitted to samples: the same, short of what ranking needs not."""
+    if isinstance(estimator, Ridge | OLS):
+        return _Unchecked(estimator)
+    if isinstance(estimator, ElasticNet):
+        return estimator.solver(1).set_params(tol=1e-4, max_iter=1000)
+    return estimator

@@ -79,6 +79,7 @@ class TRIMRegressor(Defense):
 
     name = "trim"
     reference = "Jagielski et al. 2018, Algorithm 2"
+    row_attributes = ("support_",)
 
     def __init__(
         self,
@@ -101,9 +102,7 @@ class TRIMRegressor(Defense):
         self.tol = tol
         self.random_state = random_state
 
-    def _fit_rows(
-        self, X: FloatArray, y: FloatArray, rng: np.random.RandomState
-    ) -> BoolArray | None:
+    def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
         self.n_poison_ = assumed_poison(self, X, y, rng)
         estimator = learner(self.estimator)
         starts = self._starts(estimator, X, y, rng)
@@ -113,7 +112,7 @@ class TRIMRegressor(Defense):
         self.objective_ = run.objective
         self.n_iter_ = len(run.objective_path)
         self.start_ = self.start
-        return run.kept
+        self.support_ = run.kept
 
     def _starts(
         self, estimator: Any, X: FloatArray, y: FloatArray, rng: np.random.RandomState
