@@ -68,7 +68,8 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         y = y.astype(np.float64)
         rng = check_random_state(getattr(self, "random_state", None))
         order = canonical_order(X, y)[rng.permutation(len(y))]
-        self._fit_rows(X[order], y[order], rng)
+        # C order, so that sums run alike whether an array came or a data frame.
+        self._fit_rows(np.ascontiguousarray(X[order]), y[order], rng)
         original = np.argsort(order)
         for attribute in self.row_attributes:
             setattr(self, attribute, getattr(self, attribute)[original])
