@@ -1,5 +1,17 @@
 """Defenses, one a file, each a scikit-learn estimator."""
 
 from poisonbench.defenses.base import Defense
+from poisonbench.defenses.chen import ChenDefense
+from poisonbench.defenses.huber import HuberDefense
+from poisonbench.defenses.ransac import RANSACDefense
+from poisonbench.defenses.roni import RONIDefense
+from poisonbench.defenses.trim import TRIMRegressor
 
-__all__ = ["Defense"]
+__all__ = [
+    "ChenDefense",
+    "Defense",
+    "HuberDefense",
+    "RANSACDefense",
+    "RONIDefense",
+    "TRIMRegressor",
+]

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
+import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from poisonbench.defenses._parameters import check_parameters
+from poisonbench.features import FloatArray, IntArray
+
+
+def canonical_order(X: FloatArray, y: FloatArray) -> IntArray:
+    """Return the order that sorts the rows by value, whatever order they come in.
+
+    Rows are compared as strings of bytes: any total order serves, this one costs one sort.
+    """
+    rows = np.ascontiguousarray(np.column_stack([y, X])) + 0.0  # + 0.0: one zero, not -0 and 0
+    keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+    order: IntArray = np.argsort(keys, kind="stable")
+    return order
 
 
 class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -13,7 +30,86 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     The pipeline passes what it knows to the parameters of these names, where ``__init__`` has
     them: ``estimator`` (the learner, unfitted), ``n_poison`` (the number of poison rows to
     assume) or ``contamination="auto"`` (estimate it), and ``random_state``.
+
+    A subclass implements :meth:`_fit_rows`, which never sees the caller's order of rows: they
+    come sorted by value, then permuted by ``random_state``.  So with an int ``random_state`` the
+    same set of rows gives the same model in any order, and no defense can profit from poison
+    that happens to lie at the end.
     """
 
     name: ClassVar[str]
     reference: ClassVar[str]
+
+    row_attributes: ClassVar[tuple[str, ...]] = ()
+    """Learned arrays with one entry for each row: :meth:`fit` puts them in the caller's order."""
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fit to rows, some of which may be poison.
+
+        Parameters
+        ----------
+        X : array-like of shape (N, d)
+            The rows.
+        y : array-like of shape (N,)
+            Their responses.
+
+        Returns
+        -------
+        self
+            The fitted defense.
+
+        Raises
+        ------
+        ValueError
+            A parameter is out of its range, or the rows cannot be used.
+        """
+        check_parameters(self)
+        X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)
+        y = y.astype(np.float64)
+        rng = check_random_state(getattr(self, "random_state", None))
+        order = canonical_order(X, y)[rng.permutation(len(y))]
+        # C order, so that sums run alike whether an array came or a data frame.
+        self._fit_rows(np.ascontiguousarray(X[order]), y[order], rng)
+        original = np.argsort(order)
+        for attribute in self.row_attributes:
+            setattr(self, attribute, getattr(self, attribute)[original])
+        return self
+
+    def predict(self, X: Any) -> FloatArray:
+        """Return f(x) for each row of `X`; shape (rows,)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        if hasattr(self, "coef_"):
+            return np.asarray(X @ self.coef_ + self.intercept_)
+        return np.asarray(self.estimator_.predict(X))
+
+    def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
+        """Learn from rows in no particular order; the hook of a defense.
+
+        Sets the learned attributes, those named in :attr:`row_attributes` in the order of `X`.
+
+        Parameters
+        ----------
+        X, y : ndarray of shape (N, d) and (N,)
+            The rows.
+        rng : RandomState
+            The only source of random numbers.
+        """
+        raise NotImplementedError
+
+    def _adopt(self, estimator: Any, X: FloatArray) -> None:
+        """Take over a fitted estimator as ``estimator_``, with its weights where it has them.
+
+        An estimator without ``coef_``, such as a pipeline, is asked for its predictions at the
+        origin and the unit vectors: where it is affine they are its weights.
+        """
+        self.estimator_ = estimator
+        if hasattr(estimator, "coef_"):
+            self.coef_ = np.ravel(estimator.coef_)
+            self.intercept_ = float(np.ravel(estimator.intercept_)[0])
+            return
+        corners = np.ravel(estimator.predict(np.vstack([np.zeros(X.shape[1]), np.eye(X.shape[1])])))
+        predicted = np.ravel(estimator.predict(X))
+        coef, intercept = corners[1:] - corners[0], float(corners[0])
+        if np.allclose(X @ coef + intercept, predicted, atol=1e-6 * (1e-12 + np.ptp(predicted))):
+            self.coef_, self.intercept_ = coef, intercept

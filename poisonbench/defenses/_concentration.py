@@ -1,0 +1,161 @@
+"""Concentration steps: alternate a fit to the kept rows and keeping the rows that fit best.
+
+The step of Algorithm 2 in Jagielski et al. 2018 and of least trimmed squares.  With lambda fixed
+neither half raises L(D_I, theta), so a run ends after finitely many steps (Theorem 1), but in a
+local minimum.  Where it starts decides how good: many cheap starts, fitted to a few rows each,
+ranked by their trimmed loss, the best ones run to the end (FAST-LTS, Rousseeuw and Van Driessen
+2006).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from poisonbench.defenses._fits import Refits, fits
+from poisonbench.features import BoolArray, FloatArray
+
+START_ROWS = 30
+"""Rows in a small start; fewer where d + 1 are enough."""
+
+SHRINKAGE = 1e-2
+"""Ridge penalty of a small start, relative to the mean squared norm of its centred rows."""
+
+FINALISTS = 10
+"""Small starts that are run to the end."""
+
+NESTED_ROWS = 5000
+"""With more rows than this, small starts compete on a random sample of so many."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of concentration steps.
+
+    Parameters
+    ----------
+    kept : ndarray of bool of shape (N,)
+        The rows of the last fit.
+    residual : ndarray of shape (N,)
+        The residuals of that fit, for all rows.
+    objective_path : tuple of float
+        L(D_I, theta) after each fit.
+    """
+
+    kept: BoolArray
+    residual: FloatArray
+    objective_path: tuple[float, ...]
+
+    @property
+    def objective(self) -> float:
+        """L(D_I, theta) at the end."""
+        return self.objective_path[-1]
+
+
+def smallest(squared: FloatArray, n_kept: int) -> BoolArray:
+    """Return the mask of the `n_kept` smallest entries."""
+    kept = np.zeros(len(squared), dtype=bool)
+    kept[np.argpartition(squared, n_kept - 1)[:n_kept]] = True
+    return kept
+
+
+def concentrate(engine: Refits, kept: BoolArray, max_iter: int, tol: float) -> Run:
+    """Run concentration steps from the rows `kept` until the objective no longer falls.
+
+    Parameters
+    ----------
+    engine : Refits
+        Fits the learner to rows.
+    kept : ndarray of bool of shape (N,)
+        I_0.
+    max_iter : int
+        Most fits.
+    tol : float
+        Stop when the objective falls by less than this share of itself.
+    """
+    n_kept = int(kept.sum())
+    fitted = engine.on_rows(kept)
+    run = Run(kept, fitted.residual, (fitted.objective(kept),))
+    while len(run.objective_path) < max_iter:
+        following = smallest(run.residual**2, n_kept)
+        if np.array_equal(following, run.kept):
+            break
+        fitted = engine.on_rows(following)
+        objective = fitted.objective(following)
+        if not run.objective - objective > tol * abs(run.objective):
+            break
+        run = Run(following, fitted.residual, (*run.objective_path, objective))
+    return run
+
+
+def best_run(
+    engine: Refits, starts: Iterable[BoolArray], max_iter: int = 100, tol: float = 1e-9
+) -> Run:
+    """Run each start to the end and return the run with the lowest objective."""
+    runs = (concentrate(engine, kept, max_iter, tol) for kept in starts)
+    return min(runs, key=lambda run: run.objective)
+
+
+def small_starts(
+    estimator: Any,
+    X: FloatArray,
+    y: FloatArray,
+    n_kept: int,
+    restarts: int,
+    rng: np.random.RandomState,
+) -> list[BoolArray]:
+    """Return the best subsets to start from, by the trimmed loss of fits to few rows.
+
+    Parameters
+    ----------
+    estimator : estimator
+        The learner, for samples of large data; the small fits are ridge, whatever it is.
+    X, y : ndarray of shape (N, d) and (N,)
+        All rows.
+    n_kept : int
+        Rows in each subset.
+    restarts : int
+        Number of small fits.
+    rng : RandomState
+        Draws their rows.
+
+    Returns
+    -------
+    list of ndarray of bool of shape (N,)
+        At most :data:`FINALISTS` masks.
+    """
+    n_rows = len(y)
+    if n_rows > NESTED_ROWS:
+        sample = rng.choice(n_rows, NESTED_ROWS, replace=False)
+        X_s, y_s = X[sample], y[sample]
+        share = max(1, round(NESTED_ROWS * n_kept / n_rows))
+        starts = small_starts(estimator, X_s, y_s, share, restarts, rng)
+        run = best_run(fits(estimator, X_s, y_s), starts)
+        fitted = clone(estimator).fit(X_s[run.kept], y_s[run.kept])
+        return [smallest((y - np.ravel(fitted.predict(X))) ** 2, n_kept)]
+    size = min(START_ROWS, X.shape[1] + 1, n_rows)
+    drawn = np.argpartition(rng.random_sample((restarts, n_rows)), size - 1, axis=1)[:, :size]
+    squared = _small_fits(X, y, drawn) ** 2
+    losses = np.partition(squared, n_kept - 1, axis=1)[:, :n_kept].sum(axis=1)
+    best = np.argsort(losses, kind="stable")[:FINALISTS]
+    return [smallest(squared[start], n_kept) for start in best]
+
+
+def _small_fits(X: FloatArray, y: FloatArray, drawn: Any) -> FloatArray:
+    """Return the residuals of all rows under a ridge fit to each set of rows `drawn`, (S, m)."""
+    few, few_y = X[drawn], y[drawn]
+    mean, mean_y = few.mean(axis=1), few_y.mean(axis=1)
+    few -= mean[:, None, :]
+    gram = few @ few.transpose(0, 2, 1)
+    diagonal = np.arange(drawn.shape[1])
+    ridge = SHRINKAGE * np.trace(gram, axis1=1, axis2=2) / len(diagonal)
+    gram[:, diagonal, diagonal] += np.where(ridge > 0, ridge, 1.0)[:, None]  # 0: rows all equal
+    dual = np.linalg.solve(gram, (few_y - mean_y[:, None])[:, :, None])
+    coef = (few.transpose(0, 2, 1) @ dual)[:, :, 0]
+    intercept = mean_y - np.einsum("sd,sd->s", mean, coef)
+    residual: FloatArray = y - intercept[:, None] - coef @ X.T
+    return residual

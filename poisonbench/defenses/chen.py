@@ -1,0 +1,127 @@
+"""Robust thresholding regression (Chen, Caramanis and Mannor 2013).
+
+The trimmed inner product h(a, b) is the sum of a_i b_i after the p terms of largest |a_i b_i| are
+dropped: p corrupted rows can add no more than terms of ordinary size.  Weights are
+theta_j = h(y, x_j) / h(x_j, x_j), the k largest of which, in units of the columns' size, are kept.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from annotated_types import Ge, Lt
+
+from poisonbench.defenses._estimate import assumed_poison
+from poisonbench.defenses._validation import folds, trimmed_mean
+from poisonbench.defenses.base import Defense
+from poisonbench.features import FloatArray, IntArray
+
+SPREAD = 0.05
+"""Least share of a column's sum of squares that must be left after trimming.
+
+Below it the column is nearly constant but for p rows, which is not what the method assumes, and a
+weight learned from its small entries would be huge for its large ones.
+"""
+
+
+class ChenDefense(Defense):
+    """Robust thresholding: sparse regression from trimmed inner products.
+
+    It assumes a sparse model, columns nearly uncorrelated (each weight comes from its column
+    alone), and p known; then p = O(N / (k log d)) corrupted rows of any kind are tolerated, in
+    the features too.  Correlated columns bias it without any poison, and a column that is
+    nearly constant but for p rows gets weight 0.  It wraps no learner: it has its own estimate.
+
+    It costs one sort of each column, and as many again for each fold.
+
+    Parameters
+    ----------
+    n_poison : int, optional
+        Number p of terms to drop; overrides `contamination`.
+    contamination : float or "auto", default=0.2
+        Share of the rows that p is, or "auto" to estimate it with a ridge fit.
+    n_nonzero : int or "cv", default="cv"
+        Number k of weights to keep.  "cv" chooses it by held-out squared errors, the p largest
+        dropped.
+    n_folds : int, default=5
+        Folds to choose by.
+    random_state : int, RandomState or None, default=None
+        Shuffles the rows into folds.
+
+    Attributes
+    ----------
+    coef_, intercept_ : ndarray of shape (d,) and float
+        The model, in the caller's units; the intercept is the median of y - w.x.
+    n_poison_ : int
+        The p used.
+    n_nonzero_ : int
+        The k used.
+
+    References
+    ----------
+    Chen, Caramanis and Mannor, "Robust sparse regression under adversarial corruption", ICML
+    2013, Algorithm 2; a defense in Jagielski et al. 2018, Sec. VI.
+    """
+
+    name = "chen"
+    reference = "Chen, Caramanis and Mannor 2013"
+
+    def __init__(
+        self,
+        *,
+        n_poison: Annotated[int, Ge(0)] | None = None,
+        contamination: Annotated[float, Ge(0), Lt(1)] | Literal["auto"] = 0.2,
+        n_nonzero: Annotated[int, Ge(0)] | Literal["cv"] = "cv",
+        n_folds: Annotated[int, Ge(2)] = 5,
+        random_state: Any = None,
+    ) -> None:
+        self.n_poison = n_poison
+        self.contamination = contamination
+        self.n_nonzero = n_nonzero
+        self.n_folds = n_folds
+        self.random_state = random_state
+
+    def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
+        self.n_poison_ = assumed_poison(self, X, y, rng)
+        share = self.n_poison_ / len(y)
+        if self.n_nonzero == "cv":
+            errors = np.empty((len(y), X.shape[1] + 1))
+            for training, held_out in folds(len(y), self.n_folds):
+                coef, ranking = _marginal(X[training], y[training], share)
+                intercepts = np.median(_residuals(X[training], y[training], coef, ranking), axis=0)
+                residuals = _residuals(X[held_out], y[held_out], coef, ranking)
+                errors[held_out] = (residuals - intercepts) ** 2
+            self.n_nonzero_ = int(trimmed_mean(errors, 1 - share).argmin())
+        else:
+            self.n_nonzero_ = min(int(self.n_nonzero), X.shape[1])
+        coef, ranking = _marginal(X, y, share)
+        self.coef_ = np.zeros_like(coef)
+        self.coef_[ranking[: self.n_nonzero_]] = coef[ranking[: self.n_nonzero_]]
+        self.intercept_ = float(np.median(y - X @ self.coef_))
+
+
+def trimmed_sums(terms: FloatArray, n_dropped: int) -> FloatArray:
+    """Return the column sums of `terms` after the `n_dropped` largest in size are dropped."""
+    n_kept = len(terms) - n_dropped
+    kept = np.argpartition(np.abs(terms), n_kept - 1, axis=0)[:n_kept]
+    sums: FloatArray = np.take_along_axis(terms, kept, axis=0).sum(axis=0)
+    return sums
+
+
+def _marginal(X: FloatArray, y: FloatArray, share: float) -> tuple[FloatArray, IntArray]:
+    """Return theta_j for every column, and the columns by falling importance."""
+    n_dropped = min(int(share * len(y) + 0.5), len(y) - 1)
+    X = X - np.median(X, axis=0)
+    products = trimmed_sums(X * (y - np.median(y))[:, None], n_dropped)
+    squares = trimmed_sums(X**2, n_dropped)
+    used = squares > SPREAD * (X**2).sum(axis=0)
+    coef = np.divide(products, squares, out=np.zeros_like(products), where=used)
+    ranking = np.argsort(-np.abs(coef) * np.sqrt(squares), kind="stable")
+    return coef, ranking
+
+
+def _residuals(X: FloatArray, y: FloatArray, coef: FloatArray, ranking: IntArray) -> FloatArray:
+    """Return y - w.x with the k most important weights; one column for each k = 0, ..., d."""
+    predicted = np.cumsum(X[:, ranking] * coef[ranking], axis=1)
+    return np.column_stack([y, y[:, None] - predicted])

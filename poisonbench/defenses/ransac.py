@@ -1,0 +1,190 @@
+"""RANSAC around the learner (Fischler and Bolles 1981), its sample size chosen on held-out rows."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from annotated_types import Ge, Gt, Le
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import RANSACRegressor
+
+from poisonbench.defenses._estimate import learner
+from poisonbench.defenses._validation import folds, trimmed_mean
+from poisonbench.defenses.base import Defense
+from poisonbench.features import FloatArray
+from poisonbench.models import OLS, ElasticNet, Ridge
+from poisonbench.models.ols import RELATIVE_CUT
+
+SHARES = (0.025, 0.05, 0.1, 0.2, 0.5)
+"""Sample sizes to choose from, as shares of the rows."""
+
+TUNING_TRIALS = 20
+
+
+class NoConsensusError(ValueError):
+    """No sample of the rows found rows that agree with it."""
+
+
+class RANSACDefense(Defense):
+    """RANSAC: of many fits to few random rows, the one that most rows agree with, refitted.
+
+    It assumes that some sample of the rows is free of poison and that a model fitted to so few
+    rows is near the truth: samples must be small for the first and large for the second.  A
+    clean sample of m rows has probability (1 - p/N)^m.  It needs no count of poison rows.
+
+    It costs `max_trials` small fits of the learner, and as many again to choose `min_samples`.
+
+    Parameters
+    ----------
+    estimator : estimator, optional
+        The learner, unfitted; :class:`poisonbench.models.Ridge` if None.
+    min_samples : float or "cv", default="cv"
+        Share of the rows in a sample.  "cv" chooses by the mean of the smaller three quarters of
+        the squared errors on held-out rows, among .025, .05, .1, .2 and .5.
+    residual_threshold : float, optional
+        Largest absolute residual of a row that agrees; the median absolute deviation of the
+        responses if None.
+    max_trials : int, default=100
+        Most samples drawn.
+    n_folds : int, default=3
+        Folds to choose by.
+    random_state : int, RandomState or None, default=None
+        Draws the samples and shuffles the rows into folds.
+
+    Attributes
+    ----------
+    coef_, intercept_ : ndarray of shape (d,) and float
+        The model.
+    estimator_ : estimator
+        The learner fitted to the rows kept.
+    support_ : ndarray of bool of shape (N,)
+        The rows kept: those that agree with the best sample.
+    min_samples_ : float
+        The share used.
+    n_trials_ : int
+        Samples drawn.
+    errors_ : dict of float to float
+        For each share compared, the trimmed mean of its held-out squared errors.
+
+    References
+    ----------
+    Fischler and Bolles, "Random sample consensus", 1981; a defense in Jagielski et al. 2018,
+    Sec. VI; computed by scikit-learn's ``RANSACRegressor``.
+    """
+
+    name = "ransac"
+    reference = "Fischler and Bolles 1981"
+    row_attributes = ("support_",)
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        min_samples: Annotated[float, Gt(0), Le(1)] | Literal["cv"] = "cv",
+        residual_threshold: Annotated[float, Gt(0)] | None = None,
+        max_trials: Annotated[int, Ge(1)] = 100,
+        n_folds: Annotated[int, Ge(2)] = 3,
+        random_state: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.min_samples = min_samples
+        self.residual_threshold = residual_threshold
+        self.max_trials = max_trials
+        self.n_folds = n_folds
+        self.random_state = random_state
+
+    def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
+        seed = rng.randint(2**31)
+        self.errors_: dict[float, float] = {}
+        if self.min_samples == "cv":
+            self.errors_ = self._held_out_errors(X, y, seed)
+            self.min_samples_ = min(self.errors_, key=lambda share: self.errors_[share])
+        else:
+            self.min_samples_ = self.min_samples
+        consensus = self._consensus(X, y, self.min_samples_, self.max_trials, seed)
+        self.n_trials_ = consensus.n_trials_
+        self.support_ = kept = np.asarray(consensus.inlier_mask_)
+        self._adopt(learner(self.estimator).fit(X[kept], y[kept]), X)
+
+    def _held_out_errors(self, X: FloatArray, y: FloatArray, seed: int) -> dict[float, float]:
+        errors = np.empty((len(y), len(SHARES)))
+        trials = min(self.max_trials, TUNING_TRIALS)
+        for training, held_out in folds(len(y), self.n_folds):
+            for column, share in enumerate(SHARES):
+                try:
+                    consensus = self._consensus(X[training], y[training], share, trials, seed)
+                except NoConsensusError:
+                    errors[held_out, column] = np.inf
+                    continue
+                predicted = np.ravel(consensus.predict(X[held_out]))
+                errors[held_out, column] = (y[held_out] - predicted) ** 2
+        return dict(zip(SHARES, trimmed_mean(errors).tolist(), strict=True))
+
+    def _consensus(
+        self, X: FloatArray, y: FloatArray, share: float, trials: int, seed: int
+    ) -> RANSACRegressor:
+        threshold = self.residual_threshold
+        if threshold is None:
+            deviation = np.abs(y - np.median(y))
+            # Where most responses are equal the median is 0, and only exact fits would agree.
+            threshold = float(np.median(deviation)) or float(deviation.mean())
+            threshold = max(threshold, 1e-9 * float(np.abs(y).max()), np.finfo(float).tiny)
+        ransac = RANSACRegressor(
+            _quick(learner(self.estimator)),
+            min_samples=max(1, int(np.ceil(share * len(y)))),
+            residual_threshold=threshold,
+            max_trials=trials,
+            random_state=seed,
+        )
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                return ransac.fit(X, y)
+        except ValueError as error:
+            raise NoConsensusError(
+                f"RANSACDefense: fits to {ransac.min_samples} of {len(y)} rows failed or found no "
+                f"rows within {threshold:.3g}; expected a larger residual_threshold or other "
+                f"min_samples (scikit-learn says: {error})"
+            ) from error
+
+
+class _Unchecked(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Ridge or OLS without the checks of its input, which cost more than a fit to few rows."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def fit(self, X: FloatArray, y: FloatArray) -> Self:
+        mean, mean_y = X.mean(axis=0), y.mean()
+        centred, target = X - mean, y - mean_y
+        alpha = self.model.alpha_for(len(y))
+        if alpha == 0:
+            self.coef_ = np.linalg.lstsq(centred, target, rcond=RELATIVE_CUT)[0]
+        elif len(y) <= X.shape[1]:
+            kernel = centred @ centred.T + alpha * np.eye(len(y))
+            self.coef_ = centred.T @ np.linalg.solve(kernel, target)
+        else:
+            gram = centred.T @ centred + alpha * np.eye(X.shape[1])
+            self.coef_ = np.linalg.solve(gram, centred.T @ target)
+        self.intercept_ = mean_y - mean @ self.coef_
+        return self
+
+    def predict(self, X: FloatArray) -> FloatArray:
+        predicted: FloatArray = X @ self.coef_ + self.intercept_
+        return predicted
+
+    def score(self, X: FloatArray, y: FloatArray) -> float:
+        variance = float(np.var(y))
+        return 1 - float(np.mean((y - self.predict(X)) ** 2)) / variance if variance else -np.inf
+
+
+def _quick(estimator: Any) -> Any:
+    """Return the learner that is fitted to samples: the same, short of what ranking needs not."""
+    if isinstance(estimator, Ridge | OLS):
+        return _Unchecked(estimator)
+    if isinstance(estimator, ElasticNet):
+        return estimator.solver(1).set_params(tol=1e-4, max_iter=1000)
+    return estimator

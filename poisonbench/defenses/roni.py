@@ -1,0 +1,194 @@
+"""RONI, reject on negative impact: drop the rows that hurt most when they join a small fit.
+
+For each row, the mean over trials of the rise of the error on a few held-out rows when the row
+joins a small training set; both drawn from the rows given, poison among them.  For ridge a joining
+row is a rank-one update, K = (Z'Z + alpha D)^-1 over the t rows of the trial,
+
+    theta_i = theta + s_i K z_i,   s_i = (y_i - z_i.theta) / (1 + z_i'K z_i),
+
+so the errors of all rows follow from one product Z_v K Z', with no refit.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt, Lt
+from scipy.linalg import cho_factor, cho_solve
+from sklearn.base import clone
+from sklearn.linear_model import ElasticNet as SklearnElasticNet
+
+from poisonbench.defenses._concentration import smallest
+from poisonbench.defenses._estimate import assumed_poison, learner
+from poisonbench.defenses.base import Defense
+from poisonbench.features import FloatArray, IntArray
+from poisonbench.models import OLS, ElasticNet, Ridge
+
+
+class RONIDefense(Defense):
+    """RONI: remove the p rows whose presence in small training sets raises the error most.
+
+    It assumes that a poison row does visible harm alone.  Rows that only hurt together, or whose
+    copies already lie in the training sets, pass; the held-out rows hold poison themselves.  No
+    breakdown point is known; copies of one harmful row defeat it.
+
+    With ridge a trial costs one factorisation and one product; with other learners a refit for
+    each row.
+
+    Parameters
+    ----------
+    estimator : estimator, optional
+        The learner, unfitted; :class:`poisonbench.models.Ridge` if None.
+    n_poison : int, optional
+        Number of rows to remove; overrides `contamination`.
+    contamination : float or "auto", default=0.2
+        Share of the rows to remove, or "auto" to estimate it.
+    trials : int, default=5
+        Random pairs of a training set and a validation set.
+    train_share : float, default=0.05
+        Share of the rows in a training set.
+    validation_share : float, default=0.4
+        Share of the rows in a validation set, disjoint from the training set.
+    random_state : int, RandomState or None, default=None
+        Draws the sets.
+
+    Attributes
+    ----------
+    coef_, intercept_ : ndarray of shape (d,) and float
+        The model.
+    estimator_ : estimator
+        The learner fitted to the rows kept.
+    support_ : ndarray of bool of shape (N,)
+        The rows kept.
+    n_poison_ : int
+        The number of rows removed.
+    impact_ : ndarray of shape (N,)
+        The mean rise of the validation error, in squared units of the response.
+
+    References
+    ----------
+    Nelson et al., "Exploiting machine learning to subvert your spam filter", 2008; Barreno et al.
+    2010; a defense in Jagielski et al. 2018, Sec. VI.
+    """
+
+    name = "roni"
+    reference = "Nelson et al. 2008"
+    row_attributes = ("support_", "impact_")
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        n_poison: Annotated[int, Ge(0)] | None = None,
+        contamination: Annotated[float, Ge(0), Lt(1)] | Literal["auto"] = 0.2,
+        trials: Annotated[int, Ge(1)] = 5,
+        train_share: Annotated[float, Gt(0), Lt(1)] = 0.05,
+        validation_share: Annotated[float, Gt(0), Lt(1)] = 0.4,
+        random_state: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.n_poison = n_poison
+        self.contamination = contamination
+        self.trials = trials
+        self.train_share = train_share
+        self.validation_share = validation_share
+        self.random_state = random_state
+
+    def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
+        self.n_poison_ = assumed_poison(self, X, y, rng)
+        estimator = learner(self.estimator)
+        self.impact_ = self._impact(clone(estimator), X, y, rng)
+        self.support_ = kept = smallest(self.impact_, len(y) - self.n_poison_)
+        self._adopt(clone(estimator).fit(X[kept], y[kept]), X)
+
+    def _impact(
+        self, estimator: Any, X: FloatArray, y: FloatArray, rng: np.random.RandomState
+    ) -> FloatArray:
+        n_rows = len(y)
+        n_train = max(1, round(self.train_share * n_rows))
+        n_validation = max(1, round(self.validation_share * n_rows))
+        if n_train + n_validation > n_rows:
+            raise ValueError(
+                f"RONIDefense: train_share {self.train_share} and validation_share "
+                f"{self.validation_share} are {n_train} + {n_validation} rows, expected at most "
+                f"the {n_rows} given"
+            )
+        rises = rises_by_rank_one if isinstance(estimator, Ridge) else rises_by_refits
+        if isinstance(estimator, OLS | ElasticNet):
+            # The strength of these does not depend on the number of rows: skip the checks.
+            estimator = estimator.solver(n_train + 1)
+        if isinstance(estimator, SklearnElasticNet):
+            estimator.set_params(warm_start=True)
+        total, count = np.zeros(n_rows), np.zeros(n_rows)
+        for _ in range(self.trials):
+            shuffled = rng.permutation(n_rows)
+            training, validation = np.split(shuffled[: n_train + n_validation], [n_train])
+            outside = np.setdiff1d(shuffled, training)  # rows of the training set have joined
+            total[outside] += rises(estimator, X, y, training, validation)[outside]
+            count[outside] += 1
+        return total / np.maximum(count, 1)
+
+
+def rises_by_refits(
+    estimator: Any, X: FloatArray, y: FloatArray, training: IntArray, validation: IntArray
+) -> FloatArray:
+    """Return, for each row, the rise of the validation error when it joins the training rows.
+
+    Parameters
+    ----------
+    estimator : estimator
+        The learner; it is left fitted.
+    X, y : ndarray of shape (N, d) and (N,)
+        All rows.
+    training, validation : ndarray of int
+        Row indices.  A validation row is left out of the validation error of its own joining;
+        the rise of a training row is 0.
+
+    Returns
+    -------
+    ndarray of shape (N,)
+        Rises of the mean squared error.
+    """
+    base = _squared_errors(estimator, X, y, training, validation)
+    rises = np.zeros(len(y))
+    for row in np.setdiff1d(np.arange(len(y)), training):
+        joined = _squared_errors(estimator, X, y, np.append(training, row), validation)
+        others = validation != row
+        if others.any():
+            rises[row] = (joined - base)[others].mean()
+    return rises
+
+
+def _squared_errors(
+    estimator: Any, X: FloatArray, y: FloatArray, training: IntArray, validation: IntArray
+) -> FloatArray:
+    fitted = estimator.fit(X[training], y[training])
+    errors: FloatArray = (y[validation] - np.ravel(fitted.predict(X[validation]))) ** 2
+    return errors
+
+
+def rises_by_rank_one(
+    estimator: Ridge, X: FloatArray, y: FloatArray, training: IntArray, validation: IntArray
+) -> FloatArray:
+    """Return what :func:`rises_by_refits` does, for ridge, without refits."""
+    n_rows, n_train, n_validation = len(y), len(training), len(validation)
+    base = _squared_errors(estimator, X, y, training, validation)
+    # Z = (X, 1), centred at the training rows for the sake of rounding.
+    Z = np.column_stack([X - X[training].mean(axis=0), np.ones(n_rows)])
+    Z_t, Z_v = Z[training], Z[validation]
+    system = Z_t.T @ Z_t
+    # The strength of a fit to t + 1 rows: lambda fixed, alpha grows with the rows.
+    system[np.diag_indices(len(system) - 1)] += estimator.alpha_for(n_train + 1)
+    factor = cho_factor(system, lower=True)
+    theta = cho_solve(factor, Z_t.T @ y[training])
+    KZ = cho_solve(factor, Z.T)  # (d + 1, N)
+    step = (y - Z @ theta) / (1 + np.einsum("ij,ji->i", Z, KZ))
+    errors = (y[validation] - Z_v @ theta)[:, None] - (Z_v @ KZ) * step  # (validation, joining)
+    rise = errors**2 - base[:, None]
+    counted = np.full(n_rows, n_validation)
+    rise[np.arange(n_validation), validation] = 0.0
+    counted[validation] -= 1
+    rises: FloatArray = rise.sum(axis=0) / np.maximum(counted, 1)
+    rises[training] = 0.0
+    return rises

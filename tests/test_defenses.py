@@ -1,0 +1,269 @@
+"""What every defense must do, whichever it is."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.exceptions import SkipTestWarning
+from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import Ridge as SklearnRidge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from poisonbench import defenses, registry
+from poisonbench.models import OLS, ElasticNet, Lasso, Ridge
+
+COMPONENTS = registry.components("defense")
+EVERY = pytest.mark.parametrize("defense", COMPONENTS.values(), ids=COMPONENTS)
+WRAPPING = pytest.mark.parametrize(
+    "defense",
+    [c for c in COMPONENTS.values() if registry.accepts(c, "estimator")],
+    ids=[name for name, c in COMPONENTS.items() if registry.accepts(c, "estimator")],
+)
+COUNTING = pytest.mark.parametrize(
+    "defense",
+    [c for c in COMPONENTS.values() if registry.accepts(c, "n_poison")],
+    ids=[name for name, c in COMPONENTS.items() if registry.accepts(c, "n_poison")],
+)
+
+
+def quick(defense: Any, **parameters: Any) -> Any:
+    """Return the defense with a fixed seed and as few repetitions as it can do with."""
+    few = {"restarts": 20, "max_trials": 20, "trials": 2}
+    few = {name: value for name, value in few.items() if registry.accepts(defense, name)}
+    return defense(**few, random_state=0).set_params(**parameters)
+
+
+def poisoned(n: int = 80, p: int = 16, d: int = 4, seed: int = 0) -> tuple[Any, Any, Any]:
+    """Return a line with noise and, at its end, p rows with wrong responses; the mask last."""
+    rng = np.random.default_rng(seed)
+    X = rng.random((n + p, d))
+    y = X @ np.linspace(1.0, 0.2, d) / 2 + 0.1 + 0.01 * rng.standard_normal(n + p)
+    y[n:] = 1.0
+    X[n:] *= 0.3
+    return X, y, np.arange(n + p) >= n
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", SkipTestWarning)  # array API: not installed
+
+    @parametrize_with_checks([quick(defense) for defense in COMPONENTS.values()])
+    @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+    def test_is_a_scikit_learn_estimator(estimator: Any, check: Any) -> None:
+        check(estimator)
+
+
+def test_all_are_registered_and_exported() -> None:
+    assert set(COMPONENTS) >= {"trim", "huber", "ransac", "roni", "chen"}
+    assert set(defenses.__all__) == {"Defense"} | {c.__name__ for c in COMPONENTS.values()}
+
+
+@EVERY
+def test_parameters_are_described(defense: Any) -> None:
+    for parameter in registry.parameters(defense):
+        assert parameter.description, parameter.name
+        assert parameter.annotation is not Any, parameter.name
+
+
+@EVERY
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 10_000))
+def test_row_order_does_not_matter(defense: Any, seed: int) -> None:
+    X, y, _ = poisoned(n=50, p=10, seed=seed)
+    X[40:50], y[40:50] = X[30:40], y[30:40]  # duplicates
+    order = np.random.default_rng(seed).permutation(len(y))
+    one = quick(defense, random_state=seed).fit(X, y)
+    other = quick(defense, random_state=seed).fit(X[order], y[order])
+    np.testing.assert_allclose(other.coef_, one.coef_, atol=1e-8)
+    np.testing.assert_allclose(other.intercept_, one.intercept_, atol=1e-8)
+    for attribute in defense.row_attributes:
+        a, b = getattr(one, attribute)[order], getattr(other, attribute)
+        assert sorted(zip(y[order], a, strict=True)) == sorted(zip(y[order], b, strict=True))
+        distinct = ~np.isin(order, np.arange(30, 50))
+        np.testing.assert_allclose(b[distinct], a[distinct], atol=1e-12)
+
+
+@EVERY
+def test_the_seed_alone_decides(defense: Any) -> None:
+    X, y, _ = poisoned()
+    np.random.seed(1)  # noqa: NPY002
+    one = quick(defense).fit(X, y)
+    np.random.seed(2)  # noqa: NPY002
+    assert np.array_equal(one.coef_, quick(defense).fit(X, y).coef_)
+
+
+@EVERY
+def test_clean_data_cost_little(defense: Any) -> None:
+    X, y, mask = poisoned(n=120, seed=3)
+    X, y = X[~mask], y[~mask]
+    given = {"contamination": 0.0} if registry.accepts(defense, "n_poison") else {}
+    model = quick(defense, **given).fit(X, y)
+    limit = 1.5 if registry.accepts(defense, "estimator") else 100  # chen: no joint fit
+    rmse = np.sqrt(np.mean((model.predict(X) - y) ** 2))
+    plain = np.sqrt(np.mean((Ridge().fit(X, y).predict(X) - y) ** 2))
+    assert rmse < limit * plain
+
+
+@EVERY
+def test_helps_against_plain_poison(defense: Any) -> None:
+    X, y, mask = poisoned(d=1)
+    rng = np.random.default_rng(9)
+    order = rng.permutation(len(y))
+    given = {"n_poison": int(mask.sum())} if registry.accepts(defense, "n_poison") else {}
+    model = defense(random_state=0, **given).fit(X[order], y[order])
+    clean_error = np.mean((model.predict(X[~mask]) - y[~mask]) ** 2)
+    plain_error = np.mean((Ridge().fit(X, y).predict(X[~mask]) - y[~mask]) ** 2)
+    # Rows that agree with each other are what RONI is weak against.
+    assert clean_error < (0.8 if defense.name == "roni" else 0.3) * plain_error
+
+
+@COUNTING
+@pytest.mark.parametrize("assumed", [0, 8, 32, 48])
+def test_a_wrong_count_is_survived(defense: Any, assumed: int) -> None:
+    X, y, _ = poisoned()
+    model = quick(defense, n_poison=assumed).fit(X, y)
+    assert model.n_poison_ == assumed
+    assert np.isfinite(model.predict(X)).all()
+    if hasattr(model, "support_"):
+        assert (~model.support_).sum() == assumed
+
+
+@COUNTING
+def test_a_count_that_leaves_no_row_is_refused(defense: Any) -> None:
+    X, y, _ = poisoned()
+    with pytest.raises(ValueError, match="n_poison is 96, expected fewer than the 96 rows"):
+        quick(defense, n_poison=len(y)).fit(X, y)
+
+
+@COUNTING
+@pytest.mark.parametrize("share", [0.0, 0.1, 1 / 6])
+def test_the_count_is_a_share_of_the_rows_given(defense: Any, share: float) -> None:
+    X, y, _ = poisoned()
+    model = quick(defense, contamination=share).fit(X, y)
+    assert model.n_poison_ == round(share * len(y))
+
+
+@COUNTING
+@pytest.mark.parametrize("p", [0, 8, 16])
+def test_the_count_can_be_estimated(defense: Any, p: int) -> None:
+    X, y, _ = poisoned(n=100, p=p)
+    model = quick(defense, contamination="auto").fit(X, y)
+    assert abs(model.n_poison_ - p) <= 4
+
+
+@EVERY
+@pytest.mark.parametrize("case", ["wide", "one distinct row", "constant y", "mostly constant y"])
+def test_degenerate_rows_give_a_finite_model(defense: Any, case: str) -> None:
+    X, y, _ = poisoned(n=24, p=6)
+    if case == "wide":
+        X = np.random.default_rng(0).random((30, 60))
+    elif case == "one distinct row":
+        X, y = np.repeat(X[:1], 30, axis=0), np.repeat(y[:1], 30)
+    elif case == "constant y":
+        y = np.full(30, 0.7)
+    else:
+        y = np.where(np.arange(30) < 20, 0.0, y)
+    model = quick(defense).fit(X, y)
+    assert np.isfinite(model.predict(X)).all()
+    if case in ("one distinct row", "constant y"):
+        np.testing.assert_allclose(model.predict(X), y, atol=1e-6)
+
+
+@EVERY
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"contamination": 1.0}, "contamination is 1.0, expected a number >= 0 and < 1 or 'auto'"),
+        ({"n_poison": -1}, "n_poison is -1, expected an integer >= 0 or None"),
+        ({"n_poison": True}, "n_poison is True"),
+        ({"start": "best"}, "start is 'best', expected 'subsets' or 'random' or 'all'"),
+        ({"epsilon": 1.0}, "epsilon is 1.0, expected a number > 1 or 'cv'"),
+        ({"min_samples": 0.0}, "min_samples is 0.0"),
+        ({"train_share": 0.7, "validation_share": 0.5}, "67 \\+ 48 rows, expected at most the 96"),
+        ({"n_nonzero": "all"}, "n_nonzero is 'all', expected an integer >= 0 or 'cv'"),
+    ],
+)
+def test_a_bad_parameter_is_named(defense: Any, parameters: dict[str, Any], message: str) -> None:
+    if not all(registry.accepts(defense, name) for name in parameters):
+        return
+    X, y, _ = poisoned()
+    with pytest.raises(ValueError, match=message):
+        quick(defense, **parameters).fit(X, y)
+
+
+@WRAPPING
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        OLS(),
+        Lasso(1e-3),
+        ElasticNet(alpha=1e-3),
+        SklearnRidge(0.1),
+        LinearRegression(),
+        make_pipeline(StandardScaler(), SklearnRidge(0.1)),
+    ],
+    ids=lambda estimator: f"{type(estimator).__module__}.{type(estimator).__name__}",
+)
+def test_wraps_any_linear_regressor(defense: Any, estimator: Any) -> None:
+    X, y, _ = poisoned(n=60, p=12)
+    before = repr(estimator)
+    model = quick(defense, estimator=estimator).fit(X, y)
+    assert repr(estimator) == before
+    assert type(model.estimator_) is type(estimator)
+    np.testing.assert_allclose(model.estimator_.predict(X), model.predict(X), atol=1e-9)
+    np.testing.assert_allclose(X @ model.coef_ + model.intercept_, model.predict(X), atol=1e-9)
+
+
+def test_a_pipeline_that_is_not_affine_has_no_weights() -> None:
+    X, y, mask = poisoned(d=1)
+    curve = make_pipeline(PolynomialFeatures(2), LinearRegression())
+    model = quick(defenses.TRIMRegressor, estimator=curve, n_poison=16).fit(X, y + X[:, 0] ** 2)
+    assert not hasattr(model, "coef_")
+    assert np.mean((model.predict(X) - y - X[:, 0] ** 2)[~mask] ** 2) < 1e-3
+
+
+@EVERY
+def test_copies_and_containers(defense: Any) -> None:
+    X, y, _ = poisoned()
+    model = quick(defense).fit(X, y)
+    assert np.array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
+    assert np.array_equal(clone(model).fit(X, y).predict(X), model.predict(X))
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    from_frame = quick(defense).fit(frame, pd.Series(y))
+    assert np.array_equal(from_frame.coef_, model.coef_)
+    np.testing.assert_allclose(from_frame.predict(frame), model.predict(X), atol=1e-12)
+    assert list(from_frame.feature_names_in_) == list("abcd")
+    assert from_frame.n_features_in_ == 4
+    piped = make_pipeline(StandardScaler(), quick(defense)).fit(frame, y)
+    assert np.isfinite(piped.predict(frame)).all()
+
+
+@COUNTING
+def test_grid_search(defense: Any) -> None:
+    X, y, _ = poisoned()
+    search = GridSearchCV(quick(defense), {"contamination": [0.0, 0.2]}, cv=2).fit(X, y)
+    assert search.best_params_["contamination"] in (0.0, 0.2)
+
+
+@EVERY
+def test_fit_takes_no_weights(defense: Any) -> None:
+    X, y, _ = poisoned()
+    with pytest.raises(TypeError, match="sample_weight"):
+        quick(defense).fit(X, y, sample_weight=np.ones(len(y)))
+
+
+def test_modules_are_numeric_only() -> None:
+    for component in COMPONENTS.values():
+        module = vars(importlib.import_module(component.__module__))
+        assert not {"pd", "pandas", "yaml", "Path", "pydantic", "typer"} & set(module)

@@ -1,0 +1,128 @@
+"""TRIM: its objective, its starts, and the count it estimates."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import Ridge as SklearnRidge
+
+from poisonbench.defenses import TRIMRegressor
+from poisonbench.defenses._fits import RidgeFits, SparseRefits, WeightedRefits, fits
+from poisonbench.models import OLS, ElasticNet, Lasso, Ridge
+
+MODELS = [OLS(), Ridge(1e-3), Ridge(alpha=0.3), Lasso(1e-2), ElasticNet(1e-2, rho=0.3)]
+EVERY_MODEL = pytest.mark.parametrize("model", MODELS, ids=str)
+
+
+def mixed(n: int, p: int, d: int, seed: int) -> tuple[Any, Any, Any]:
+    """Return shuffled rows, and which of them are poison: corners with flipped responses."""
+    rng = np.random.default_rng(seed)
+    X = rng.random((n + p, d))
+    w = rng.standard_normal(d) / np.sqrt(d)
+    y = X @ w + 0.02 * rng.standard_normal(n + p)
+    mask = np.zeros(n + p, dtype=bool)
+    mask[rng.choice(n + p, p, replace=False)] = True
+    X[mask] = np.round(X[mask])
+    y[mask] = y[mask] + np.sign(y.mean() - y[mask]) * 1.5
+    return X, y, mask
+
+
+@EVERY_MODEL
+@pytest.mark.parametrize("start", ["subsets", "random", "all"])
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 10_000), d=st.sampled_from([3, 40]))
+def test_the_objective_never_rises(model: Any, start: Any, seed: int, d: int) -> None:
+    X, y, _ = mixed(40, 12, d, seed)
+    trim = TRIMRegressor(model, n_poison=12, start=start, restarts=5, tol=0.0, random_state=seed)
+    trim.fit(X, y)
+    path = np.array(trim.objective_path_)
+    assert (np.diff(path) <= 1e-9 * path[0]).all()
+    assert trim.n_iter_ == len(path)
+    assert trim.objective_ == path[-1]
+    assert trim.start_ == start
+
+
+@EVERY_MODEL
+@pytest.mark.parametrize("d", [3, 40])
+def test_the_end_is_a_fixed_point_of_both_halves(model: Any, d: int) -> None:
+    X, y, _ = mixed(60, 12, d, 1)
+    trim = TRIMRegressor(model, n_poison=12, tol=0.0, random_state=0).fit(X, y)
+    refit = type(model)(**model.get_params()).fit(X[trim.support_], y[trim.support_])
+    np.testing.assert_allclose(trim.coef_, refit.coef_, atol=1e-9)
+    kept_objective = refit.objective(X[trim.support_], y[trim.support_])
+    assert trim.objective_ == pytest.approx(kept_objective, rel=1e-6, abs=1e-12)
+    size = np.abs(y - trim.predict(X))
+    assert size[trim.support_].max() <= size[~trim.support_].min() + 1e-6
+
+
+def test_small_starts_reach_the_global_minimum() -> None:
+    for seed in range(5):
+        X, y, _ = mixed(9, 3, 1, seed)
+        model = Ridge(1e-3)
+        trim = TRIMRegressor(model, n_poison=3, random_state=0).fit(X, y)
+        best = min(
+            Ridge(1e-3).fit(X[rows], y[rows]).objective(X[rows], y[rows])
+            for rows in map(list, itertools.combinations(range(12), 9))
+        )
+        assert trim.objective_ == pytest.approx(best, rel=1e-9)
+
+
+@EVERY_MODEL
+def test_small_starts_find_the_poison(model: Any) -> None:
+    X, y, mask = mixed(150, 40, 8, 5)
+    trim = TRIMRegressor(model, n_poison=40, random_state=0).fit(X, y)
+    assert not (trim.support_ & mask).any()
+
+
+def test_more_restarts_are_no_worse() -> None:
+    X, y, _ = mixed(60, 25, 10, 2)
+    objectives = [
+        TRIMRegressor(n_poison=25, start="random", restarts=k, random_state=0).fit(X, y).objective_
+        for k in (1, 5, 40)
+    ]
+    assert objectives == sorted(objectives, reverse=True)
+
+
+def test_many_rows_are_searched_by_a_sample() -> None:
+    X, y, mask = mixed(9_000, 3_000, 3, 0)
+    trim = TRIMRegressor(n_poison=3_000, random_state=0).fit(X, y)
+    assert (trim.support_ & mask).sum() < 30
+
+
+def test_one_round_is_allowed() -> None:
+    X, y, _ = mixed(40, 10, 3, 0)
+    trim = TRIMRegressor(n_poison=10, start="random", max_iter=1, random_state=0).fit(X, y)
+    assert trim.n_iter_ == 1
+
+
+@pytest.mark.parametrize("d", [3, 60], ids=["primal", "dual"])
+@pytest.mark.parametrize("model", [Ridge(1e-2), Ridge(alpha=0.5), Lasso(1e-2), ElasticNet(1e-2)])
+def test_weighted_fits_are_those_of_repeated_rows(model: Any, d: int) -> None:
+    X, y, _ = mixed(30, 6, d, 0)
+    engine = fits(model, X, y)
+    assert isinstance(engine, RidgeFits if isinstance(model, Ridge) else SparseRefits)
+    weight = np.random.default_rng(0).integers(1, 4, len(y)).astype(float)
+    repeat = weight.astype(int)
+    # sum_i w_i r_i^2 + N lambda Omega: lambda on the sum(w) repeated rows is N / sum(w) of it.
+    alpha_or_lam = {"lam": model.lambda_for(len(y)) * len(y) / weight.sum(), "alpha": None}
+    repeated = model.with_strength(**alpha_or_lam)
+    repeated.fit(np.repeat(X, repeat, axis=0), np.repeat(y, repeat))
+    assert isinstance(engine, WeightedRefits)
+    fitted = engine.on_weights(weight)
+    np.testing.assert_allclose(fitted.residual, y - repeated.predict(X), atol=2e-6)
+
+
+def test_fits_to_rows_are_scikit_learns() -> None:
+    X, y, _ = mixed(50, 10, 80, 3)
+    kept = np.arange(60) % 3 > 0
+    fitted = fits(Ridge(alpha=0.2), X, y).on_rows(kept)
+    expected = SklearnRidge(0.2).fit(X[kept], y[kept])
+    np.testing.assert_allclose(fitted.residual, y - expected.predict(X), atol=1e-10)
+    assert fitted.objective(kept) == pytest.approx(
+        Ridge(alpha=0.2).fit(X[kept], y[kept]).objective(X[kept], y[kept])
+    )
