@@ -103,7 +103,7 @@ def run(plan: Plan, out: Path, *, jobs: int, progress: bool) -> Outcome:
         total=len(cells),
         initial=len(cells) - n_missing,
         unit="cell",
-        disable=not progress,
+        disable=not progress or not n_missing,
         file=sys.stderr,
         # On a terminal a living bar; in a log a line now and then.
         mininterval=0.2 if sys.stderr.isatty() else 10,

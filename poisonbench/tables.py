@@ -82,10 +82,9 @@ def mse_table(results: pd.DataFrame) -> pd.DataFrame:
         [*ROW_KEY, "poisoning_rate"], list(METRICS), var_name="metric", value_name="value"
     )
     long["value"] = long["value"].astype(float)
-    grouped = long.groupby([*ROW_KEY, "metric", "poisoning_rate"], sort=False, dropna=False)[
-        "value"
-    ].agg(**STATISTICS)
-    wide = grouped.unstack("poisoning_rate")
+    key = [*ROW_KEY, "metric", "poisoning_rate"]
+    values = long.groupby(key, sort=False, dropna=False)["value"]
+    wide = values.agg(list(STATISTICS.values())).unstack("poisoning_rate")
     rates = sorted(results["poisoning_rate"].unique())
     table = pd.DataFrame(
         {

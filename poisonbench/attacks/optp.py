@@ -75,7 +75,13 @@ class OptP(Attack):
             return self._variant(problem, self.variables, self.initialization, self.outer_objective)
         error = Quadratic.mean_squared_error(problem.validation, problem.model)
         variants = product(("x", "xy"), ("invflip", "bflip"), ("training", "validation"))
-        made = [self._variant(problem, *variant) for variant in variants]
+        made = [
+            replace(
+                self._variant(problem, *variant),
+                variant=dict(zip(AXES, variant, strict=True)),
+            )
+            for variant in variants
+        ]
         return max(made, key=lambda poison: trained_value(problem, poison, error))
 
     def _variant(
@@ -83,8 +89,6 @@ class OptP(Attack):
     ) -> PoisonSet:
         start = registry.components("initialization")[initialization]().rows(problem)
         W = registry.components("outer_objective")[objective]()
-        poison = gradient_ascent(
+        return gradient_ascent(
             problem, start, W, variables=variables, iterations=self.iterations, tol=self.tol
         )
-        axes = dict(zip(AXES, (variables, initialization, objective), strict=True))
-        return replace(poison, variant=axes)
