@@ -71,8 +71,7 @@ class RANSACDefense(Defense):
 
     References
     ----------
-    Fischler and Bolles, "Random sample consensus", 1981; a defense in Jagielski et al. 2018,
-    Sec. VI; computed by scikit-learn's ``RANSACRegressor``.
+    Fischler and Bolles, "Random sample consensus", 1981; compared in Jagielski et al. 2018; computed by scikit-learn's ``RANSACRegressor``.
     """
 
     name = "ransac"
