@@ -9,10 +9,16 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
+
+from poisonbench.datasets.cli import DataDir
+from poisonbench.datasets.cli import app as datasets_app
+
+if TYPE_CHECKING:
+    from poisonbench.config import Config
 
 app = typer.Typer(
     add_completion=False,
@@ -21,6 +27,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+
+app.add_typer(datasets_app, name="datasets")
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The config, a YAML file.")]
 Overrides = Annotated[
@@ -37,7 +45,7 @@ class ConfigCommand(TyperCommand):
 
     def get_help(self, ctx: Any) -> str:
         """Return the help, and the registry's names, read only when they are asked for."""
-        from poisonbench.catalogue import names_by_kind
+        from poisonbench.listing import names_by_kind
 
         return f"{super().get_help(ctx)}\n\n{names_by_kind()}"
 
@@ -53,6 +61,24 @@ def user_errors() -> Iterator[None]:
     except (ConfigError, StoreError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
+
+
+def fetch_data(experiment: Config, data_dir: Path | None, *, progress: bool) -> None:
+    """Fetch the data sets of an experiment that are not in the data folder."""
+    from poisonbench.data.catalogue import data_folder
+    from poisonbench.datasets.download import FetchError
+    from poisonbench.datasets.fetch import fetch_missing
+
+    names = [choice.name for choice in experiment.datasets]
+    try:
+        fetch_missing(names, data_folder(data_dir), progress=progress, say=_to_stderr)
+    except FetchError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+
+
+def _to_stderr(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _print_version(wanted: bool) -> None:
@@ -80,6 +106,7 @@ def _poisonbench(
       poisonbench list                                  what there is to choose from
       poisonbench validate configs/quickstart.yaml      is this config right?
       poisonbench show configs/quickstart.yaml          what it amounts to, defaults filled in
+      poisonbench datasets list                         real data sets, fetched by name
     """  # noqa: D301 (\b keeps the line breaks)
 
 
@@ -104,6 +131,10 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")
     ] = False,
+    data_dir: DataDir = None,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Fetch data sets of the catalogue that are not here.")
+    ] = False,
 ) -> None:
     """Run a config: attacks, defenses, errors; write the tables as CSV.
 
@@ -121,7 +152,10 @@ def run(
         from poisonbench import engine, plan, store, tables
         from poisonbench.config import load
 
-        work = plan.make(load(config, overrides or ()))
+        experiment = load(config, overrides or ())
+        if fetch:
+            fetch_data(experiment, data_dir, progress=not quiet)
+        work = plan.make(experiment, data_dir)
         out = output or Path("results") / config.stem
         if dry_run:
             typer.echo(
@@ -151,7 +185,7 @@ def run(
 
 
 @app.command(cls=ConfigCommand)
-def validate(config: ConfigFile, overrides: Overrides = None) -> None:
+def validate(config: ConfigFile, overrides: Overrides = None, data_dir: DataDir = None) -> None:
     """Check a config and the data that it names; nothing is run.
 
     Exit code 2 if it is wrong, with the file and the line of everything that is.
@@ -165,7 +199,7 @@ def validate(config: ConfigFile, overrides: Overrides = None) -> None:
         from poisonbench import plan
         from poisonbench.config import load
 
-        work = plan.make(load(config, overrides or ()))
+        work = plan.make(load(config, overrides or ()), data_dir)
     typer.echo(f"{config}: OK: {plan.counts(work)}")
 
 
@@ -206,8 +240,8 @@ def list_(
       poisonbench list defenses
       poisonbench list ridge
     """  # noqa: D301
-    from poisonbench.catalogue import find, overview
     from poisonbench.config.choices import PLURALS
+    from poisonbench.listing import find, overview
 
     try:
         typer.echo(find(what) if what else overview(list(PLURALS)))

@@ -13,11 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import floor
+from pathlib import Path
 from typing import Any
 
 from poisonbench import registry
 from poisonbench.attacks.base import AXES
-from poisonbench.config import Choice, Config, Rate, SplitChoice
+from poisonbench.config import Choice, Config, ConfigError, Rate, SplitChoice
 from poisonbench.config.choices import labelled
 from poisonbench.data.base import Dataset, DatasetError
 from poisonbench.data.split import SplitCounts, SplitSizes, read_indices
@@ -149,20 +150,22 @@ def n_poison(rate: Rate, n_clean: int) -> int:
     return floor(share * n_clean + Fraction(1, 2))
 
 
-def make(config: Config) -> Plan:
+def make(config: Config, data_dir: Path | None = None) -> Plan:
     """Return the plan of a config, with its data loaded.
 
     Parameters
     ----------
     config : Config
         The config.
+    data_dir : Path, optional
+        Where the files of the catalogue lie; ``POISONBENCH_DATA`` or ``datasets`` if not given.
 
     Raises
     ------
     ConfigError
         The data cannot be used, or have too few rows, or an attack's file does not fit.
     """
-    datasets = {choice.label: _load(config, choice) for choice in config.datasets}
+    datasets = _load(config, data_dir)
     groups: dict[str, Group] = {}
     rows: list[Row] = []
     for dataset_choice in config.datasets:
@@ -222,12 +225,20 @@ def describe(plan: Plan) -> str:
     return "\n".join([counts(plan), *(f"  {line}: {n} rows" for line, n in lines.items())])
 
 
-def _load(config: Config, choice: Choice) -> Dataset:
-    try:
-        dataset: Dataset = choice.build().load()
-    except (DatasetError, ValueError) as error:
-        raise config.error(choice.where, str(error)) from error
-    return dataset
+def _load(config: Config, data_dir: Path | None) -> dict[str, Dataset]:
+    """Return the data sets by label; what is wrong with any of them is reported together."""
+    datasets: dict[str, Dataset] = {}
+    problems: list[str] = []
+    for choice in config.datasets:
+        catalogued = registry.accepts(registry.components("dataset")[choice.name], "data_dir")
+        place = {"data_dir": data_dir} if catalogued else {}
+        try:
+            datasets[choice.label] = choice.build(**place).load()
+        except (DatasetError, ValueError) as error:
+            problems += config.error(choice.where, str(error)).messages
+    if problems:
+        raise ConfigError(*problems)
+    return datasets
 
 
 def _split(config: Config, choice: SplitChoice, dataset: Dataset) -> SplitCounts | Split:

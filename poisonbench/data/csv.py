@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from poisonbench.data.base import Dataset, DatasetLoader, ScalingMode
+from poisonbench.data.base import Dataset, DatasetError, DatasetLoader, ScalingMode, listing
 from poisonbench.data.groups import one_hot_groups
-from poisonbench.data.table import read_table
-from poisonbench.features import FeatureSpace
+from poisonbench.data.sidecar import Sidecar, place
+from poisonbench.data.table import Table, read_table
+from poisonbench.features import FeatureSpace, FloatArray
 
 
 class Csv(DatasetLoader):
@@ -17,7 +18,7 @@ class Csv(DatasetLoader):
 
     Columns named ``Group:value`` that hold only 0 and 1 are one-hot groups.  Whether a row may
     have no 1 in a group, or several, is what the whole file shows.  Tables call the data set by
-    the file's name without its ending.
+    the file's name without its ending.  ``poisonbench datasets prepare`` makes such a file.
 
     Parameters
     ----------
@@ -50,12 +51,63 @@ class Csv(DatasetLoader):
 
     def load(self) -> Dataset:
         """Return the rows of the file."""
-        path = Path(self.path)
-        table = read_table(path, self.delimiter)
-        response = table.column(self.target)
-        X = np.ascontiguousarray(np.delete(table.values, response, axis=1))
-        y = table.values[:, response].copy()
-        names = table.names[:response] + table.names[response + 1 :]
-        space = FeatureSpace(names, one_hot_groups(names, X))
-        dataset = Dataset(path.stem, X, y, space, self.target, self.scaling)
-        return dataset.validated(str(path), lambda row: f"line {table.line(row)}")
+        return read_dataset(Path(self.path), self.target, self.scaling, delimiter=self.delimiter)
+
+
+def read_dataset(
+    path: Path,
+    target: str,
+    scaling: ScalingMode,
+    *,
+    name: str | None = None,
+    delimiter: str | None = None,
+) -> Dataset:
+    """Read a data set from a CSV file of numbers.
+
+    Parameters
+    ----------
+    path : Path
+        The file.  If it was prepared by poisonbench, the sidecar beside it gives numeric columns
+        and the response back their own units, unless `scaling` is ``"none"``.
+    target : str
+        The column that holds the response.
+    scaling : {"train", "full", "none"}
+        Which rows bound the box.
+    name : str, optional
+        What tables call the data set; the file's name without its ending if not given.
+    delimiter : str, optional
+        What separates the cells; detected if not given.
+
+    Raises
+    ------
+    DatasetError
+        The file cannot be read, or no regression can be run on it.
+    """
+    table = read_table(path, delimiter)
+    response = table.column(target)
+    values = table.values
+    if scaling != "none":
+        values = _in_own_units(table)
+    X = np.ascontiguousarray(np.delete(values, response, axis=1))
+    y = values[:, response].copy()
+    names = table.names[:response] + table.names[response + 1 :]
+    space = FeatureSpace(names, one_hot_groups(names, X))
+    dataset = Dataset(name or path.stem, X, y, space, target, scaling)
+    return dataset.validated(str(path), lambda row: f"line {table.line(row)}")
+
+
+def _in_own_units(table: Table) -> FloatArray:
+    """Return the values of a table, what its sidecar says was scaled scaled back."""
+    sidecar = Sidecar.read(table.path)
+    if sidecar is None or not sidecar.scaling:
+        return table.values
+    unknown = [name for name in sidecar.scaling if name not in table.names]
+    if unknown:
+        raise DatasetError(f"{place(table.path)}: describes {listing(unknown)}, which "
+                           f"{table.path.name} does not have; delete it, or prepare the data "
+                           "again")  # fmt: skip
+    offset, span = np.zeros(len(table.names)), np.ones(len(table.names))
+    for name, (low, width) in sidecar.scaling.items():
+        offset[table.names.index(name)], span[table.names.index(name)] = low, width
+    values: FloatArray = offset + span * table.values
+    return values

@@ -1,0 +1,266 @@
+"""The ``poisonbench datasets`` commands: read arguments, print, set the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from poisonbench.data.catalogue import Entry
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="The catalogue of data sets: list, describe, fetch, prepare, verify.",
+)
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        metavar="DIR",
+        help="Folder of the data files; POISONBENCH_DATA, else ./datasets, if not given.",
+    ),
+]
+
+
+class Missing(StrEnum):
+    """What to do about missing values."""
+
+    fill = "fill"
+    drop = "drop"
+
+
+class Decimal(StrEnum):
+    """A decimal mark."""
+
+    point = "."
+    comma = ","
+
+
+@contextmanager
+def _errors(code: int) -> Iterator[None]:
+    """Turn what is wrong with data into a message on stderr and an exit code."""
+    from poisonbench.data.base import DatasetError
+
+    try:
+        yield
+    except DatasetError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(code) from None
+
+
+def _entries(names: list[str]) -> list[Entry]:
+    """Return the entries named, or say which is not one."""
+    from poisonbench.config.fields import hint
+    from poisonbench.data.catalogue import entries
+
+    known = entries()
+    for name in names:
+        if name not in known:
+            typer.echo(f"no data set is named '{name}'{hint(name, list(known))} poisonbench "
+                       "datasets list has the names", err=True)  # fmt: skip
+            raise typer.Exit(2)
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+@app.command("list")
+def list_(
+    data_dir: DataDir = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print datasets/README.md, the same for everybody.")
+    ] = False,
+) -> None:
+    """List the catalogue, and which files are here.
+
+    \b
+    Examples:
+      poisonbench datasets list
+      poisonbench datasets list --markdown > datasets/README.md
+    """  # noqa: D301
+    from poisonbench.data.catalogue import data_folder, entries
+
+    if markdown:
+        from poisonbench.datasets.readme import readme
+
+        typer.echo(readme(), nl=False)
+        return
+    folder = data_folder(data_dir)
+    typer.echo(f"data folder: {folder.absolute()}")
+    for entry in entries().values():
+        here = "no file" if entry.file is None else "-"
+        if entry.file and (folder / entry.file).is_file():
+            here = "here"
+        rows = "" if entry.rows is None else f"{entry.rows} x {entry.columns}"
+        typer.echo(f"  {entry.name:<17}{rows:>11}  {here:<8}{entry.title}")
+
+
+@app.command()
+def describe(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A data set of the catalogue.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Say what a data set is: provenance, shape, groups, ranges, rank, condition, histogram.
+
+    \b
+    Examples:
+      poisonbench datasets describe diabetes
+      poisonbench datasets describe house
+    """  # noqa: D301
+    (entry,) = _entries([name])
+    from poisonbench import registry
+    from poisonbench.data.catalogue import data_folder
+    from poisonbench.data.catalogued import missing
+    from poisonbench.data.sidecar import Sidecar
+    from poisonbench.datasets.describe import provenance, statistics
+
+    typer.echo(provenance(entry))
+    folder = data_folder(data_dir)
+    loader = registry.components("dataset")[name]
+    if entry.file and not (folder / entry.file).is_file():
+        typer.echo(missing(entry, folder))
+        return
+    with _errors(1):
+        data = (loader(data_dir=folder) if entry.file else loader()).load()
+        sidecar = Sidecar.read(folder / entry.file) if entry.file else None
+        typer.echo(statistics(data, sidecar))
+
+
+@app.command()
+def fetch(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Data sets.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All of the catalogue.")] = False,
+    data_dir: DataDir = None,
+    timeout: Annotated[
+        float, typer.Option(min=0.01, help="Seconds without an answer before the next attempt.")
+    ] = 30.0,
+    retries: Annotated[int, typer.Option(min=0, help="Attempts after one that failed.")] = 4,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Fetch data sets into the data folder, checked and placed whole or not at all.
+
+    A download that broke off is resumed.  Proxies are taken from HTTPS_PROXY and NO_PROXY;
+    POISONBENCH_MIRROR is the address of a web folder to use instead of the sources.
+    Exit code 0 if all are there, 1 if one could not be fetched, 2 if a name is not known.
+
+    \b
+    Examples:
+      poisonbench datasets fetch house health
+      poisonbench datasets fetch --all --data-dir /scratch/data
+    """  # noqa: D301
+    from poisonbench.data.catalogue import data_folder, entries
+
+    if bool(names) == every:
+        typer.echo("expected the names of data sets, or --all; poisonbench datasets list has the "
+                   "names", err=True)  # fmt: skip
+        raise typer.Exit(2)
+    chosen = list(entries().values()) if every else _entries(names or [])
+    from poisonbench.datasets.download import FetchError, Limits
+    from poisonbench.datasets.fetch import fetch as fetch_one
+
+    limits = Limits(timeout=timeout, retries=retries)
+    failed = 0
+    for entry in chosen:
+        try:
+            fetch_one(entry, data_folder(data_dir), limits=limits, progress=not quiet,
+                      say=typer.echo)  # fmt: skip
+        except FetchError as error:
+            failed += 1
+            typer.echo(f"{entry.name}: {error}", err=True)
+        except KeyboardInterrupt:
+            typer.echo("Interrupted; the same command goes on.", err=True)
+            raise typer.Exit(130) from None
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Data sets; all if none.")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Say what is right and wrong with the files in the data folder.
+
+    Exit code 1 if a file that is there is wrong, 0 otherwise.
+
+    \b
+    Examples:
+      poisonbench datasets verify
+      poisonbench datasets verify house --data-dir /scratch/data
+    """  # noqa: D301
+    from poisonbench.data.catalogue import data_folder, entries
+    from poisonbench.datasets.verify import verify as verify_one
+
+    chosen = _entries(names) if names else [entry for entry in entries().values() if entry.file]
+    verdicts = [verify_one(entry, data_folder(data_dir)) for entry in chosen]
+    for verdict in verdicts:
+        typer.echo(verdict.report())
+    if any(verdict.wrong for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+@app.command()
+def prepare(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A raw CSV file.")],
+    target: Annotated[str, typer.Option(metavar="COLUMN", help="The response.")],
+    categorical: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMNS", help="Columns whose numbers name categories."),
+    ] = None,
+    numeric: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMNS", help="Columns to keep as numbers, identifiers or not."),
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMNS", help="Columns to leave out.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="FILE-prepared.csv if not given."),
+    ] = None,
+    rare: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of rows below which categories are merged.")
+    ] = 0.01,
+    missing: Annotated[
+        Missing, typer.Option(help="Fill missing values, or drop their rows.")
+    ] = Missing.fill,
+    encoding: Annotated[str | None, typer.Option(help="Found out if not given.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Found out if not given.")] = None,
+    decimal: Annotated[Decimal | None, typer.Option(help="Found out if not given.")] = None,
+) -> None:
+    """Turn a raw CSV file into one that a config can name: numeric, scaled, grouped.
+
+    Says what each column holds and what became of it.  Options that take columns can be given
+    several times, or several names with commas between them.  Beside the prepared file goes one
+    with the ending .json: groups, inverse of the scaling, and what was done.
+
+    \b
+    Examples:
+      poisonbench datasets prepare raw.csv --target price
+      poisonbench datasets prepare raw.csv --target price --categorical zip --drop id,url
+    """  # noqa: D301
+    from poisonbench.preparation import Choices
+    from poisonbench.preparation import prepare as prepare_file
+
+    out = out or file.with_name(f"{file.stem}-prepared.csv")
+    choices = Choices(
+        target=target,
+        categorical=tuple(categorical or ()),
+        numeric=tuple(numeric or ()),
+        drop=tuple(drop or ()),
+        rare=rare,
+        missing=missing.value,
+    )
+    with _errors(2):
+        prepared = prepare_file(file, out, choices, encoding=encoding, delimiter=delimiter,
+                                decimal=decimal.value if decimal else None)  # fmt: skip
+    typer.echo(prepared.report())
+    typer.echo(f"Written: {out}, {out}.json.  In a config:")
+    typer.echo(f"  dataset: {{name: csv, path: {out.absolute()}, target: {prepared.target}}}")

@@ -1,0 +1,100 @@
+"""Data sets that scikit-learn fetches: as a table, written to a raw CSV file.
+
+scikit-learn keeps what it fetched in its own folder (``SCIKIT_LEARN_DATA``), and uses what is
+there without a network.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+from sklearn import datasets
+
+from poisonbench.data.catalogue import Entry, OpenML
+from poisonbench.datasets.download import FetchError, Limits
+from poisonbench.preparation import Choices, Prepared, prepare
+
+
+def fetch_and_prepare(entry: Entry, raw: Path, out: Path, limits: Limits) -> Prepared:
+    """Fetch a data set through scikit-learn and prepare it.
+
+    Parameters
+    ----------
+    entry : Entry
+        The data set, one of OpenML or of scikit-learn.
+    raw : Path
+        Where to write the table as it was fetched.
+    out : Path
+        The prepared file.
+    limits : Limits
+        How long to wait for an answer, and how often to try.
+
+    Raises
+    ------
+    FetchError
+        It cannot be fetched.
+    DatasetError
+        It cannot be prepared.
+    """
+    frame = _frame(entry, limits)
+    frame.to_csv(raw, index=False)
+    listed = entry.origin.categorical if isinstance(entry.origin, OpenML) else ()
+    unwanted = entry.origin.drop if isinstance(entry.origin, OpenML) else ()
+    # The source knows which columns are categories, whatever their names look like.
+    nominal = [
+        str(name)
+        for name, kind in frame.dtypes.items()
+        if isinstance(kind, pd.CategoricalDtype) or name in listed
+    ]
+    choices = Choices(
+        target=entry.target,
+        categorical=tuple(name for name in nominal if name not in (entry.target, *unwanted)),
+        numeric=tuple(str(name) for name in frame.select_dtypes("number") if name not in nominal),
+        drop=tuple(name for name in unwanted if name in frame),
+        rare=0.0,
+    )
+    # In the raw file only an empty cell is missing: None and NA are categories there.
+    return prepare(raw, out, choices, source=str(entry.origin), missing_words={""},
+                   encoding="utf-8", delimiter=",", decimal=".")  # fmt: skip
+
+
+def _frame(entry: Entry, limits: Limits) -> pd.DataFrame:
+    """Return the data set as a table, the response among its columns."""
+    try:
+        with _socket_timeout(limits.timeout), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # retries, which end well or in an error
+            if isinstance(entry.origin, OpenML):
+                bunch = datasets.fetch_openml(
+                    data_id=entry.origin.id,
+                    target_column=entry.target,
+                    as_frame=True,
+                    parser="auto",
+                    n_retries=limits.retries,
+                    delay=limits.pause,
+                )
+            else:
+                bunch = datasets.fetch_california_housing(
+                    as_frame=True, n_retries=limits.retries, delay=limits.pause
+                )
+    except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
+        raise FetchError(f"{entry.origin}: cannot be fetched by scikit-learn "
+                         f"({type(error).__name__}: {error})") from error  # fmt: skip
+    frame: pd.DataFrame = bunch.frame
+    return frame
+
+
+@contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    """Bound the waiting of libraries that do not: scikit-learn opens addresses without a limit."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
