@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import pooch
@@ -129,14 +130,21 @@ def _claimed(path: Path) -> Iterator[Path]:
             with suppress(OSError):  # a file system without locks: the checksum has to do
                 fcntl.flock(file, fcntl.LOCK_EX)
             # Whoever held the lock may have moved or deleted what was opened here.
-            if not part.exists() or not os.path.samestat(os.fstat(file.fileno()), part.stat()):
+            if not _is_at(part, file):
                 continue
             try:
                 yield part
             finally:
-                if part.exists() and not part.stat().st_size:
+                if _is_at(part, file) and not part.stat().st_size:
                     part.unlink()
             return
+
+
+def _is_at(path: Path, file: BinaryIO) -> bool:
+    """Whether an open file is still the one at `path`."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False
 
 
 @contextmanager
@@ -269,8 +277,6 @@ class _Downloader:
                     raise FetchError(f"{response.url}: not done in {self.limits.total:g} s")
                 file.write(block)
                 bar.update(len(block))
-        if expected is not None and size < expected:
-            raise _PassingError(f"the connection was cut after {size} of {expected} bytes")
 
     def _too_large(self, url: str, size: int) -> FetchError:
         return FetchError(f"{url}: {size} bytes or more, where {self.max_bytes} are the limit")
