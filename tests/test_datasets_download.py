@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -378,7 +379,7 @@ def test_a_full_disk_is_a_message_and_leaves_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     server.answers = [sending(CONTENT)]
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(FetchError, match="cannot be written: No space left"):
         get(server, tmp_path / "a.csv")
     assert os.listdir(tmp_path) == []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -114,7 +115,11 @@ def download(
                 session, part, sha256 is not None, max_bytes, limits or Limits(), progress, accept
             )
             known = f"sha256:{sha256}" if sha256 else None
-            pooch.retrieve(url, known, path.name, path.parent, downloader=downloader)
+            try:
+                pooch.retrieve(url, known, path.name, path.parent, downloader=downloader)
+            finally:
+                if not downloader.unfinished:
+                    os.truncate(part, 0)
     except ValueError as error:  # of pooch: the checksum
         raise FetchError(f"{url}: {error}") from error
     except OSError as error:
@@ -171,35 +176,33 @@ class _Downloader:
     limits: Limits
     progress: bool
     accept: Callable[[Path], None] | None
+    unfinished: bool = False  # whether the part is worth keeping
 
     def __call__(self, url: str, output_file: str, _: object) -> None:
         """Download `url` to the file that pooch made."""
         deadline = time.monotonic() + self.limits.total
-        kept = False
-        try:
-            for attempt in range(self.limits.retries + 1):
-                if attempt:
-                    time.sleep(self.limits.pause * 2 ** (attempt - 1))
-                try:
-                    self._attempt(url, deadline)
-                    break
-                except _PassingError as error:
-                    problem = str(error)
-            else:
-                kept = self.resumable
-                raise FetchError(f"{url}: {problem}; {self.limits.retries + 1} attempts"
-                                 f"{self._left()}")  # fmt: skip
-            if self.accept:
+        self.unfinished = self.resumable
+        for attempt in range(self.limits.retries + 1):
+            if attempt:
+                time.sleep(self.limits.pause * 2 ** (attempt - 1))
+            try:
+                self._attempt(url, deadline)
+                break
+            except _PassingError as error:
+                problem = str(error)
+            except FetchError:
+                self.unfinished = False
+                raise
+        else:
+            raise FetchError(f"{url}: {problem}; {self.limits.retries + 1} attempts{self._left()}")
+        self.unfinished = False
+        if self.accept:
+            try:
                 self.accept(self.part)
-            self.part.replace(output_file)
-        except DatasetError as error:
-            raise FetchError(f"{url} is not the data: {error}") from error
-        except KeyboardInterrupt:
-            kept = self.resumable
-            raise
-        finally:
-            if not kept and self.part.exists():
-                os.truncate(self.part, 0)
+            except DatasetError as error:
+                raise FetchError(f"{url} is not the data: {error}") from error
+        # Copied, not moved: until the file is in its place the part keeps others waiting.
+        shutil.copyfile(self.part, output_file)
 
     def _left(self) -> str:
         size = self.part.stat().st_size

@@ -143,8 +143,8 @@ def _mirrored(entry: Entry, mirror: str, path: Path, limits: Limits, progress: b
             max_bytes=LARGEST,
             limits=limits,
             progress=progress,
-            accept=lambda _: _write(place(path), text),
         )
+        _write(place(path), text)
 
 
 def _through_scikit_learn(entry: Entry, path: Path, limits: Limits) -> None:

@@ -47,18 +47,17 @@ def fetch_and_prepare(entry: Entry, raw: Path, out: Path, limits: Limits) -> Pre
     listed = entry.origin.categorical if isinstance(entry.origin, OpenML) else ()
     unwanted = entry.origin.drop if isinstance(entry.origin, OpenML) else ()
     # The source knows which columns are categories, whatever their names look like.
-    nominal = [
-        str(name)
-        for name, kind in frame.dtypes.items()
-        if isinstance(kind, pd.CategoricalDtype) or name in listed
-    ]
+    kinds = {str(name): kind for name, kind in frame.dtypes.items() if name not in unwanted}
+    nominal = {name for name, kind in kinds.items()
+               if isinstance(kind, pd.CategoricalDtype) or name in listed}  # fmt: skip
     choices = Choices(
         target=entry.target,
-        categorical=tuple(name for name in nominal if name not in (entry.target, *unwanted)),
-        numeric=tuple(str(name) for name in frame.select_dtypes("number") if name not in nominal),
+        categorical=tuple(name for name in kinds if name in nominal and name != entry.target),
+        numeric=tuple(name for name, kind in kinds.items()
+                      if name not in nominal and pd.api.types.is_numeric_dtype(kind)),
         drop=tuple(name for name in unwanted if name in frame),
         rare=0.0,
-    )
+    )  # fmt: skip
     # In the raw file only an empty cell is missing: None and NA are categories there.
     return prepare(raw, out, choices, source=str(entry.origin), missing_words={""},
                    encoding="utf-8", delimiter=",", decimal=".")  # fmt: skip
@@ -74,13 +73,13 @@ def _frame(entry: Entry, limits: Limits) -> pd.DataFrame:
                     data_id=entry.origin.id,
                     target_column=entry.target,
                     as_frame=True,
-                    parser="auto",
-                    n_retries=limits.retries,
+                    parser="liac-arff",  # the other one fails on categories named by numbers,
+                    n_retries=max(limits.retries, 1),
                     delay=limits.pause,
                 )
             else:
                 bunch = datasets.fetch_california_housing(
-                    as_frame=True, n_retries=limits.retries, delay=limits.pause
+                    as_frame=True, n_retries=max(limits.retries, 1), delay=limits.pause
                 )
     except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
         raise FetchError(f"{entry.origin}: cannot be fetched by scikit-learn "

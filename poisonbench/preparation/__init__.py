@@ -11,8 +11,9 @@ from typing import Any
 from poisonbench.data.base import DatasetError
 from poisonbench.data.sidecar import place
 from poisonbench.data.table import MISSING
+from poisonbench.preparation.choices import Choices
 from poisonbench.preparation.columns import ColumnReader, RawColumn
-from poisonbench.preparation.encoding import Choices, Encoded, encode
+from poisonbench.preparation.encoding import Encoded, encode
 from poisonbench.preparation.reading import Dialect, batches, sniff
 from poisonbench.preparation.writing import write
 
@@ -114,10 +115,10 @@ def prepare(
     DatasetError
         The raw file cannot be read, or no data set can be made of it, or not with these choices.
     """
+    dialect = sniff(raw, encoding=encoding, delimiter=delimiter, decimal=decimal)
     if out.exists() and (out.samefile(raw) or not place(out).exists()):
         raise DatasetError(f"{out}: there is a file already, and it is not a prepared one; "
                            "give another, or delete it")  # fmt: skip
-    dialect = sniff(raw, encoding=encoding, delimiter=delimiter, decimal=decimal)
     try:
         choices = choices.resolved(dialect.names)
         encoded = encode(_columns(raw, dialect, choices, missing_words), choices)

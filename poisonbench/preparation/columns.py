@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +19,12 @@ import pandas as pd
 from poisonbench.data.base import LARGEST
 from poisonbench.data.table import MISSING
 from poisonbench.features import FloatArray, IntArray
+from poisonbench.preparation.cells import (
+    DATE_FORMATS,
+    DAY_AND_MONTH_SWAPPED,
+    date_parser,
+    number_parser,
+)
 
 VOCABULARY = 10_000
 """Distinct texts that are kept of one column; with more it is free text."""
@@ -28,30 +33,6 @@ Kind = Literal["number", "date", "boolean", "category", "free text", "empty"]
 
 BOOLEANS = ({"0", "1"}, {"false", "true"}, {"no", "yes"}, {"n", "y"}, {"f", "t"}, {"off", "on"})
 """Pairs of words, in lower case, that mean false and true; the smaller is false."""
-
-DATE_FORMATS = (
-    "ISO 8601",
-    "%Y/%m/%d",
-    "%d.%m.%Y",
-    "%d/%m/%Y",
-    "%m/%d/%Y",
-    "%d-%m-%Y",
-    "%m-%d-%Y",
-    "%d.%m.%Y %H:%M",
-    "%d/%m/%Y %H:%M",
-    "%m/%d/%Y %H:%M",
-    "%d.%m.%Y %H:%M:%S",
-    "%d/%m/%Y %H:%M:%S",
-    "%m/%d/%Y %H:%M:%S",
-)
-"""How dates may be written; where two fit every cell, the first is taken."""
-
-_DAY_AND_MONTH_SWAPPED = str.maketrans("dm", "md")
-_ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")
-_NUMBERS = {
-    ".": re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+)?(\.\d*)?(e[+-]?\d+)?", re.ASCII | re.I),
-    ",": re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)?(,\d*)?(e[+-]?\d+)?", re.ASCII | re.I),
-}
 
 
 @dataclass(frozen=True)
@@ -114,7 +95,7 @@ class ColumnReader:
         missing_words: frozenset[str] = MISSING,
     ) -> None:
         self.name = name
-        self._decimal = decimal
+        self._number = number_parser(decimal)
         self._categorical = categorical
         self._missing_words = missing_words
         self._parts: list[FloatArray | IntArray] = []  # floats, or integer codes of texts
@@ -133,10 +114,12 @@ class ColumnReader:
             self._parts.append(values)
             return
         codes, found = pd.factorize(cells)
-        texts = [str(text).strip() for text in found]
+        # Batches of nothing but these words come as truth values, however they are spelt.
+        texts = [re.sub("(?i)^(true|false)$", lambda word: word[0].lower(), str(text).strip())
+                 for text in found]  # fmt: skip
         known = None if self._categorical else self._converted(texts, self._number)
         if known is None and self._date_format:
-            known = self._converted(texts, _date_parser(self._date_format))
+            known = self._converted(texts, date_parser(self._date_format))
         if known is not None:
             self._parts.append(np.append(known, np.nan)[codes])
         elif self._date_format:
@@ -152,13 +135,15 @@ class ColumnReader:
         kinds = {part.dtype.kind for part in self._parts}
         if "i" not in kinds:
             return self._finish_numbers(np.concatenate([*self._parts, np.empty(0)]))
-        if "f" in kinds:  # some batches were all numbers: these are texts like the others
-            for k, part in enumerate(self._parts):
-                if part.dtype.kind == "f":
-                    self._parts[k] = self._codes_of_numbers(part.astype(np.float64))
-        if self._example is not None:
+        # Some batches may be all numbers: these are texts like the others.
+        codes = [
+            part if part.dtype.kind == "i" else self._codes_of_numbers(part.astype(np.float64))
+            for part in self._parts
+        ]
+        if len(self._vocabulary) > VOCABULARY:
+            self._give_up(list(self._vocabulary), 0)
             return self.finish()
-        return self._finish_texts(np.concatenate(self._parts))
+        return self._finish_texts(np.concatenate(codes))
 
     def _finish_numbers(self, values: FloatArray) -> RawColumn:
         if self._date_format:
@@ -178,24 +163,18 @@ class ColumnReader:
             return RawColumn(self.name, "empty", codes)
         if not self._categorical:
             for date_format in DATE_FORMATS:
-                days = self._converted(texts, _date_parser(date_format))
+                days = self._converted(texts, date_parser(date_format))
                 if days is not None:
-                    swapped = date_format.translate(_DAY_AND_MONTH_SWAPPED)
+                    swapped = date_format.translate(DAY_AND_MONTH_SWAPPED)
                     either = swapped != date_format and self._are_dates(texts, swapped)
                     note = f"{date_format}, day first assumed" if either else date_format
                     return RawColumn(self.name, "date", np.append(days, np.nan)[codes], (), note)
-        lower = {text.lower() for text in texts}
-        if lower in BOOLEANS and len(texts) == 2:
-            texts, codes = self._ordered(texts, codes)
-            return RawColumn(self.name, "boolean", codes, tuple(texts))
+        if {text.lower() for text in texts} in BOOLEANS:
+            spelt = {text.lower(): text for text in reversed(texts)}  # as it is spelt first
+            false, true = sorted(spelt)
+            truth = np.array([text.lower() == true for text in texts] + [-1], dtype=np.intp)
+            return RawColumn(self.name, "boolean", truth[codes], (spelt[false], spelt[true]))
         return RawColumn(self.name, "category", codes, tuple(texts))
-
-    @staticmethod
-    def _ordered(texts: list[str], codes: IntArray) -> tuple[list[str], IntArray]:
-        """Return the texts in alphabetical order, false before true, and the codes for it."""
-        order = sorted(range(len(texts)), key=lambda k: texts[k].lower())
-        new = np.append(np.argsort(order), -1)
-        return [texts[k] for k in order], new[codes]
 
     def _add_texts(self, texts: list[str], codes: IntArray) -> None:
         known = self._vocabulary
@@ -216,13 +195,17 @@ class ColumnReader:
     def _overflow(self) -> None:
         """Go on with dates, if these are dates, or give the column up."""
         texts = list(self._vocabulary)
-        if not self._categorical and all(part.dtype.kind == "i" for part in self._parts):
+        only_texts = all(part.dtype.kind == "i" or np.isnan(part).all() for part in self._parts)
+        if not self._categorical and only_texts:
             for date_format in DATE_FORMATS:
-                days = self._converted(texts, _date_parser(date_format))
+                days = self._converted(texts, date_parser(date_format))
                 if days is not None:
                     self._date_format = date_format
                     padded = np.append(days, np.nan)
-                    self._parts = [padded[part] for part in self._parts]
+                    self._parts = [
+                        padded[part.astype(np.intp)] if part.dtype.kind == "i" else part
+                        for part in self._parts
+                    ]
                     self._vocabulary = {}
                     return
         self._give_up(texts, 0)
@@ -238,8 +221,6 @@ class ColumnReader:
         codes, found = pd.factorize(values)
         known = self._vocabulary
         own = [known.setdefault(f"{number:.15g}", len(known)) for number in found]
-        if len(known) > VOCABULARY:
-            self._give_up(list(known), 0)
         return np.array([*own, -1], dtype=np.intp)[codes]
 
     def _converted(
@@ -256,35 +237,4 @@ class ColumnReader:
         return np.array(values, dtype=np.float64)
 
     def _are_dates(self, texts: Iterable[str], date_format: str) -> bool:
-        return self._converted(texts, _date_parser(date_format)) is not None
-
-    def _number(self, text: str) -> float | None:
-        """Return what `text` says as a number, thousands separated or not."""
-        if not _NUMBERS[self._decimal].fullmatch(text):
-            return None
-        thousands = "," if self._decimal == "." else "."
-        try:
-            value = float(text.replace(thousands, "").replace(",", "."))
-        except ValueError:  # a sign, a mark or an exponent alone
-            return None
-        return value if abs(value) <= LARGEST else float("nan")
-
-
-def _date_parser(date_format: str) -> Callable[[str], float | None]:
-    """Return a function that turns a date of this format into days since 1970, others into None."""
-
-    def parse(text: str) -> float | None:
-        try:
-            if date_format == "ISO 8601":
-                if not _ISO.fullmatch(text):
-                    return None
-                moment = datetime.fromisoformat(text)
-            else:
-                moment = datetime.strptime(text, date_format)
-        except ValueError:
-            return None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return moment.timestamp() / 86_400
-
-    return parse
+        return self._converted(texts, date_parser(date_format)) is not None

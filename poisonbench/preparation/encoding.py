@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Literal, Self
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
-from poisonbench.data.base import DatasetError, listing
+from poisonbench.data.base import DatasetError
 from poisonbench.features import FloatArray, IntArray
+from poisonbench.preparation.choices import Choices
 from poisonbench.preparation.columns import VOCABULARY, RawColumn
-from poisonbench.registry import nearest
+from poisonbench.preparation.features import Group, Numeric
+from poisonbench.preparation.leakage import leaks
 
 MISSING_LABEL = "NA"
 """The category of a missing value, named as in the files of the 2018 paper."""
@@ -23,151 +21,11 @@ MISSING_LABEL = "NA"
 RARE_LABEL = "other"
 """The category that rare ones are merged to."""
 
-LEAKAGE = 0.9999
-"""Correlation with the response, or share of its variance, from which a column is suspect."""
+FEW = 20
+"""Rows that may hold the numbers from one to another by chance, without being counted by them."""
 
-RANKED_ROWS = 20_000
-"""Rows whose order is compared with the response's; ranking more takes longer than reading."""
-
-_ID_NAME = re.compile(r"(^|[\W_])(id|idx|index|uuid|guid|key)$", re.I)
+_ID_NAME = re.compile(r"(^|[\W_])(id|idx|index|key|no|nr|row|uuid|guid)$", re.I)
 _ID_SUFFIX = re.compile(r"[a-z0-9]I[dD]$")
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What the user decides about a preparation.
-
-    Parameters
-    ----------
-    target : str
-        The response.
-    categorical : tuple of str
-        Columns whose values name categories, numbers though they may be.
-    numeric : tuple of str
-        Columns that are kept as numbers, even if they look like an identifier.
-    drop : tuple of str
-        Columns that are left out.
-    rare : float
-        Share of the rows below which a category is rare; rare ones are merged.
-    missing : {"fill", "drop"}
-        Whether missing values are filled, or their rows dropped.
-    """
-
-    target: str
-    categorical: tuple[str, ...] = ()
-    numeric: tuple[str, ...] = ()
-    drop: tuple[str, ...] = ()
-    rare: float = 0.01
-    missing: Literal["fill", "drop"] = "fill"
-
-    def resolved(self, names: Sequence[str]) -> Self:
-        """Return the choices with every column named as the file's header does.
-
-        What is not a column may be several, with commas between them.
-
-        Parameters
-        ----------
-        names : sequence of str
-            The columns.
-
-        Raises
-        ------
-        DatasetError
-            A column is not one of them, or has two roles.
-        """
-        (target,) = _columns("target", [self.target], names)
-        roles = {
-            role: tuple(
-                column
-                for given in getattr(self, role)
-                for column in _columns(
-                    role, [given] if column_name(given) in names else given.split(","), names
-                )
-            )
-            for role in ("categorical", "numeric", "drop")
-        }
-        for role, columns in roles.items():
-            if target in columns and role != "numeric":
-                raise DatasetError(f"{role}: '{target}' is the response")
-            for other, others in roles.items():
-                both = sorted(set(columns) & set(others))
-                if role < other and both:
-                    raise DatasetError(f"{role}: '{both[0]}' is named by {other} too")
-        return replace(
-            self,
-            target=target,
-            categorical=roles["categorical"],
-            numeric=roles["numeric"],
-            drop=roles["drop"],
-        )
-
-
-def column_name(text: str) -> str:
-    """Return a name as prepared files have it: one line, no colon, which marks one-hot groups."""
-    return " ".join(text.replace(":", ".").split())
-
-
-def _columns(role: str, given: Iterable[str], names: Sequence[str]) -> Iterator[str]:
-    for text in given:
-        name = column_name(text)
-        if name not in names:
-            guess = nearest(name, names)
-            hint = f"did you mean '{guess}'?" if guess else f"it has {listing(names)}"
-            raise DatasetError(f"{role}: no column '{name}'; {hint}")
-        yield name
-
-
-@dataclass(frozen=True)
-class Numeric:
-    """A numeric column, scaled to [0, 1] by its smallest and largest value.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-    values : ndarray of shape (rows,)
-        In its own unit, nothing missing.
-    """
-
-    name: str
-    values: FloatArray
-
-    @cached_property
-    def offset(self) -> float:
-        """The smallest value, which becomes 0."""
-        return float(self.values.min())
-
-    @cached_property
-    def span(self) -> float:
-        """The range, which becomes 1."""
-        return float(np.ptp(self.values))
-
-
-@dataclass(frozen=True)
-class Group:
-    """A categorical column, written as one column for each category but one.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-    codes : ndarray of shape (rows,)
-        The category of each row, an index into `labels`.
-    labels : tuple of str
-        The categories; the first is the one without a column.
-    merged : tuple of str
-        The rare categories behind ``other``.
-    """
-
-    name: str
-    codes: IntArray
-    labels: tuple[str, ...]
-    merged: tuple[str, ...] = ()
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The names of its columns, ``Group:value``."""
-        return tuple(f"{self.name}:{label}" for label in self.labels[1:])
 
 
 @dataclass
@@ -267,7 +125,7 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
     if not encoded.numerics and not encoded.groups:
         raise DatasetError("no feature is left: " + "; ".join(
             f"'{name}' {reason}" for name, reason in encoded.dropped.items()))  # fmt: skip
-    encoded.warnings.extend(_leaks(encoded))
+    encoded.warnings.extend(leaks(encoded.target, encoded.numerics, encoded.groups))
     return encoded
 
 
@@ -277,6 +135,8 @@ def _target(raw: list[RawColumn], choices: Choices) -> tuple[Numeric, npt.NDArra
     if column.kind == "boolean" and column.labels == ("0", "1"):
         values = np.where(column.missing, np.nan, column.values)
         column = RawColumn(column.name, "number", values)
+    if not len(column.values):
+        raise DatasetError("no rows of data below the header")
     if column.kind != "number":
         example = f" such as '{column.labels[0]}'" if column.labels else f" {column.note}"
         raise DatasetError(f"target: '{column.name}' holds {column.kind}{example}, "
@@ -321,7 +181,7 @@ def _is_identifier(column: RawColumn, present: FloatArray | IntArray) -> bool:
         return True
     if column.kind == "date" or (present % 1).any():
         return False
-    counts = len(present) > 2 and np.ptp(present) == len(present) - 1
+    counts = len(present) > FEW and np.ptp(present) == len(present) - 1
     return bool(counts or _ID_NAME.search(column.name) or _ID_SUFFIX.search(column.name))
 
 
@@ -372,31 +232,3 @@ def _group(column: RawColumn, choices: Choices) -> Group | None:
 def _words(group: Group) -> str:
     text = f"{len(group.labels)} categories, '{group.labels[0]}' without a column"
     return f"{text}, {len(group.merged)} rare ones merged" if group.merged else text
-
-
-def _leaks(encoded: Encoded) -> Iterator[str]:
-    """Yield a warning for each column that gives the response away."""
-    y = encoded.target.values
-    some = slice(None, None, -(-len(y) // RANKED_ROWS))
-    order = rankdata(y[some])
-    for numeric in encoded.numerics:
-        linear = _correlation(numeric.values, y) > LEAKAGE
-        if linear or _correlation(rankdata(numeric.values[some]), order) > LEAKAGE:
-            how = "linearly" if linear else "by its order"
-            yield (f"'{numeric.name}' determines the response {how}: if it is not known before "
-                   "the response is, leave it out with --drop")  # fmt: skip
-    for group in encoded.groups:
-        counts = np.bincount(group.codes)
-        means = np.bincount(group.codes, weights=y) / counts
-        between = float(((means[group.codes] - y.mean()) ** 2).sum())
-        total = float(((y - y.mean()) ** 2).sum())
-        if between > LEAKAGE * total and len(counts) < len(y) / 2:
-            yield (f"the categories of '{group.name}' determine the response: if they are not "
-                   "known before it is, leave them out with --drop")  # fmt: skip
-
-
-def _correlation(a: FloatArray, b: FloatArray) -> float:
-    """Return the absolute correlation coefficient; 0 where one of them does not vary."""
-    a, b = a - a.mean(), b - b.mean()
-    size = float(np.sqrt((a @ a) * (b @ b)))
-    return float(abs(a @ b)) / size if size > 0 else 0.0

@@ -16,7 +16,7 @@ import pandas as pd
 
 from poisonbench.data.base import DatasetError, listing
 from poisonbench.data.table import DELIMITERS
-from poisonbench.preparation.encoding import column_name
+from poisonbench.preparation.choices import column_name
 
 BATCH_ROWS = 20_000
 """Rows held as text at a time; more would be no faster."""

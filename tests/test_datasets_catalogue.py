@@ -1,0 +1,399 @@
+"""The catalogue, its loaders, and the commands that read it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+from typer.testing import CliRunner
+
+from poisonbench import registry
+from poisonbench.cli import app
+from poisonbench.config import choices
+from poisonbench.data.catalogue import Entry, PublishedFile, data_folder, entries
+from poisonbench.data.catalogued import MissingDataError
+from poisonbench.data.csv import Csv, read_dataset
+from poisonbench.datasets.describe import histogram
+from poisonbench.datasets.fetch import fetch
+from poisonbench.datasets.readme import readme
+from poisonbench.preparation import Choices, prepare
+
+REPOSITORY = Path(__file__).parent.parent
+Invoke = Callable[..., Any]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
+    monkeypatch.chdir(tmp_path)
+    for variable in ("POISONBENCH_DATA", "POISONBENCH_MIRROR", "http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    Path("x.yaml").write_text("dataset: house\nattack: statp\npoisoning_rate: 0.1\nseeds: 1\n")
+
+    def invoke(*arguments: str) -> Any:
+        result = CliRunner().invoke(app, list(arguments))
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result
+
+    return invoke
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, run: Invoke, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A web folder, named by POISONBENCH_MIRROR."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    handler = partial(Handler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+        monkeypatch.setenv("POISONBENCH_MIRROR", f"http://127.0.0.1:{http.server_port}/")
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield folder
+        http.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """Make the catalogue's house a small file."""
+    content = b"SalePrice,a,g:1\n0,0.5,1\n0.5,1,0\n1,0,0\n"
+    sha256 = hashlib.sha256(content).hexdigest()
+    published = PublishedFile(
+        kind="file", url="https://data.invalid/a.csv", sha256=sha256, size=len(content)
+    )
+    small = entries()["house"].model_copy(
+        update={"origin": published, "rows": 3, "features": 2, "groups": ("g",)}
+    )
+    monkeypatch.setitem(entries(), "house", small)
+    monkeypatch.setattr(registry.components("dataset")["house"], "entry", small)
+    return content
+
+
+def test_every_entry_is_a_loader_and_every_loader_an_entry() -> None:
+    assert set(registry.components("dataset")) == {*entries(), "csv"}
+    for name, loader in registry.components("dataset").items():
+        if name != "csv" and entries()[name].file:
+            assert loader.reference == entries()[name].citation
+            scaling = {p.name: p.default for p in registry.parameters(loader)}
+            assert scaling == {"scaling": entries()[name].scaling}
+            assert entries()[name].title in registry.summary(loader)
+            assert choices.parameters("dataset", name)[0].description
+
+
+def test_what_the_catalogue_must_hold() -> None:
+    known = entries()
+    expected = {"house", "health", "loan", "house-raw", "california", "diabetes", "synthetic",
+                "abalone", "concrete", "airfoil", "energy", "grid-stability", "cpu-activity",
+                "protein", "bike-sharing"}  # fmt: skip
+    assert expected <= set(known)
+    files = [entry.file for entry in known.values() if entry.file]
+    assert len(set(files)) == len(files)
+    for entry in known.values():
+        assert entry.terms or entry.redistribution == "allowed"
+    assert "recorded at the first fetch" in known["loan"].unverified
+
+
+def test_the_checksums_are_those_of_the_files(shared_data: Path) -> None:
+    listed = dict(
+        reversed(line.split()) for line in (shared_data / "SHA256SUMS").read_text().splitlines()
+    )
+    for name in ("house", "health"):
+        entry = entries()[name]
+        assert isinstance(entry.origin, PublishedFile)
+        assert listed[str(entry.file)] == entry.origin.sha256
+        assert (shared_data / str(entry.file)).stat().st_size == entry.origin.size
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"file": "../house.csv"},
+        {"file": "/etc/passwd"},
+        {"file": ".hidden.csv"},
+        {"name": "House"},
+        {"origin": {"kind": "file", "url": "http://x/y.csv"}},
+        {"origin": {"kind": "file", "url": "https://x/y.csv", "sha256": "abc"}},
+        {"origin": {"kind": "carrier pigeon"}},
+        {"title": ""},
+        {"colour": "red"},
+    ],
+)
+def test_entries_are_checked(change: dict[str, Any]) -> None:
+    entry = entries()["house"].model_dump()
+    Entry.model_validate(entry)
+    with pytest.raises(ValidationError):
+        Entry.model_validate({**entry, **change})
+
+
+def test_the_readme_in_the_repository_is_current() -> None:
+    path = REPOSITORY / "datasets" / "README.md"
+    if not path.is_file():
+        pytest.skip("not in a checkout of the repository")
+    assert path.read_text(encoding="utf-8") == readme(), (
+        "out of date; run: poisonbench datasets list --markdown > datasets/README.md"
+    )
+    assert "{{" not in readme()
+
+
+def test_where_data_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("POISONBENCH_DATA", raising=False)
+    assert data_folder() == Path("datasets")
+    monkeypatch.setenv("POISONBENCH_DATA", "/elsewhere")
+    assert data_folder() == Path("/elsewhere")
+    assert data_folder(Path("here")) == Path("here")
+    monkeypatch.setenv("POISONBENCH_DATA", "")
+    assert data_folder() == Path("datasets")
+
+
+@pytest.mark.parametrize(
+    ("name", "target"), [("house", "SalePrice"), ("health", "TherapeuticDoseofWarfarin")]
+)
+def test_by_name_is_the_same_as_by_path(
+    shared_data: Path, monkeypatch: pytest.MonkeyPatch, name: str, target: str
+) -> None:
+    monkeypatch.setenv("POISONBENCH_DATA", str(shared_data))
+    loader = registry.components("dataset")[name]
+    named = loader().load()
+    path = shared_data / str(entries()[name].file)
+    assert named.name == name
+    assert named.fingerprint == Csv(path=path, target=target, scaling="none").load().fingerprint
+    scaled = loader(scaling="train", data_dir=shared_data).load()
+    assert scaled.fingerprint == Csv(path=path, target=target, scaling="train").load().fingerprint
+
+
+def test_a_run_by_name_gives_the_numbers_of_a_run_by_path(run: Invoke, house_csv: Path) -> None:
+    by_path = f"dataset={{name: csv, path: {house_csv}, target: SalePrice, scaling: none}}"
+    common = ["defense=[none, huber]", "model.alpha=0.1", "--jobs", "1", "--quiet"]
+    assert run("run", "x.yaml", by_path, *common, "--output", "path").exit_code == 0
+    folder = ["--data-dir", str(house_csv.parent)]
+    assert run("run", "x.yaml", *common, *folder, "--output", "name").exit_code == 0
+    tables = [pd.read_csv(Path(out) / "results.csv") for out in ("path", "name")]
+    columns = ["dataset", "dataset_parameters"]
+    pd.testing.assert_frame_equal(*(table.drop(columns=columns) for table in tables))
+    assert tables[1]["dataset"].unique().tolist() == ["house"]
+
+
+@pytest.mark.parametrize("command", ["run", "validate"])
+def test_data_that_are_not_there(run: Invoke, tmp_path: Path, command: str) -> None:
+    result = run(command, "x.yaml")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr == (
+        f"x.yaml:1: dataset: no file {tmp_path}/datasets/house-processed.csv; fetch it with\n"
+        "  poisonbench datasets fetch house\n"
+        "or put the file there by hand, from https://raw.githubusercontent.com/jagielski/manip-ml/"
+        "master/datasets/house-processed.csv\n"
+    )
+    assert not Path("results").exists()
+    result = run(command, "x.yaml", "dataset=[abalone, {name: health, scaling: train}]",
+                 "--data-dir", "my data")  # fmt: skip
+    assert result.exit_code == 2
+    assert "poisonbench datasets fetch abalone --data-dir 'my data'\n" in result.stderr
+    assert "poisonbench datasets fetch health --data-dir 'my data'\n" in result.stderr
+    assert "put abalone.csv and abalone.csv.json there by hand" in result.stderr
+    with pytest.raises(MissingDataError):
+        registry.components("dataset")["house"]().load()
+
+
+def test_another_file_under_the_name_is_refused(run: Invoke) -> None:
+    Path("datasets").mkdir()
+    Path("datasets/house-processed.csv").write_text("SalePrice,a\n0,1\n1,0\n0.5,0\n")
+    result = run("validate", "x.yaml")
+    assert result.exit_code == 2
+    assert "its SHA-256 is not that of the catalogue" in result.stderr
+    verified = run("datasets", "verify")
+    assert verified.exit_code == 1
+    assert "house: wrong" in verified.stdout
+    assert "wrong: 3 rows, expected 1460" in verified.stdout
+    assert "bytes, expected 1619223" in verified.stdout
+    assert "health: not there" in verified.stdout
+    fetched = run("datasets", "fetch", "house")
+    assert fetched.exit_code == 1
+    assert "is there but wrong" in fetched.stderr
+    assert Path("datasets/house-processed.csv").read_text().startswith("SalePrice,a")
+
+
+def test_verify_in_an_empty_or_absent_folder(run: Invoke) -> None:
+    assert run("datasets", "verify").exit_code == 0
+    Path("datasets/abalone.csv").mkdir(parents=True)
+    result = run("datasets", "verify", "abalone")
+    assert result.exit_code == 1
+    assert "it is a folder, expected a file" in result.stdout
+    Path("datasets/house-processed.csv.part").write_text("x")
+    assert "is an unfinished download" in run("datasets", "verify", "house").stdout
+
+
+def test_fetch_from_a_mirror(run: Invoke, mirror: Path, tiny: bytes) -> None:
+    (mirror / "house-processed.csv").write_bytes(tiny)
+    result = run("datasets", "fetch", "house")
+    assert result.exit_code == 0, result.output
+    assert "house: redistribution unclear.  The MIT licence" in result.stdout
+    assert os.listdir("datasets") == ["house-processed.csv"]
+    assert run("datasets", "verify", "house").exit_code == 0
+    again = run("datasets", "fetch", "house", "house", "diabetes")
+    assert again.stdout.splitlines() == [
+        "house: datasets/house-processed.csv is there already",
+        "diabetes: needs no file",
+    ]
+
+
+def test_what_a_mirror_does_not_have(run: Invoke, mirror: Path, tiny: bytes) -> None:
+    (mirror / "house-processed.csv").write_bytes(tiny[::-1])
+    result = run("datasets", "fetch", "house", "health", "abalone", "--quiet")
+    assert result.exit_code == 1
+    assert "house-processed.csv: SHA256 hash" in result.stderr
+    assert "pharm-preproc.csv: the server answered 404" in result.stderr
+    assert "abalone.csv.json: the server answered 404" in result.stderr
+    assert os.listdir("datasets") == []
+    everything = run("datasets", "fetch", "--all", "--quiet")
+    assert everything.exit_code == 1
+    assert everything.stderr.count("the server answered 404") == len(entries()) - 3
+
+
+def test_the_data_folder_of_another_user_is_a_mirror(run: Invoke, mirror: Path) -> None:
+    raw = mirror / "raw.csv"
+    rows = [f"{i % 13},{'MF'[i % 2]},{(i * i) % 29}" for i in range(4177)]
+    raw.write_text("\n".join(["length,sex,rings", *rows]))
+    prepare(raw, mirror / "abalone.csv", Choices("rings"))
+    assert run("datasets", "fetch", "abalone").exit_code == 0
+    assert sorted(os.listdir("datasets")) == ["abalone.csv", "abalone.csv.json"]
+    assert run("datasets", "verify", "abalone").exit_code == 0
+    assert "length M 0 1" not in run("datasets", "describe", "abalone").stdout
+    shutil.rmtree("datasets")
+    with (mirror / "abalone.csv").open("a") as file:
+        file.write("0,0,0\n")
+    result = run("datasets", "fetch", "abalone")
+    assert result.exit_code == 1
+    assert "SHA256 hash" in result.stderr
+    assert os.listdir("datasets") == []
+
+
+def test_a_checksum_that_was_not_known_is_recorded(run: Invoke, mirror: Path) -> None:
+    (mirror / "loan-processed.csv").write_text("<html>not found</html>")
+    result = run("datasets", "fetch", "loan")
+    assert result.exit_code == 1
+    assert "is not the data" in result.stderr
+    assert os.listdir("datasets") == []
+    (mirror / "loan-processed.csv").write_text("int_rate,a\n0,1\n1,0\n0.5,0.25\n")
+    assert run("datasets", "fetch", "loan").exit_code == 0
+    verified = run("datasets", "verify", "loan")
+    assert verified.exit_code == 0
+    assert "its SHA-256 is that recorded beside it" in verified.stdout
+    with Path("datasets/loan-processed.csv").open("a") as file:
+        file.write("0,0\n")
+    assert run("datasets", "verify", "loan").exit_code == 1
+    assert "that recorded beside it" in run("validate", "x.yaml", "dataset=loan").stderr
+    Path("datasets/loan-processed.csv.json").unlink()  # placed by hand
+    assert "no checksum is known" in run("datasets", "verify", "loan").stdout
+    assert run("validate", "x.yaml", "dataset=loan", "split.train=2", "split.validation=1",
+               "split.test=1").exit_code == 0  # fmt: skip
+
+
+def test_run_fetches_only_when_told(run: Invoke, mirror: Path, tiny: bytes) -> None:
+    (mirror / "house-processed.csv").write_bytes(tiny)
+    small = ["attack=none", "split.train=2", "split.validation=0", "split.test=1"]
+    assert run("run", "x.yaml", *small, "--dry-run").exit_code == 2
+    result = run("run", "x.yaml", *small, "--dry-run", "--fetch")
+    assert result.exit_code == 0, result.output
+    assert os.listdir("datasets") == ["house-processed.csv"]
+    assert run("validate", "x.yaml", *small).exit_code == 0
+    missing = run("run", "x.yaml", "dataset=[house, health, diabetes]", "--fetch")
+    assert missing.exit_code == 2
+    assert "the server answered 404" in missing.stderr
+
+
+@pytest.mark.parametrize("name", ["../house", "hause", "house-processed.csv", ""])
+@pytest.mark.parametrize("command", ["fetch", "describe", "verify"])
+def test_names_that_are_not_in_the_catalogue(run: Invoke, command: str, name: str) -> None:
+    result = run("datasets", command, name)
+    assert result.exit_code == 2
+    assert f"no data set is named '{name}'" in result.stderr
+    assert os.listdir() == ["x.yaml"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["house", "--all"]])
+def test_fetch_wants_names_or_all(run: Invoke, arguments: list[str]) -> None:
+    result = run("datasets", "fetch", *arguments)
+    assert result.exit_code == 2
+    assert "expected the names of data sets, or --all" in result.stderr
+
+
+def test_a_mirror_of_another_scheme_is_refused(
+    run: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POISONBENCH_MIRROR", "file:///etc")
+    result = run("datasets", "fetch", "house")
+    assert result.exit_code == 1
+    assert "file:///etc/house-processed.csv: expected an address" in result.stderr
+
+
+def test_a_data_folder_that_cannot_be_made(run: Invoke, mirror: Path) -> None:
+    Path("file").write_text("")
+    for name in ("house", "abalone"):
+        result = run("datasets", "fetch", name, "--data-dir", "file/data")
+        assert result.exit_code == 1
+        assert "cannot be written" in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_list_says_what_is_here(run: Invoke, tiny: bytes) -> None:
+    Path("datasets").mkdir()
+    Path("datasets/house-processed.csv").write_bytes(tiny)
+    text = run("datasets", "list").stdout
+    assert re.search(r"^  house +3 x 79  here ", text, re.M)
+    assert re.search(r"^  health +4683 x 42  - ", text, re.M)
+    assert re.search(r"^  diabetes +442 x 10  no file ", text, re.M)
+    assert len(text.splitlines()) == len(entries()) + 1
+    assert run("datasets", "list", "--markdown").stdout == readme()
+
+
+def test_describe_house(run: Invoke, shared_data: Path) -> None:
+    text = run("datasets", "describe", "house", "--data-dir", str(shared_data)).stdout
+    assert "1460 rows x 274 features: 35 numeric, 44 one-hot groups with 239 columns" in text
+    data = read_dataset(shared_data / "house-processed.csv", "SalePrice", "none")
+    rank = np.linalg.matrix_rank(np.column_stack([np.ones(1460), data.X]))
+    assert f"{rank} of 275, intercept included" in text
+    assert re.search(r"^  LotFrontage +0 +0.16798 +1$", text, re.M)
+    assert re.search(r"^  MSZoning +4 +1.10%  one or none$", text, re.M)
+    assert "Jagielski et al. 2018" in " ".join(text.split())
+
+
+def test_describe_what_is_not_here_and_what_needs_no_file(run: Invoke) -> None:
+    absent = run("datasets", "describe", "abalone")
+    assert absent.exit_code == 0
+    assert "https://www.openml.org/d/44956" in absent.stdout
+    assert "poisonbench datasets fetch abalone" in absent.stdout
+    assert "442 rows x 11 features" in run("datasets", "describe", "diabetes").stdout
+    assert "1000 rows x 10 features" in run("datasets", "describe", "synthetic").stdout
+
+
+def test_the_histogram_counts_every_response() -> None:
+    y = np.concatenate([np.zeros(5), np.ones(1000)])
+    lines = histogram(y)
+    assert sum(int(line.split()[3]) for line in lines[:-1]) == len(y)
+    assert lines[0].split()[3:] == ["5", "."]
+    assert lines[-2].endswith("  " + "#" * 50)
+
+
+def test_fetch_asks_no_source_for_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: bytes
+) -> None:
+    monkeypatch.delenv("POISONBENCH_MIRROR", raising=False)
+    (tmp_path / "house-processed.csv").write_bytes(tiny)
+    fetch(entries()["house"], tmp_path)  # its address leads nowhere
