@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import os
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from poisonbench import registry
+from poisonbench.cli import app
+from poisonbench.config import choices
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -34,3 +46,64 @@ def house_csv(shared_data: Path) -> Path:
 @pytest.fixture(scope="session")
 def health_csv(shared_data: Path) -> Path:
     return existing(shared_data / "pharm-preproc.csv")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The command line, in process, with a folder of its own."""
+
+    folder: Path
+
+    def invoke(self, config: dict[str, Any], *arguments: str, code: int = 0) -> Result:
+        """Run a config as ``poisonbench run x.yaml ARGUMENTS`` in this folder."""
+        (self.folder / "x.yaml").write_text(yaml.safe_dump(config))
+        result = CliRunner().invoke(app, ["run", "x.yaml", "--jobs", "1", *arguments])
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.stderr
+        assert result.exit_code == code, result.stdout + result.stderr
+        assert "Traceback" not in result.stderr
+        return result
+
+    def run(self, config: dict[str, Any], *arguments: str, out: str = "out", code: int = 0) -> Path:
+        """Run a config quietly and return its output folder."""
+        result = self.invoke(config, "--quiet", "--output", out, *arguments, code=code)
+        assert result.stdout == ""
+        return self.folder / out
+
+    def results(self, config: dict[str, Any], *arguments: str, **options: Any) -> pd.DataFrame:
+        """Run a config and return the rows of its ``results.csv``."""
+        return pd.read_csv(self.run(config, *arguments, **options) / "results.csv")
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.chdir(tmp_path)
+    return Bench(tmp_path)
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """Install components of somebody else's distribution, in a folder for ``PYTHONPATH``."""
+    folder = tmp_path / "site"
+    caches = (registry.components, choices.parameters)
+
+    def install(code: str, **components: str) -> Path:
+        """Give `code` as a module, with its classes by kind, such as ``attacks="Toy"``."""
+        (folder / "toys-1.0.dist-info").mkdir(parents=True)
+        (folder / "toys.py").write_text(textwrap.dedent(code))
+        (folder / "toys-1.0.dist-info" / "METADATA").write_text("Name: toys\nVersion: 1.0\n")
+        (folder / "toys-1.0.dist-info" / "entry_points.txt").write_text(
+            "".join(
+                f"[poisonbench.{package}]\n"
+                + "".join(f"{name} = toys:{name}\n" for name in names.split())
+                for package, names in components.items()
+            )
+        )
+        monkeypatch.syspath_prepend(folder)
+        for cache in caches:
+            cache.cache_clear()
+        return folder
+
+    yield install
+    sys.modules.pop("toys", None)
+    for cache in caches:
+        cache.cache_clear()
