@@ -219,7 +219,9 @@ def stage(group: Group, dataset: Dataset, made: Poisoned | None = None) -> Stage
     clean = learner(group.model, setting.train, setting, group.seed)
     made = made or attack(group, setting, clean)
     rows, is_poison = poisoned_rows(setting, made.poison, group.seed)
-    if group.model.parameters.get("select_on") == "poisoned":
+    if not group.n_poison:
+        undefended = clean
+    elif group.model.parameters.get("select_on") == "poisoned":
         undefended = learner(group.model, rows, setting, group.seed)
     else:
         undefended = clone(clean).fit(rows.X, rows.y)
