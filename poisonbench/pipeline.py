@@ -11,6 +11,7 @@ shuffled rows of the poisoned training set, and not which of them are poison.
 from __future__ import annotations
 
 import time
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from poisonbench.config import Choice
 from poisonbench.data.base import Dataset
 from poisonbench.data.scaling import Scaling
 from poisonbench.data.split import SplitCounts, draw
-from poisonbench.features import BoolArray, FeatureSpace
+from poisonbench.features import BoolArray, FeatureSpace, FloatArray
 from poisonbench.models import LinearModel
 from poisonbench.plan import Group, Task
 from poisonbench.problem import AttackProblem, PoisonSet, Sample, Split
@@ -68,7 +69,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Poisoned:
-    """A checked poison set and what making it took."""
+    """A poison set and what making it took."""
 
     poison: PoisonSet
     seconds: float
@@ -87,7 +88,7 @@ class Stage:
     clean : LinearModel
         The learner trained on the clean rows; the attacker knows it.
     made : Poisoned
-        The poison set.
+        The poison set, checked.
     rows : Sample
         The poisoned training set, shuffled: what the defender gets.
     is_poison : ndarray of bool of shape (n + p,)
@@ -114,10 +115,16 @@ def prepare(group: Group, dataset: Dataset) -> Setting:
         split = draw(len(dataset.y), split, stream)
     scaling = Scaling.fit(dataset, split.train)
     train, validation, test = (
-        Sample(scaling.transform(dataset.X[rows]), scaling.transform_response(dataset.y[rows]))
+        read_only(scaling.transform(dataset.X[rows]), scaling.transform_response(dataset.y[rows]))
         for rows in (split.train, split.validation, split.test)
     )
     return Setting(train, validation, test, split, dataset.space, dataset.target, scaling, streams)
+
+
+def read_only(X: FloatArray, y: FloatArray) -> Sample:
+    """Return rows that nobody can change who is given them for a while."""
+    X.flags.writeable = y.flags.writeable = False
+    return Sample(X, y)
 
 
 def learner(choice: Choice, rows: Sample, setting: Setting, seed: int) -> LinearModel:
@@ -137,11 +144,11 @@ def learner(choice: Choice, rows: Sample, setting: Setting, seed: int) -> Linear
 
 
 def attack(group: Group, setting: Setting, model: LinearModel) -> Poisoned:
-    """Run the group's attack and check what it returns."""
+    """Run the group's attack."""
     problem = AttackProblem(
         train=setting.train,
         validation=setting.validation,
-        model=model,
+        model=deepcopy(model),  # an attack may well refit it
         space=setting.space,
         target=setting.target,
         scaling=setting.scaling,
@@ -150,9 +157,7 @@ def attack(group: Group, setting: Setting, model: LinearModel) -> Poisoned:
     )
     start = time.perf_counter()
     poison = group.attack.build().generate(problem)
-    seconds = time.perf_counter() - start
-    check(poison, group.n_poison, setting.space)
-    return Poisoned(poison, seconds)
+    return Poisoned(poison, time.perf_counter() - start)
 
 
 def check(poison: PoisonSet, n_poison: int, space: FeatureSpace) -> None:
@@ -181,7 +186,7 @@ def poisoned_rows(setting: Setting, poison: PoisonSet, seed: int) -> tuple[Sampl
     X = np.vstack([setting.train.X, poison.X])
     y = np.append(setting.train.y, poison.y)
     order = seeds.generator(seed, "shuffle", *setting.streams).permutation(len(y))
-    return Sample(X[order], y[order]), order >= len(setting.train)
+    return read_only(X[order], y[order]), order >= len(setting.train)
 
 
 def defend(
@@ -218,6 +223,7 @@ def stage(group: Group, dataset: Dataset, made: Poisoned | None = None) -> Stage
     setting = prepare(group, dataset)
     clean = learner(group.model, setting.train, setting, group.seed)
     made = made or attack(group, setting, clean)
+    check(made.poison, group.n_poison, setting.space)
     rows, is_poison = poisoned_rows(setting, made.poison, group.seed)
     if not group.n_poison:
         undefended = clean
