@@ -58,7 +58,8 @@ def open_folder(out: Path, plan: Plan) -> None:
             return
         if out.exists() and not out.is_dir():
             raise StoreError(f"{out} is a file, expected a folder; give another with --output")
-        if out.exists() and any(out.iterdir()):
+        # Hidden files do not count: one may be left of a plan.json that was never finished.
+        if out.exists() and any(not entry.name.startswith(".") for entry in out.iterdir()):
             raise StoreError(f"{out} is not empty and has no plan.json, so it holds something "
                              "else; give another folder with --output")  # fmt: skip
         write(path, _json(identity))
@@ -203,7 +204,7 @@ def _place(out: Path, kind: str, cell: str) -> Path:
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
 
 
