@@ -139,7 +139,9 @@ def run(
         )
         raise typer.Exit(130) from None
     except OSError as error:
-        typer.echo(f"{error.filename or out}: {error.strerror}. What is done is kept.", err=True)
+        typer.echo(
+            f"{error.filename or out}: {error.strerror or error}. What is done is kept.", err=True
+        )
         raise typer.Exit(1) from None
     if not quiet:
         if len(results.results):
