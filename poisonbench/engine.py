@@ -12,7 +12,8 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,7 +98,12 @@ def run(plan: Plan, out: Path, *, jobs: int, progress: bool) -> Outcome:
         What was done, and what failed.
     """
     cells = [task.id for group in plan.groups for task in group.tasks]
-    missing = [group for group in plan.groups if _missing(out, group)]
+    # A poison set that was lost is made again even where every cell that met it is there.
+    missing = [
+        group
+        for group in plan.groups
+        if _missing(out, group) or (group.poison_file and store.read_poison(out, group) is None)
+    ]
     n_missing = sum(len(_missing(out, group)) for group in missing)
     with tqdm(
         total=len(cells),
@@ -108,7 +114,7 @@ def run(plan: Plan, out: Path, *, jobs: int, progress: bool) -> Outcome:
         # On a terminal a living bar; in a log a line now and then.
         mininterval=0.2 if sys.stderr.isatty() else 10,
     ) as bar:
-        for n_done, n_failed in _results(plan, missing, out, jobs):
+        for _, n_done, n_failed in _results(plan, missing, out, jobs):
             bar.update(n_done)
             if n_failed:
                 bar.set_postfix_str("some cells failed")
@@ -132,28 +138,55 @@ def _reason(out: Path, cell: str) -> str:
     return failure["error"] if failure else "its process was killed"
 
 
-def _results(plan: Plan, groups: list[Group], out: Path, jobs: int) -> Iterator[tuple[int, int]]:
-    """Run the groups, yielding the numbers of cells done and failed as each group ends."""
+def _results(
+    plan: Plan, groups: list[Group], out: Path, jobs: int
+) -> Iterator[tuple[str, int, int]]:
+    """Run the groups, yielding what :func:`run_group` returns as each ends."""
     work = [(group, plan.datasets[group.dataset.label], out) for group in groups]
     if jobs == 1 or len(work) <= 1:
         for arguments in work:
             yield run_group(*arguments)
         return
-    parallel = Parallel(
-        n_jobs=jobs, batch_size=1, pre_dispatch="n_jobs", return_as="generator_unordered"
-    )
     try:
-        yield from parallel(delayed(run_group)(*arguments) for arguments in work)
-    except TerminatedWorkerError:
-        # What was being computed is missing and reported as such; all that ended is kept.
-        return
+        suspects: list[tuple[Group, Dataset, Path]] = []
+        while work:
+            ended = set()
+            try:
+                for result in _parallel(work, jobs):
+                    ended.add(result[0])
+                    yield result
+                break
+            except TerminatedWorkerError:
+                # A process was killed, and joblib stops the others with it.  They were at the
+                # first groups that have not ended.
+                work = [
+                    arguments
+                    for arguments in work
+                    if arguments[0].id not in ended and _missing(out, arguments[0])
+                ]
+                suspects += work[:jobs]
+                work = work[jobs:]
+        for arguments in suspects:
+            # One at a time: what is killed now takes nothing else with it.
+            with suppress(TerminatedWorkerError):
+                yield from _parallel([arguments], 2)
     except KeyboardInterrupt:
         get_reusable_executor().shutdown(wait=False, kill_workers=True)
         raise
 
 
-def run_group(group: Group, dataset: Dataset, out: Path) -> tuple[int, int]:
-    """Compute the missing cells of one group and write them.
+def _parallel(work: list[tuple[Group, Dataset, Path]], jobs: int) -> Iterable[tuple[str, int, int]]:
+    parallel = Parallel(
+        n_jobs=jobs, batch_size=1, pre_dispatch="n_jobs", return_as="generator_unordered"
+    )
+    results: Iterable[tuple[str, int, int]] = parallel(
+        delayed(run_group)(*arguments) for arguments in work
+    )
+    return results
+
+
+def run_group(group: Group, dataset: Dataset, out: Path) -> tuple[str, int, int]:
+    """Compute the missing cells of one group, and its poison set if that is missing.
 
     Parameters
     ----------
@@ -166,6 +199,8 @@ def run_group(group: Group, dataset: Dataset, out: Path) -> tuple[int, int]:
 
     Returns
     -------
+    id : str
+        The group's.
     n_done, n_failed : int
         Numbers of cells.
     """
@@ -174,17 +209,15 @@ def run_group(group: Group, dataset: Dataset, out: Path) -> tuple[int, int]:
     # Other numbers of threads give other last bits, so every cell computes with one.
     with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
+        made = store.read_poison(out, group)
         try:
-            made = store.read_poison(out, group)
             stage = pipeline.stage(group, dataset, made)
-            if made is None:
-                store.write_poison(out, group, stage.setting, stage.made)
-        except OSError:
-            raise
         except (Exception, SystemExit) as error:
             for task in tasks:
                 store.write_failure(out, task.id, _failure(error))
-            return 0, len(tasks)
+            return group.id, 0, len(tasks)
+        if made is None:
+            store.write_poison(out, group, stage.setting, stage.made)
         n_failed = 0
         for task in tasks:
             caught.clear()
@@ -197,7 +230,7 @@ def run_group(group: Group, dataset: Dataset, out: Path) -> tuple[int, int]:
             said = sorted({str(warning.message) for warning in caught})
             facts = {**provenance.facts(), "warnings": said, "finished": time.time()}
             store.write_cell(out, task.id, measured, timings, facts)
-    return len(tasks) - n_failed, n_failed
+    return group.id, len(tasks) - n_failed, n_failed
 
 
 def _failure(error: BaseException) -> dict[str, str]:
