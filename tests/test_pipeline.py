@@ -287,13 +287,15 @@ def arrays_in(thing: Any, seen: set[int]) -> list[Any]:
         return []
     seen.add(id(thing))
     if isinstance(thing, np.ndarray):
-        return [thing] + arrays_in(thing.base, seen)
+        return [thing, *arrays_in(thing.base, seen)]
     if isinstance(thing, dict):
         inner = [*thing.keys(), *thing.values()]
     elif isinstance(thing, list | tuple | set | frozenset):
         inner = list(thing)
     else:
-        inner = [getattr(thing, entry.name) for entry in fields(thing)] if is_dataclass(thing) else []
+        inner = (
+            [getattr(thing, entry.name) for entry in fields(thing)] if is_dataclass(thing) else []
+        )
         inner += list(getattr(thing, "__dict__", {}).values())
     return [array for item in inner for array in arrays_in(item, seen)]
 
@@ -304,7 +306,9 @@ def test_the_attacker_cannot_reach_test_rows(tmp_path, monkeypatch):
     attack = type(work.groups[0].attack.build())
     original = attack.generate
     monkeypatch.setattr(
-        attack, "generate", lambda self, problem: problems.append(problem) or original(self, problem)
+        attack,
+        "generate",
+        lambda self, problem: problems.append(problem) or original(self, problem),
     )
     stage = pipeline.stage(work.groups[0], next(iter(work.datasets.values())))
     test = stage.setting.test
@@ -346,9 +350,7 @@ def test_the_defender_gets_rows_and_responses_only(tmp_path, monkeypatch):
 
 
 def test_poison_is_shuffled_among_the_rows(tmp_path):
-    work = planned(
-        tmp_path, model=CONFIG["model"][0], attack="statp", poisoning_rate=0.5, seeds=30
-    )
+    work = planned(tmp_path, model=CONFIG["model"][0], attack="statp", poisoning_rate=0.5, seeds=30)
     dataset = next(iter(work.datasets.values()))
     setting = pipeline.prepare(work.groups[0], dataset)
     poison = PoisonSet(np.zeros((60, 11)), np.arange(60.0))
