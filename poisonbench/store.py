@@ -31,6 +31,10 @@ from poisonbench.plan import Group, Plan
 from poisonbench.problem import PoisonSet
 from poisonbench.records import Measured, Timings
 
+POISON_ARRAYS = ("X", "y", "train", "validation", "test", "feature_names", "target", "trace",
+                 "summary")  # fmt: skip
+"""The arrays of a poison file."""
+
 
 class StoreError(Exception):
     """The output folder cannot be used; the message says why and what to do."""
@@ -186,7 +190,8 @@ def read_poison(out: Path, group: Group) -> Poisoned | None:
     if group.poison_file is None or not (out / group.poison_file).exists():
         return None
     try:
-        arrays = read_arrays(out / group.poison_file, ("X", "y", "trace", "summary"))
+        # All of them, as what others rely on must be whole too.
+        arrays = read_arrays(out / group.poison_file, POISON_ARRAYS)
         summary = json.loads(str(arrays["summary"]))
     except (DatasetError, ValueError):
         return None
