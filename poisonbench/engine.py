@@ -8,6 +8,7 @@ from there.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 import traceback
@@ -177,12 +178,21 @@ def _results(
 
 def _parallel(work: list[tuple[Group, Dataset, Path]], jobs: int) -> Iterable[tuple[str, int, int]]:
     parallel = Parallel(
-        n_jobs=jobs, batch_size=1, pre_dispatch="n_jobs", return_as="generator_unordered"
+        n_jobs=jobs,
+        batch_size=1,
+        pre_dispatch="n_jobs",
+        return_as="generator_unordered",
+        initializer=_leave_interrupts_to_the_parent,
     )
     results: Iterable[tuple[str, int, int]] = parallel(
         delayed(run_group)(*arguments) for arguments in work
     )
     return results
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    """Have a worker ignore Ctrl-C, which a terminal sends to the parent and to all workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def run_group(group: Group, dataset: Dataset, out: Path) -> tuple[str, int, int]:
