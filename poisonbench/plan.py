@@ -191,7 +191,7 @@ def counts(plan: Plan) -> str:
     """Return how much a plan asks for, in a line."""
     config = plan.config
     numbers = {
-        "data set": len(config.datasets),
+        "dataset": len(config.datasets),
         "split": len(config.splits),
         "model": len(config.models),
         "attack variant": len(config.attacks),

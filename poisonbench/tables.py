@@ -135,8 +135,8 @@ def render(results: pd.DataFrame) -> str:
         title = (
             f"{labelled(dataset, dataset_parameters)}, split {split}, "
             f"{labelled(model, model_parameters)}: test MSE by poisoning rate {share}, "
-            f"mean over {seeds} seed{'s' if seeds > 1 else ''}"
-            + (" +- standard deviation" if seeds > 1 else "")
+            + ("mean (standard deviation)" if seeds > 1 else "mean")
+            + f" over {seeds} seed{'s' if seeds > 1 else ''}"
         )
         body = [["attack", "defense", *rates]]
         last = None
@@ -159,7 +159,7 @@ def render(results: pd.DataFrame) -> str:
 def _cell(mean: float, sd: float) -> str:
     if pd.isna(mean):
         return ""
-    return f"{mean:.3g}" if pd.isna(sd) else f"{mean:.3g} +-{sd:.1g}"
+    return f"{mean:#.3g}" if pd.isna(sd) else f"{mean:#.3g} ({sd:#.2g})"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -34,8 +34,8 @@ def run(tmp_path, monkeypatch):
 def test_validate_says_what_there_is(run):
     result = run("validate", "x.yaml", "defense=[none, oracle]")
     assert result.exit_code == 0
-    assert result.stdout == ("x.yaml: OK: 1 dataset, 1 model, 2 attack variants, 2 rates, "
-                             "2 defenses, 1 split, 2 seeds\n")  # fmt: skip
+    assert result.stdout == ("x.yaml: OK: 1 dataset, 1 split, 1 model, 2 attack variants, 2 rates, "
+                             "2 defenses, 2 seeds, 8 poison sets, 16 cells\n")  # fmt: skip
 
 
 @pytest.mark.parametrize("command", ["validate", "show"])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge as SklearnRidge
 
 from poisonbench.defenses import TRIMRegressor
+from poisonbench.defenses._concentration import concentrate, exchanged
 from poisonbench.defenses._fits import RidgeFits, SparseRefits, WeightedRefits, fits
 from poisonbench.models import OLS, ElasticNet, Lasso, Ridge
 
@@ -86,6 +87,37 @@ def test_more_restarts_are_no_worse() -> None:
         for k in (1, 5, 40)
     ]
     assert objectives == sorted(objectives, reverse=True)
+
+
+def test_a_poison_row_changes_places_with_its_clean_twin() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.random((40, 30))
+    y = X @ rng.standard_normal(30) / 6
+    X, y = np.vstack([X, X[:1]]), np.append(y, y[0] + 1.0)
+    engine = fits(Ridge(alpha=1e-2), X, y)
+    assert isinstance(engine, RidgeFits)
+    with_poison = np.arange(41) > 0
+    stuck = concentrate(engine, with_poison, 100, 0.0, set())
+    assert stuck.kept[40]
+    freed = exchanged(engine, stuck)
+    assert freed.kept[0]
+    assert not freed.kept[40]
+    assert freed.objective < stuck.objective
+
+
+@pytest.mark.parametrize("d", [3, 60], ids=["primal", "dual"])
+def test_sensitivity_is_the_derivative_of_predictions(d: int) -> None:
+    X, y, _ = mixed(30, 6, d, 0)
+    kept = np.arange(36) % 4 > 0
+    engine = fits(Ridge(1e-2), X, y)
+    assert isinstance(engine, RidgeFits)
+    rows = np.flatnonzero(kept)
+    moved = y.copy()
+    moved[rows[5]] += 1.0
+    change = Ridge(1e-2).fit(X[kept], moved[kept]).predict(X) - Ridge(1e-2).fit(
+        X[kept], y[kept]
+    ).predict(X)
+    np.testing.assert_allclose(engine.sensitivity(kept)[:, 5], change, atol=1e-10)
 
 
 def test_many_rows_are_searched_by_a_sample() -> None:

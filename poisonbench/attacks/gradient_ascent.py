@@ -17,7 +17,7 @@ from poisonbench.attacks.retraining import rank_deficient, retraining
 from poisonbench.features import BoolArray, FloatArray
 from poisonbench.problem import AttackProblem, PoisonSet, Sample
 
-STEPS = np.geomspace(0.05, 25.0, 10)
+STEPS = np.geomspace(0.05, 25.0, 20)
 """Lengths of the steps tried along the normalised gradient.
 
 A box of d features has a diagonal of sqrt(d) and a gradient spreads over all of them, so a step

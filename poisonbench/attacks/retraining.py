@@ -162,7 +162,7 @@ class RidgeRetraining(Retraining):
         diagonal = np.full(len(gram), self.alpha)
         diagonal[-1] = 0.0
         factor = linalg.cho_factor(gram + np.diag(diagonal))
-        self.K = linalg.cho_solve(factor, np.eye(len(gram)))
+        self.K = np.asfortranarray(linalg.cho_solve(factor, np.eye(len(gram))))
         self.theta = linalg.cho_solve(factor, moment)
         self._replacements = 0
 
@@ -185,15 +185,19 @@ class RidgeRetraining(Retraining):
         k = self.K @ z_out
         slack = 1 - z_out @ k
         self.theta = self.theta + k * ((z_out @ self.theta - self.y[c]) / slack)
-        self.K += np.outer(k, k / slack)
+        self._add_to_inverse(k, float(1 / slack))
         k = self.K @ z
         slack = 1 + z @ k
         self.theta = self.theta + k * ((y - z @ self.theta) / slack)
-        self.K -= np.outer(k, k / slack)
+        self._add_to_inverse(k, float(-1 / slack))
         self.Z[c], self.y[c] = z, y
         self._replacements += 1
         if self._replacements >= self.REFIT_EVERY:
             self._refit()
+
+    def _add_to_inverse(self, k: FloatArray, factor: float) -> None:
+        """Add factor * kk' to K in place; a temporary d x d matrix would cost more than the sum."""
+        self.K = linalg.blas.dger(factor, k, k, a=self.K, overwrite_a=True)
 
 
 class ElasticNetRetraining(Retraining):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from poisonbench.defenses._fits import Refits, fits
+from poisonbench.defenses._fits import Refits, RidgeFits, fits
 from poisonbench.features import BoolArray, FloatArray
 
 START_ROWS = 30
@@ -63,7 +63,9 @@ def smallest(squared: FloatArray, n_kept: int) -> BoolArray:
     return kept
 
 
-def concentrate(engine: Refits, kept: BoolArray, max_iter: int, tol: float) -> Run:
+def concentrate(
+    engine: Refits, kept: BoolArray, max_iter: int, tol: float, seen: set[bytes]
+) -> Run:
     """Run concentration steps from the rows `kept` until the objective no longer falls.
 
     Parameters
@@ -76,13 +78,16 @@ def concentrate(engine: Refits, kept: BoolArray, max_iter: int, tol: float) -> R
         Most fits.
     tol : float
         Stop when the objective falls by less than this share of itself.
+    seen : set of bytes
+        Sets that this or another run has been at, and that need no second visit; grows.
     """
     n_kept = int(kept.sum())
     fitted = engine.on_rows(kept)
     run = Run(kept, fitted.residual, (fitted.objective(kept),))
     while len(run.objective_path) < max_iter:
+        seen.add(run.kept.tobytes())
         following = smallest(run.residual**2, n_kept)
-        if np.array_equal(following, run.kept):
+        if following.tobytes() in seen:
             break
         fitted = engine.on_rows(following)
         objective = fitted.objective(following)
@@ -96,8 +101,40 @@ def best_run(
     engine: Refits, starts: Iterable[BoolArray], max_iter: int = 100, tol: float = 1e-9
 ) -> Run:
     """Run each start to the end and return the run with the lowest objective."""
-    runs = (concentrate(engine, kept, max_iter, tol) for kept in starts)
+    seen: set[bytes] = set()
+    runs = (
+        concentrate(engine, kept, max_iter, tol, seen)
+        for kept in starts
+        if kept.tobytes() not in seen
+    )
     return min(runs, key=lambda run: run.objective)
+
+
+def exchanged(engine: RidgeFits, run: Run, max_iter: int = 100, tol: float = 1e-9) -> Run:
+    """Return a run that continues `run` past local minima in which a row fits because it is kept.
+
+    A poison row and its clean twin can change places for ever so small a loss, yet no
+    concentration step does it: the model hugs the one that it has.  So the best exchange of one
+    row is made and concentrated, as long as the objective falls (Hawkins 1994).  With H the
+    derivatives of predictions by responses, leaving out row i lowers the sum of squares by
+    r_i^2 / (1 - H_ii) and makes row j's residual r_j + H_ji r_i / (1 - H_ii); taking row j in
+    raises it by at most the square of that.
+    """
+    while len(run.objective_path) < max_iter:
+        inside, outside = np.flatnonzero(run.kept), np.flatnonzero(~run.kept)
+        H = engine.sensitivity(run.kept)
+        left_out = run.residual[inside] / np.maximum(1 - H[inside, np.arange(len(inside))], 1e-9)
+        rises = (run.residual[outside, None] + H[outside] * left_out) ** 2
+        gains = run.residual[inside] * left_out - rises
+        out, into = np.unravel_index(gains.argmax(), gains.shape)[::-1]
+        following = run.kept.copy()
+        following[inside[out]], following[outside[into]] = False, True
+        other = concentrate(engine, following, max_iter - len(run.objective_path), tol, set())
+        if not run.objective - other.objective > tol * abs(run.objective):
+            break
+        below = (objective for objective in other.objective_path if objective < run.objective)
+        run = Run(other.kept, other.residual, (*run.objective_path, *below))
+    return run
 
 
 def small_starts(

@@ -124,21 +124,39 @@ class RidgeFits(WeightedRefits):
         """Minimise sum_i weight_i r_i^2 + N lambda Omega(w) over all N rows."""
         return self._solve(np.arange(len(weight)), weight)
 
+    def sensitivity(self, kept: BoolArray) -> FloatArray:
+        """Return df(x_j)/dy_i for all rows j and the rows i of a fit to `kept`; shape (N, n)."""
+        rows = np.flatnonzero(kept)
+        alpha, n = self.estimator.alpha_for(len(rows)), len(rows)
+        if self._dual:
+            system = self._kernel[rows][:, rows]
+            system[np.diag_indices(n)] += alpha
+            inverse = np.linalg.inv(system)
+            mean = inverse.sum(axis=0) / inverse.sum()  # d intercept / dy
+            centred = inverse - np.outer(inverse.sum(axis=1), mean)
+            return np.asarray(self._kernel[:, rows] @ centred + mean)
+        Z = self._Z[rows]
+        system = Z.T @ Z
+        system[np.diag_indices(len(system) - 1)] += alpha
+        return np.asarray(self._Z @ np.linalg.solve(system, Z.T))
+
     def _solve(self, rows: Any, weight: FloatArray) -> Fitted:
         alpha, n = self.estimator.alpha_for(len(rows)), len(rows)
         y = self.y[rows]
         if self._dual:
-            among = self._kernel[np.ix_(rows, rows)]
-            system = among.copy()
+            system = self._kernel[rows][:, rows]
             system[np.diag_indices(n)] += alpha / weight
-            factor = cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
+            # The transpose is the same matrix in the order that LAPACK overwrites in place.
+            factor = cho_factor(system.T, lower=True, overwrite_a=True, check_finite=False)
             from_y, from_one = cho_solve(
                 factor, np.column_stack([y, np.ones(n)]), check_finite=False
             ).T
             intercept = from_y.sum() / from_one.sum()
-            a = from_y - intercept * from_one
-            predicted = self._kernel[:, rows] @ a + intercept
-            square = float(a @ among @ a)
+            a = np.zeros(len(self.y))
+            a[rows] = from_y - intercept * from_one
+            centred = self._kernel @ a
+            predicted = centred + intercept
+            square = float(a @ centred)
         else:
             Z = self._Z[rows]
             system = (Z * weight[:, None]).T @ Z

@@ -29,9 +29,10 @@ class ChenDefense(Defense):
     """Robust thresholding: sparse regression from trimmed inner products.
 
     It assumes a sparse model, columns nearly uncorrelated (each weight comes from its column
-    alone), and p known; then p = O(N / (k log d)) corrupted rows of any kind are tolerated, in
-    the features too.  Correlated columns bias it without any poison, and a column that is
-    nearly constant but for p rows gets weight 0.  It wraps no learner: it has its own estimate.
+    alone), and p known; then corrupted rows of any kind are tolerated, in the features too, up to
+    a share of the rows that falls as k and d grow.  Correlated columns bias it without any
+    poison, and a column that is nearly constant but for p rows gets weight 0.  It wraps no
+    learner: it has its own estimate.
 
     It costs one sort of each column, and as many again for each fold.
 
@@ -61,7 +62,7 @@ class ChenDefense(Defense):
     References
     ----------
     Chen, Caramanis and Mannor, "Robust sparse regression under adversarial corruption", ICML
-    2013, Algorithm 2; a defense in Jagielski et al. 2018, Sec. VI.
+    2013; compared in Jagielski et al. 2018.
     """
 
     name = "chen"

@@ -80,7 +80,7 @@ class HuberDefense(Defense):
     References
     ----------
     Huber, "Robust estimation of a location parameter", 1964; the scale after Owen, "A robust
-    hybrid of lasso and ridge regression", 2006; a defense in Jagielski et al. 2018, Sec. VI.
+    hybrid of lasso and ridge regression", 2006; compared in Jagielski et al. 2018.
     """
 
     name = "huber"

@@ -21,7 +21,7 @@ from poisonbench.models.ols import RELATIVE_CUT
 SHARES = (0.025, 0.05, 0.1, 0.2, 0.5)
 """Sample sizes to choose from, as shares of the rows."""
 
-TUNING_TRIALS = 20
+TUNING_TRIALS = 10
 
 
 class NoConsensusError(ValueError):
@@ -35,7 +35,7 @@ class RANSACDefense(Defense):
     rows is near the truth: samples must be small for the first and large for the second.  A
     clean sample of m rows has probability (1 - p/N)^m.  It needs no count of poison rows.
 
-    It costs `max_trials` small fits of the learner, and as many again to choose `min_samples`.
+    It costs `max_trials` small fits of the learner, and 150 to choose `min_samples`.
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ class RANSACDefense(Defense):
 
     References
     ----------
-    Fischler and Bolles, "Random sample consensus", 1981; a defense in Jagielski et al. 2018,
-    Sec. VI; computed by scikit-learn's ``RANSACRegressor``.
+    Fischler and Bolles, "Random sample consensus", 1981; compared in Jagielski et
+    al. 2018; computed by scikit-learn's ``RANSACRegressor``.
     """
 
     name = "ransac"

@@ -69,7 +69,7 @@ class RONIDefense(Defense):
     References
     ----------
     Nelson et al., "Exploiting machine learning to subvert your spam filter", 2008; Barreno et al.
-    2010; a defense in Jagielski et al. 2018, Sec. VI.
+    2010; compared in Jagielski et al. 2018.
     """
 
     name = "roni"
