@@ -159,7 +159,8 @@ def render(results: pd.DataFrame) -> str:
 def _cell(mean: float, sd: float) -> str:
     if pd.isna(mean):
         return ""
-    return f"{mean:#.3g}" if pd.isna(sd) else f"{mean:#.3g} ({sd:#.2g})"
+    text = f"{mean:#.3g}".rstrip(".")  # of 123. the point
+    return text if pd.isna(sd) else f"{text} ({sd:#.2g})"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

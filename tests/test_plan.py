@@ -185,7 +185,7 @@ def test_counts(make):
         attack=["statp", "none"], poisoning_rate=[0, 0.1, 0.2], defense=["none", "oracle", "trim"]
     )
     assert plan.counts(work) == (
-        "1 data set, 1 split, 1 model, 2 attack variants, 3 rates, 3 defenses, 2 seeds, "
+        "1 dataset, 1 split, 1 model, 2 attack variants, 3 rates, 3 defenses, 2 seeds, "
         "4 poison sets, 18 cells"
     )
     lines = plan.describe(work).splitlines()[1:]

@@ -82,8 +82,8 @@ def test_one_seed_has_no_standard_deviation(bench):
     assert table["0.1_sd"].isna().all()
     assert set(table["0.1_count"]) == {0, 1}
     text = tables.render(frame(seed=[0], poisoning_rate=[0.1], test_mse=[0.5]))
-    assert "mean over 1 seed\n" in text
-    assert "+-" not in text
+    assert "p/n, mean over 1 seed\n" in text
+    assert text.endswith(" 0.500")
 
 
 def test_rates_alike_in_six_digits_have_columns_of_their_own():
@@ -115,7 +115,7 @@ def test_the_printed_table_is_readable(bench):
     assert "None" not in text
     blocks = [block.splitlines() for block in text.strip().split("\n\n")][:-1]
     assert len(blocks) == 4  # 2 models, 2 kinds of rate
-    means = r"test MSE by poisoning rate p/(n|\(n\+p\)), mean over 3 seeds \+- standard deviation"
+    means = r"test MSE by poisoning rate p/(n|\(n\+p\)), mean \(standard deviation\) over 3 seeds"
     for title, head, rule, *rows in blocks:
         assert re.fullmatch(rf"diabetes, split 60/20/30, (ridge\(alpha=0.1\)|ols): {means}", title)
         assert head.split()[:2] == ["attack", "defense"]
@@ -124,7 +124,7 @@ def test_the_printed_table_is_readable(bench):
         # Numbers end where the heads of their columns end.
         ends = {match.end() for match in re.finditer(r"\S+", head)}
         for row in rows:
-            for match in re.finditer(r"\d\S* \+-\S+", row):
+            for match in re.finditer(r"\d\S* \(\S+", row):
                 assert match.end() in ends
     first = blocks[0][3:]
     assert first[0].startswith("optp(iterations=0) xy bflip validation  none")
@@ -134,14 +134,15 @@ def test_the_printed_table_is_readable(bench):
 
 def test_numbers_in_print():
     results = frame(
-        seed=[0, 1, 0],
-        defense=["none", "none", "huber"],
-        poisoning_rate=[0.1, 0.1, 0.2],
-        test_mse=[0.1234, 0.1238, 12345.6],
+        seed=[0, 1, 0, 0],
+        defense=["none", "none", "huber", "trim"],
+        poisoning_rate=[0.1, 0.1, 0.2, 0.2],
+        test_mse=[0.1234, 0.1238, 12345.6, 123.4],
     )
     assert tables.render(results).splitlines()[1:] == [
-        "attack  defense             0.1       0.2",
-        "-----------------------------------------",
-        "        none     0.124 +-0.0003",
-        "        huber                    1.23e+04",
+        "attack  defense              0.1       0.2",
+        "------------------------------------------",
+        "        none     0.124 (0.00028)",
+        "        huber                     1.23e+04",
+        "        trim                           123",
     ]
