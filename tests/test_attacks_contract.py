@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from poisonbench import registry
+from poisonbench import pipeline, plan, registry
 from poisonbench.attacks.base import AXES
+from poisonbench.config import load
 from poisonbench.models import OLS, ElasticNet, Lasso, Ridge
-from poisonbench.pipeline import check
 from poisonbench.problem import AttackProblem, PoisonSet, Sample
 
 Make = Callable[..., AttackProblem]
@@ -50,7 +51,7 @@ def generate(tmp_path: Path) -> Build:
         assert isinstance(poison, PoisonSet)
         for array in (poison.X, poison.y):
             assert array.dtype == np.float64
-        check(poison, problem.n_poison, problem.space)
+        pipeline.check(poison, problem.n_poison, problem.space)
         assert np.all((poison.y >= 0) & (poison.y <= 1))
         return poison
 
@@ -193,6 +194,23 @@ def test_validation_rows_are_needed_only_where_it_says_so(
             assert as_bytes(generate(attack, without, **given)) == as_bytes(
                 generate(attack, problem, **given)
             )
+
+
+@TAKES_RATE
+def test_no_attack_sees_the_test_rows(tmp_path: Path, attack: Any) -> None:
+    config = {"dataset": {"name": "synthetic", "n": 90}, "attack": attack.name}
+    (tmp_path / "x.yaml").write_text(json.dumps(config | {"poisoning_rate": 0.2, "seeds": 1}))
+    work = plan.make(load(tmp_path / "x.yaml"))
+    [group], [dataset] = work.groups, work.datasets.values()
+    setting = pipeline.prepare(group, dataset)
+    model = pipeline.learner(group.model, setting.train, setting, group.seed)
+    nothing = Sample(np.full((3, 10), np.nan), np.full(3, np.nan))
+    made = [
+        pipeline.attack(group, given, model).poison
+        for given in (setting, replace(setting, test=nothing))
+    ]
+    assert len(made[0].y) == 6
+    assert as_bytes(made[0]) == as_bytes(made[1])
 
 
 @TAKES_RATE
