@@ -286,11 +286,17 @@ def test_two_processes_one_of_which_is_killed(bench, toys):
     pd.testing.assert_frame_equal(of(results, "statp"), texts(one))
 
 
-LONG = {**CONFIG, "attack": {"name": "optp", "iterations": 2, "tol": 0.0}, "seeds": 12}
+LONG = {**CONFIG, "attack": {"name": "optp", "iterations": 2, "tol": 0.0}, "seeds": 8}
 
 
 @pytest.mark.parametrize(
-    ("number", "jobs"), [(signal.SIGKILL, 1), (signal.SIGINT, 1), (signal.SIGINT, 2)]
+    ("number", "jobs"),
+    [
+        (signal.SIGKILL, 1),
+        (signal.SIGINT, 2),
+        pytest.param(signal.SIGINT, 1, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, 2, marks=pytest.mark.slow),
+    ],
 )
 def test_an_interrupted_run_goes_on_where_it_was(bench, number, jobs):
     process = command(
@@ -308,10 +314,10 @@ def test_an_interrupted_run_goes_on_where_it_was(bench, number, jobs):
         assert process.returncode == 130, message
         assert message == "Interrupted. What is done is kept in out; the same command goes on.\n"
     kept = {path: path.stat().st_mtime_ns for path in out.glob("cells/*/*.json")}
-    assert 5 <= len(kept) < 72
+    assert 5 <= len(kept) < 48
     bench.run(LONG)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    assert len(pd.read_csv(out / "results.csv")) == 72
+    assert len(pd.read_csv(out / "results.csv")) == 48
     if number == signal.SIGKILL:
         whole = bench.run(LONG, out="whole")
         for name in ("results.csv", "table.csv"):
