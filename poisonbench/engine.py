@@ -10,14 +10,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import joblib
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -40,20 +42,20 @@ class Outcome:
     ----------
     n_cells : int
         Cells of the plan.
-    n_computed : int
-        Cells computed now; the others were there.
+    n_warned : int
+        Cells in which a library warned, of those computed now.
     failures : tuple of (Group, str, str)
         The group, the defense and the reason of each cell that failed.
     """
 
     n_cells: int
-    n_computed: int
+    n_warned: int
     failures: tuple[tuple[Group, str, str], ...]
 
     def report(self, out: Path) -> str:
         """Return which cells failed and why, a line each for the first few."""
         lines = [
-            f"  {group.dataset.label}, seed {group.seed}, {group.model.label}, "
+            f"  seed {group.seed}, {group.model.label}, "
             f"{group.attack.label} with {group.n_poison} rows, {defense}: {reason}"
             for group, defense, reason in self.failures[:SHOWN_FAILURES]
         ]
@@ -69,14 +71,33 @@ class Outcome:
         )
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as a scheduler sends it at a time limit: stop as at Ctrl-C."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Turn SIGTERM into :class:`Terminated` while the block runs."""
+
+    def stop(*_: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's business
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def default_jobs() -> int:
     """Return the number of processes to use: the processors that this process may run on."""
     given = os.environ.get("SLURM_CPUS_PER_TASK")
     if given and given.isdigit() and int(given):
         return int(given)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return joblib.cpu_count()
 
 
 def run(plan: Plan, out: Path, *, jobs: int, progress: bool) -> Outcome:
@@ -126,7 +147,9 @@ def run(plan: Plan, out: Path, *, jobs: int, progress: bool) -> Outcome:
         for task in group.tasks
         if task.id in left
     )
-    return Outcome(len(cells), n_missing - len(failures), failures)
+    computed = [task.id for group in missing for task in group.tasks if task.id not in left]
+    n_warned = sum(bool(store.read_warnings(out, cell)) for cell in computed)
+    return Outcome(len(cells), n_warned, failures)
 
 
 def _missing(out: Path, group: Group) -> list[str]:
@@ -143,7 +166,7 @@ def _results(
     plan: Plan, groups: list[Group], out: Path, jobs: int
 ) -> Iterator[tuple[str, int, int]]:
     """Run the groups, yielding what :func:`run_group` returns as each ends."""
-    work = [(group, plan.datasets[group.dataset.label], out) for group in groups]
+    work = [(group, plan.datasets[group.data], out) for group in groups]
     if jobs == 1 or len(work) <= 1:
         for arguments in work:
             yield run_group(*arguments)
@@ -218,7 +241,7 @@ def run_group(group: Group, dataset: Dataset, out: Path) -> tuple[str, int, int]
     tasks = [task for task in group.tasks if task.id in missing]
     # Other numbers of threads give other last bits, so every cell computes with one.
     with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("default")
+        warnings.simplefilter("always")
         made = store.read_poison(out, group)
         try:
             stage = pipeline.stage(group, dataset, made)
@@ -229,15 +252,17 @@ def run_group(group: Group, dataset: Dataset, out: Path) -> tuple[str, int, int]
         if made is None:
             store.write_poison(out, group, stage.setting, stage.made)
         n_failed = 0
+        on_the_way = list(caught)
         for task in tasks:
             caught.clear()
+            store.forget_failure(out, task.id)
             try:
                 measured, timings = pipeline.measure(stage, task)
             except (Exception, SystemExit) as error:
                 store.write_failure(out, task.id, _failure(error))
                 n_failed += 1
                 continue
-            said = sorted({str(warning.message) for warning in caught})
+            said = sorted({str(warning.message) for warning in (*on_the_way, *caught)})
             facts = {**provenance.facts(), "warnings": said, "finished": time.time()}
             store.write_cell(out, task.id, measured, timings, facts)
     return group.id, len(tasks) - n_failed, n_failed

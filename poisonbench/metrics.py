@@ -28,6 +28,11 @@ class Removal(TypedDict):
     poison_kept: float | None
 
 
+def mean_squared_error(y: FloatArray, predicted: FloatArray) -> float:
+    """Return the mean squared error of predictions of shape (rows,)."""
+    return float(np.mean((predicted - y) ** 2))
+
+
 def errors(y: FloatArray, predicted: FloatArray) -> Errors:
     """Return the errors of predictions of shape (rows,) for responses `y` of shape (rows,).
 
@@ -82,5 +87,5 @@ def removal(kept: BoolArray | None, poison: BoolArray) -> Removal:
         "n_removed": n_removed,
         "removal_precision": caught / n_removed if n_removed else None,
         "removal_recall": caught / n_poison if n_poison else None,
-        "poison_kept": 1 - caught / n_poison if n_poison else None,
+        "poison_kept": (n_poison - caught) / n_poison if n_poison else None,
     }

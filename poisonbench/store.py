@@ -40,38 +40,53 @@ class StoreError(Exception):
     """The output folder cannot be used; the message says why and what to do."""
 
 
-def open_folder(out: Path, plan: Plan) -> None:
-    """Make `out` the folder of this plan, or check that it is.
+def check_folder(out: Path, plan: Plan) -> bool:
+    """Return whether `out` is the folder of this plan already; it may be if it is new or empty.
 
     Raises
     ------
     StoreError
-        The folder holds another plan's results, or something else, or cannot be written to.
+        The folder holds another plan's results, or something else.
     """
-    identity = plan.identity()
     path = out / "plan.json"
     try:
         if path.exists():
-            known = json.loads(path.read_text(encoding="utf-8"))
-            if known != identity:
-                changes = "\n".join(f"  {change}" for change in differences(known, identity))
-                raise StoreError(
-                    f"{out} holds the results of another config; this one differs in\n{changes}\n"
-                    "Give another folder with --output, or delete this one."
-                )
-            return
+            known, identity = json.loads(path.read_text(encoding="utf-8")), plan.identity()
+            if known == identity:
+                return True
+            changes = "\n".join(f"  {change}" for change in differences(known, identity))
+            raise StoreError(
+                f"{out} holds the results of another config; this one differs in\n{changes}\n"
+                "Give another folder with --output, or delete this one."
+            )
         if out.exists() and not out.is_dir():
             raise StoreError(f"{out} is a file, expected a folder; give another with --output")
         # Hidden files do not count: one may be left of a plan.json that was never finished.
         if out.exists() and any(not entry.name.startswith(".") for entry in out.iterdir()):
             raise StoreError(f"{out} is not empty and has no plan.json, so it holds something "
                              "else; give another folder with --output")  # fmt: skip
-        write(path, _json(identity))
     except OSError as error:
-        raise StoreError(f"{out}: cannot be written to: {error.strerror}") from error
+        raise StoreError(f"{out}: cannot be used: {error.strerror}") from error
     except ValueError as error:
         raise StoreError(f"{path}: damaged ({error}); delete the folder, or give another with "
                          "--output") from error  # fmt: skip
+    return False
+
+
+def open_folder(out: Path, plan: Plan) -> None:
+    """Make `out` the folder of this plan, or check that it is.
+
+    Raises
+    ------
+    StoreError
+        As in :func:`check_folder`, or the folder cannot be written to.
+    """
+    if check_folder(out, plan):
+        return
+    try:
+        write(out / "plan.json", _json(plan.identity()))
+    except OSError as error:
+        raise StoreError(f"{out}: cannot be written to: {error.strerror}") from error
 
 
 def differences(known: Any, wanted: Any, key: str = "") -> Iterator[str]:
@@ -119,7 +134,6 @@ def write_cell(out: Path, cell: str, measured: Measured, timings: Timings, facts
     """Write a cell's numbers, and apart from them what is not reproducible."""
     write(_place(out, "meta", cell), _json({**asdict(timings), **facts}))
     write(_place(out, "cells", cell), _json(asdict(measured)))
-    _place(out, "failed", cell).unlink(missing_ok=True)
 
 
 def write_failure(out: Path, cell: str, failure: dict[str, str]) -> None:
@@ -148,6 +162,17 @@ def read_timings(out: Path, cell: str) -> Timings | None:
         return Timings(**{name: content[name] for name in Timings.__dataclass_fields__})
     except KeyError:
         return None
+
+
+def read_warnings(out: Path, cell: str) -> list[str]:
+    """Return what libraries warned of in a cell."""
+    said: list[str] = (_read(_place(out, "meta", cell)) or {}).get("warnings", [])
+    return said
+
+
+def forget_failure(out: Path, cell: str) -> None:
+    """Remove why a cell failed before, as it is tried again."""
+    _place(out, "failed", cell).unlink(missing_ok=True)
 
 
 def read_failure(out: Path, cell: str) -> dict[str, str] | None:

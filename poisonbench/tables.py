@@ -46,7 +46,7 @@ def collect(plan: Plan, out: Path) -> Results:
     for row in plan.rows:
         measured = store.read_cell(out, row.cell)
         if measured is not None:
-            timings = store.read_timings(out, row.cell) or Timings(0.0, 0.0, 0)
+            timings = store.read_timings(out, row.cell) or Timings(None, None, None)
             done.append((row, measured, timings))
     labels = [records.values(row.labels) for row, _, _ in done]
     key = records.names(Labels)

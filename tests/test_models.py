@@ -196,9 +196,9 @@ def test_selection_is_repeatable_and_near_the_best_on_fresh_rows(cls: Any) -> No
     X, fresh = rng.random((80, 40)), rng.random((2000, 40))
     truth = np.where(np.arange(40) < 4, 0.5, 0.0)
     y, fresh_y = X @ truth + 0.2 * rng.standard_normal(80), fresh @ truth
-    lam = cls.select_lambda(X, y, random_state=3)
+    lam = cls().select_lambda(X, y, random_state=3)
     assert 0 < lam < np.inf
-    assert lam == cls.select_lambda(X, y, random_state=3)
+    assert lam == cls().select_lambda(X, y, random_state=3)
 
     def error(strength: float) -> float:
         return float(np.mean((cls(strength).fit(X, y).predict(fresh) - fresh_y) ** 2))
@@ -210,7 +210,7 @@ def test_selection_is_repeatable_and_near_the_best_on_fresh_rows(cls: Any) -> No
 
 def test_selection_knows_the_other_parameters() -> None:
     X, y = regression()
-    chosen = {rho: ElasticNet.select_lambda(X, y, random_state=0, rho=rho) for rho in (0.1, 1.0)}
+    chosen = {rho: ElasticNet(rho=rho).select_lambda(X, y, random_state=0) for rho in (0.1, 1.0)}
     assert chosen[0.1] != chosen[1.0]
-    assert chosen[1.0] == Lasso.select_lambda(X, y, random_state=0)
-    assert OLS.select_lambda(X, y, random_state=0) == 0
+    assert chosen[1.0] == Lasso().select_lambda(X, y, random_state=0)
+    assert OLS().select_lambda(X, y, random_state=0) == 0

@@ -58,10 +58,10 @@ def gradient_ascent(
     """
     W = objective.quadratic(problem)
     initial = trained_value(problem, start, W)
-    trace = [initial]
     fixed = _columns_not_to_touch(problem)
     learner = retraining(problem.model, problem.train, start)
     value = W.value(learner.theta)
+    trace = [value]
     rounds = 0
     while rounds < iterations and len(start):
         for c in range(len(start)):
@@ -118,6 +118,8 @@ def _candidates(
     steps = STEPS / length
     X = problem.space.project(x + steps[:, None] * dx)
     kept = np.all(X[:, fixed] == x[fixed], axis=1)
+    if not kept.any():
+        return x[None, :], np.array([y])
     return X[kept], np.clip(y + steps * dy, 0.0, 1.0)[kept]
 
 
