@@ -41,7 +41,7 @@ def fresh(model: LinearModel, problem: AttackProblem, poison: Sample | PoisonSet
     """Return theta of scikit-learn's own fit on the clean rows and `poison`."""
     X = np.vstack([problem.train.X, poison.X])
     y = np.append(problem.train.y, poison.y)
-    alpha, exact = model.alpha_for(len(y)), {"tol": 1e-15, "max_iter": 1_000_000}
+    alpha, exact = model.alpha_for(len(y)), {"tol": 1e-13, "max_iter": 1_000_000}
     if isinstance(model, OLS):
         fitted = linear_model.LinearRegression(tol=1e-6)
     elif isinstance(model, Ridge):
