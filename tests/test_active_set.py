@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet
@@ -58,8 +58,11 @@ def check_optimal(X: Any, y: Any, l1: float, l2: float, w: Any) -> None:
     np.testing.assert_allclose(slope[moving], -l1 * np.sign(w[moving]), rtol=0, atol=slack)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(**PROBLEMS)
+@example(seed=5, n=3, d=5, duplicates=0, constants=0, binary=False, share=1e-4, rho=1.0)
+@example(seed=0, n=3, d=6, duplicates=0, constants=2, binary=False, share=1e-6, rho=1.0)
+@example(seed=0, n=2, d=1, duplicates=0, constants=0, binary=True, share=1e-6, rho=1.0)
 def test_cold_and_warm_starts_end_at_the_minimum(**problem: Any) -> None:
     X, y, l1, l2 = drawn(**problem)
     G, b, d = X.T @ X, X.T @ y, X.shape[1]

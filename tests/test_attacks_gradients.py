@@ -61,7 +61,7 @@ def active_set(model: LinearModel, X: Any, y: Any) -> tuple[Any, Any]:
     if not model.l1_ratio():
         return np.arange(d), np.zeros(d)
     fitted = SklearnElasticNet(
-        alpha=model.alpha_for(len(y)), l1_ratio=model.l1_ratio(), tol=1e-14, max_iter=1_000_000
+        alpha=model.alpha_for(len(y)), l1_ratio=model.l1_ratio(), tol=1e-13, max_iter=1_000_000
     ).fit(X, y)
     active = np.flatnonzero(fitted.coef_)
     assert 0 < len(active) < d, "the case should have both kinds of weights"

@@ -82,7 +82,8 @@ def gradient_ascent(
             break
     reached = Sample(learner.Z[:, :-1].copy(), learner.y.copy())
     final = trained_value(problem, reached, W)
-    if final < initial:  # possible only where a surrogate stood in for the learner
+    # Only where a surrogate stood in for the learner, or LASSO has more than one minimiser.
+    if final < initial:
         reached, final = start, initial
     return PoisonSet(
         reached.X,
