@@ -44,21 +44,17 @@ class Outcome:
         Cells of the plan.
     n_warned : int
         Cells in which a library warned, of those computed now.
-    failures : tuple of (Group, str, str)
-        The group, the defense and the reason of each cell that failed.
+    failures : tuple of str
+        Which cells failed, and why.
     """
 
     n_cells: int
     n_warned: int
-    failures: tuple[tuple[Group, str, str], ...]
+    failures: tuple[str, ...]
 
     def report(self, out: Path) -> str:
         """Return which cells failed and why, a line each for the first few."""
-        lines = [
-            f"  seed {group.seed}, {group.model.label}, "
-            f"{group.attack.label} with {group.n_poison} rows, {defense}: {reason}"
-            for group, defense, reason in self.failures[:SHOWN_FAILURES]
-        ]
+        lines = [f"  {failure}" for failure in self.failures[:SHOWN_FAILURES]]
         more = len(self.failures) - len(lines)
         if more:
             lines.append(f"  and {more} more")
@@ -142,7 +138,8 @@ def run(plan: Plan, out: Path, *, jobs: int, progress: bool) -> Outcome:
                 bar.set_postfix_str("some cells failed")
     left = {cell: _reason(out, cell) for cell in cells if store.read_cell(out, cell) is None}
     failures = tuple(
-        (group, task.defense.label, left[task.id])
+        f"{plan.datasets[group.data].name}, seed {group.seed}, {group.model.label}, "
+        f"{group.attack.label} with {group.n_poison} rows, {task.defense.label}: {left[task.id]}"
         for group in plan.groups
         for task in group.tasks
         if task.id in left

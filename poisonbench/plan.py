@@ -15,6 +15,7 @@ from fractions import Fraction
 from functools import cached_property
 from itertools import product
 from math import floor
+from pathlib import Path
 from typing import Any
 
 from poisonbench import registry
@@ -118,20 +119,22 @@ class Plan:
         The work, in the order of the tables.
     rows : tuple of Row
         The rows of the tables.
+    contents : mapping of str to str
+        What the config names, by the name it has there, and a hash of what was found.
     """
 
     config: Config
     datasets: Mapping[str, Dataset]
     groups: tuple[Group, ...]
     rows: tuple[Row, ...]
+    contents: Mapping[str, str]
 
     def identity(self) -> dict[str, Any]:
         """Return what makes this plan the same as another, as JSON values."""
         return {
             "result_version": RESULT_VERSION,
             "config": self.config.resolved(),
-            "data": list(self.datasets),
-            "cells": _digest([row.cell for row in self.rows]),
+            "contents": dict(self.contents),
         }
 
 
@@ -222,8 +225,19 @@ def make(config: Config) -> Plan:
                             for defense, cell in told
                         )
     _check_distinct(config, rows)
+    contents = {choice.label: dataset.fingerprint for choice, dataset in loaded}
+    contents |= {
+        f"{choice.label} {name}": _file_digest(path)
+        for choice in config.attacks
+        for name, path in choice.files.items()
+    }
+    contents |= {
+        str(split.written): _file_digest(split.indices)
+        for split in config.splits
+        if split.indices is not None
+    }
     datasets = {dataset.fingerprint: dataset for _, dataset in loaded}
-    return Plan(config, datasets, tuple(groups.values()), tuple(rows))
+    return Plan(config, datasets, tuple(groups.values()), tuple(rows), contents)
 
 
 def _load(config: Config, choice: Choice) -> Dataset:
@@ -379,10 +393,12 @@ def _assumed(source: Any, rate: Rate, n_clean: int, p: int) -> int | str | None:
 
 def _attack_key(attack: Choice) -> str:
     """Return the attack's identity, with the content of its files for their paths."""
-    contents = {
-        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in attack.files.items()
-    }
+    contents = {name: _file_digest(path) for name, path in attack.files.items()}
     return _digest({**attack.resolved(), **contents})
+
+
+def _file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _digest(*parts: Any) -> str:

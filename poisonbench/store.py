@@ -59,8 +59,10 @@ def check_folder(out: Path, plan: Plan) -> bool:
                 f"{out} holds the results of another config; this one differs in\n{changes}\n"
                 "Give another folder with --output, or delete this one."
             )
-        if out.exists() and not out.is_dir():
-            raise StoreError(f"{out} is a file, expected a folder; give another with --output")
+        for place in (out, *out.parents):
+            if place.exists() and not place.is_dir():
+                raise StoreError(f"{place} is a file, expected a folder; give another with "
+                                 "--output")  # fmt: skip
         # Hidden files do not count: one may be left of a plan.json that was never finished.
         if out.exists() and any(not entry.name.startswith(".") for entry in out.iterdir()):
             raise StoreError(f"{out} is not empty and has no plan.json, so it holds something "

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poisonbench import plan
+from poisonbench import plan, summary
 from poisonbench.config import ConfigError, Rate, load
 
 SMALL = {
@@ -136,8 +136,8 @@ def test_both_kinds_of_rate_meet_in_one_poison_set(make):
         defense=["none", {"name": "trim", "n_poison": {"rate": 0.2}}],
         seeds=1,
     )
-    assert [row.group.n_poison for row in work.rows] == [25] * 4
-    assert len(work.groups) == 1
+    assert len(work.rows) == 4
+    assert [group.n_poison for group in work.groups] == [25]
     assumed = sorted(task.n_poison_assumed or 0 for task in work.groups[0].tasks)
     assert assumed == [0, 21, 25]  # 125 rows: 0.2/1.2 of them, 0.2 of them
 
@@ -184,11 +184,11 @@ def test_counts(make):
     work = make(
         attack=["statp", "none"], poisoning_rate=[0, 0.1, 0.2], defense=["none", "oracle", "trim"]
     )
-    assert plan.counts(work) == (
+    assert summary.counts(work) == (
         "1 dataset, 1 split, 1 model, 2 attack variants, 3 rates, 3 defenses, 2 seeds, "
         "4 poison sets, 18 cells"
     )
-    lines = plan.describe(work).splitlines()[1:]
+    lines = summary.describe(work).splitlines()[1:]
     assert len(lines) == 4
     assert lines[1].strip() == ("diabetes 100/20/40 ridge(alpha=0.1) statp at 0.1 of clean "
                                 "(10 poison rows): 6 rows")  # fmt: skip
@@ -208,8 +208,68 @@ def test_a_rate_that_does_not_fit_the_file(make, tmp_path):
         make(attack=attack, poisoning_rate=0.1)
     for words in ({"poisoning_rate": 0.05}, {"poisoning_rate": [0.05, 0.1]}, {}):
         work = make(attack=attack, **words)
-        assert {(row.labels.poisoning_rate, row.group.n_poison) for row in work.rows} == {(0.05, 5)}
+        assert {row.labels.poisoning_rate for row in work.rows} == {0.05}
+        assert {group.n_poison for group in work.groups} == {5}
     both = make(attack=[attack, "statp"], poisoning_rate=[0.1, 0.05], seeds=1)
-    assert [(row.labels.attack, row.group.n_poison) for row in both.rows] == [
+    size = {task.id: group.n_poison for group in both.groups for task in group.tasks}
+    assert [(row.labels.attack, size[row.cell]) for row in both.rows] == [
         ("file", 5), ("statp", 10), ("statp", 5)
     ]  # fmt: skip
+
+
+def test_a_file_with_illegal_rows_is_refused_before_any_computation(make, tmp_path):
+    np.savez(tmp_path / "p.npz", X=np.full((5, 11), 0.5), y=np.ones(5))
+    with pytest.raises(ConfigError, match=r"x\.yaml:\d+: attack.*p\.npz: row 0, one-hot column"):
+        make(attack={"name": "file", "path": "p.npz"})
+
+
+def test_a_split_file_without_validation_rows(make, tmp_path):
+    np.savez(tmp_path / "s.npz", train=np.arange(50), validation=np.arange(0),
+             test=np.arange(60, 90))  # fmt: skip
+    split = {"indices": "s.npz"}
+    assert make(attack="statp", poisoning_rate=0.1, split=split).groups
+    with pytest.raises(ConfigError, match=r"x\.yaml:\d+: split.*no validation rows, and optp"):
+        make(attack="optp", poisoning_rate=0.1, split=split)
+
+
+def test_a_defense_that_would_take_every_row_for_poison(make):
+    with pytest.raises(ConfigError, match=r"x\.yaml:\d+: defense.*500 rows.*110 training rows"):
+        make(attack="statp", poisoning_rate=0.1,
+             defense={"name": "trim", "n_poison": {"count": 500}})  # fmt: skip
+
+
+def test_defenses_told_the_same_number_share_a_cell_but_not_a_label(make):
+    work = make(attack="statp", poisoning_rate=0.1, seeds=1,
+                defense=["trim", {"name": "trim", "n_poison": {"count": 10}}])  # fmt: skip
+    assert len(cells(work)) == 1
+    assert [row.labels.n_poison_source for row in work.rows] == ["oracle", "count"]
+
+
+def test_what_the_strength_is_selected_on_makes_no_other_poison_set(make):
+    work = make(attack="statp", poisoning_rate=0.1, seeds=1, defense=["none", "trim"],
+                model={"name": "ridge", "select_on": ["clean", "poisoned"]})  # fmt: skip
+    assert len(work.groups) == 1
+    assert len(cells(work)) == 4
+
+
+def test_files_of_the_same_name_are_not_mixed(make, tmp_path):
+    rng = np.random.default_rng(0)
+    for folder in ("p", "q"):
+        (tmp_path / folder).mkdir()
+        rows = rng.random((200, 3))
+        text = "a,b,y\n" + "\n".join(",".join(map(str, row)) for row in rows)
+        (tmp_path / folder / "d.csv").write_text(text)
+    data = {"name": "csv", "path": ["p/d.csv", "q/d.csv"], "target": "y"}
+    with pytest.raises(ConfigError, match="same labels"):
+        make(attack="statp", poisoning_rate=0.1, dataset=data)
+    targets = make(attack="statp", poisoning_rate=0.1,
+                   dataset={**data, "path": "p/d.csv", "target": ["a", "y"]})  # fmt: skip
+    assert {row.labels.target for row in targets.rows} == {"a", "y"}
+
+
+def test_long_parameters_stay_apart(make):
+    groups = [[2] * 40 + [k] for k in (3, 4)]
+    data = [{"name": "synthetic", "n": 400, "groups": sizes} for sizes in groups]
+    work = make(attack="none", dataset=data, poisoning_rate=0.1)
+    assert len({row.labels.dataset_parameters for row in work.rows}) == 2
+    assert len(work.datasets) == 2
