@@ -25,6 +25,10 @@ from poisonbench.features import FeatureSpace, OneHotGroup
 from poisonbench.models import LinearModel, Ridge
 from poisonbench.problem import AttackProblem, Sample
 
+# Before NumPy loads its linear algebra in the processes that tests start: the tests run on all
+# processors already.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
