@@ -59,7 +59,7 @@ def gradient_ascent(
     W = objective.quadratic(problem)
     initial = trained_value(problem, start, W)
     trace = [initial]
-    fixed = _columns_not_to_touch(problem)
+    fixed = columns_not_to_touch(problem)
     learner = retraining(problem.model, problem.train, start)
     value = W.value(learner.theta)
     rounds = 0
@@ -121,7 +121,7 @@ def _candidates(
     return X[kept], np.clip(y + steps * dy, 0.0, 1.0)[kept]
 
 
-def _columns_not_to_touch(problem: AttackProblem) -> BoolArray:
+def columns_not_to_touch(problem: AttackProblem) -> BoolArray:
     """Return which columns stay as they are: for deficient OLS those constant in D_tr.
 
     Minimum-norm OLS answers a value eps in such a column with a weight of 1/eps, which no
