@@ -131,7 +131,7 @@ def test_the_state_does_not_drift_over_thousands_of_updates():
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("levels", [(0.0, 1.0), (0.0, 0.3, 1.0)])
 def test_machine_code_gives_the_same_rows(seed, levels):
-    compiled = pytest.importorskip("poisonbench.attacks.compiled", reason="needs the extra 'fast'")
+    compiled = pytest.importorskip("poisonbench.attacks._compiled", reason="needs the extra 'fast'")
     problem = random_problem(seed, n_numeric=4, groups=(4, 3, 3), p=9)
     W = Validation().quadratic(problem)
     moves = Moves.within(problem.space, levels)

@@ -36,11 +36,11 @@ from poisonbench.features import FloatArray
 from poisonbench.problem import AttackProblem, PoisonSet, Sample
 
 try:
-    from poisonbench.attacks import compiled
+    from poisonbench.attacks import _compiled
 except ImportError:  # the extra `fast` is not installed
     SWEEP, ENGINE = sweep, "numpy"
 else:
-    SWEEP, ENGINE = compiled.sweep, "numba"
+    SWEEP, ENGINE = _compiled.sweep, "numba"
 
 REDRAWN = 0.25
 """Share of the distinct rows that a perturbation draws anew."""

@@ -16,7 +16,7 @@ W = theta'A theta - 2 c'theta + k.  With one row out, a candidate row z with res
 and a change of z in one or two columns changes h, qq, a.z and z.theta by O(1) terms.  Rows out and
 in are rank-one updates of K and rank-two updates of Q; they are made once, when a row has changed.
 
-:func:`sweep` here is NumPy; ``compiled.sweep`` does the same steps in machine code.
+:func:`sweep` here is NumPy; ``_compiled.sweep`` does the same steps in machine code.
 """
 
 from __future__ import annotations
