@@ -53,7 +53,9 @@ def _sweep(
     D = len(theta)
     d = D - 1
     n_changed = 0
-    z, u, p, k, q, r, a_out, theta_out, diagonal_K, diagonal_Q = np.empty((10, D))
+    z, u, p, k, q, r = np.empty(D), np.empty(D), np.empty(D), np.empty(D), np.empty(D), np.empty(D)
+    a_out, theta_out = np.empty(D), np.empty(D)
+    diagonal_K, diagonal_Q = np.empty(D), np.empty(D)
     choice = np.empty(len(may_drop), np.int64)
     scores = np.empty(2 * len(column))
     for c in range(len(M)):
