@@ -58,7 +58,7 @@ def gradient_ascent(
     """
     W = objective.quadratic(problem)
     initial = trained_value(problem, start, W)
-    fixed = _columns_not_to_touch(problem)
+    fixed = columns_not_to_touch(problem)
     learner = retraining(problem.model, problem.train, start)
     value = W.value(learner.theta)
     trace = [value]
@@ -124,7 +124,7 @@ def _candidates(
     return X[kept], np.clip(y + steps * dy, 0.0, 1.0)[kept]
 
 
-def _columns_not_to_touch(problem: AttackProblem) -> BoolArray:
+def columns_not_to_touch(problem: AttackProblem) -> BoolArray:
     """Return which columns stay as they are: for deficient OLS those constant in D_tr.
 
     Minimum-norm OLS answers a value eps in such a column with a weight of 1/eps, which no
