@@ -139,8 +139,8 @@ def run(
     """Run a config: attacks, defenses, errors; write the tables as CSV.
 
     What is done already is not done again: the same line goes on where it was interrupted.
-    Exit code 0 if all is done, 1 if some cells failed, 2 if the config is wrong, 130 if
-    interrupted.
+    Exit code 0 if all is done, 1 if some cells failed, 2 if the config is wrong, 130 or 143 if
+    interrupted or terminated.
 
     \b
     Examples:
@@ -149,7 +149,7 @@ def run(
       poisonbench run configs/quickstart.yaml seeds=2 defense='[none, trim]' --output results/try
     """  # noqa: D301
     with user_errors():
-        from poisonbench import engine, plan, store, tables
+        from poisonbench import engine, plan, store, summary, tables
         from poisonbench.config import load
 
         experiment = load(config, overrides or ())
@@ -158,27 +158,32 @@ def run(
         work = plan.make(experiment, data_dir)
         out = output or Path("results") / config.stem
         if dry_run:
-            typer.echo(
-                f"{plan.describe(work)}\n{store.n_done(out, work)} cells are in {out} already"
-            )
+            store.check_folder(out, work)
+            done = store.n_done(out, work)
+            typer.echo(f"{summary.describe(work)}\n{done} cells are in {out} already")
             return
         store.open_folder(out, work)
     try:
-        outcome = engine.run(work, out, jobs=jobs or engine.default_jobs(), progress=not quiet)
-        results = tables.collect(work, out)
-        files = tables.write_csvs(results, out)
-    except KeyboardInterrupt:
+        with engine.terminable():
+            outcome = engine.run(work, out, jobs=jobs or engine.default_jobs(), progress=not quiet)
+            results = tables.collect(work, out)
+            files = tables.write_csvs(results, out)
+    except KeyboardInterrupt as stop:
         typer.echo(
             f"Interrupted. What is done is kept in {out}; the same command goes on.", err=True
         )
-        raise typer.Exit(130) from None
+        raise typer.Exit(143 if isinstance(stop, engine.Terminated) else 130) from None
     except OSError as error:
-        typer.echo(f"{error.filename or out}: {error.strerror}. What is done is kept.", err=True)
+        typer.echo(
+            f"{error.filename or out}: {error.strerror or error}. What is done is kept.", err=True
+        )
         raise typer.Exit(1) from None
     if not quiet:
         if len(results.results):
             typer.echo(f"\n{tables.render(results.results)}\n")
         typer.echo("Written: " + ", ".join(str(path) for path in files))
+    if outcome.n_warned and not quiet:
+        typer.echo(f"Libraries warned in {outcome.n_warned} cells; see {out / 'meta'}.", err=True)
     if outcome.failures:
         typer.echo(outcome.report(out), err=True)
         raise typer.Exit(1)
@@ -196,11 +201,11 @@ def validate(config: ConfigFile, overrides: Overrides = None, data_dir: DataDir 
       poisonbench validate configs/quickstart.yaml attack=optp poisoning_rate='[0.1, 0.2]'
     """  # noqa: D301
     with user_errors():
-        from poisonbench import plan
+        from poisonbench import plan, summary
         from poisonbench.config import load
 
         work = plan.make(load(config, overrides or ()), data_dir)
-    typer.echo(f"{config}: OK: {plan.counts(work)}")
+    typer.echo(f"{config}: OK: {summary.counts(work)}")
 
 
 @app.command(cls=ConfigCommand)

@@ -8,14 +8,18 @@ from there.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import joblib
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -38,23 +42,19 @@ class Outcome:
     ----------
     n_cells : int
         Cells of the plan.
-    n_computed : int
-        Cells computed now; the others were there.
-    failures : tuple of (Group, str, str)
-        The group, the defense and the reason of each cell that failed.
+    n_warned : int
+        Cells in which a library warned, of those computed now.
+    failures : tuple of str
+        Which cells failed, and why.
     """
 
     n_cells: int
-    n_computed: int
-    failures: tuple[tuple[Group, str, str], ...]
+    n_warned: int
+    failures: tuple[str, ...]
 
     def report(self, out: Path) -> str:
         """Return which cells failed and why, a line each for the first few."""
-        lines = [
-            f"  {group.dataset.label}, seed {group.seed}, {group.model.label}, "
-            f"{group.attack.label} with {group.n_poison} rows, {defense}: {reason}"
-            for group, defense, reason in self.failures[:SHOWN_FAILURES]
-        ]
+        lines = [f"  {failure}" for failure in self.failures[:SHOWN_FAILURES]]
         more = len(self.failures) - len(lines)
         if more:
             lines.append(f"  and {more} more")
@@ -67,14 +67,33 @@ class Outcome:
         )
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as a scheduler sends it at a time limit: stop as at Ctrl-C."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Turn SIGTERM into :class:`Terminated` while the block runs."""
+
+    def stop(*_: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's business
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def default_jobs() -> int:
     """Return the number of processes to use: the processors that this process may run on."""
     given = os.environ.get("SLURM_CPUS_PER_TASK")
     if given and given.isdigit() and int(given):
         return int(given)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return joblib.cpu_count()
 
 
 def run(plan: Plan, out: Path, *, jobs: int, progress: bool) -> Outcome:
@@ -97,7 +116,12 @@ def run(plan: Plan, out: Path, *, jobs: int, progress: bool) -> Outcome:
         What was done, and what failed.
     """
     cells = [task.id for group in plan.groups for task in group.tasks]
-    missing = [group for group in plan.groups if _missing(out, group)]
+    # A poison set that was lost is made again even where every cell that met it is there.
+    missing = [
+        group
+        for group in plan.groups
+        if _missing(out, group) or (group.poison_file and store.read_poison(out, group) is None)
+    ]
     n_missing = sum(len(_missing(out, group)) for group in missing)
     with tqdm(
         total=len(cells),
@@ -108,18 +132,21 @@ def run(plan: Plan, out: Path, *, jobs: int, progress: bool) -> Outcome:
         # On a terminal a living bar; in a log a line now and then.
         mininterval=0.2 if sys.stderr.isatty() else 10,
     ) as bar:
-        for n_done, n_failed in _results(plan, missing, out, jobs):
+        for _, n_done, n_failed in _results(plan, missing, out, jobs):
             bar.update(n_done)
             if n_failed:
                 bar.set_postfix_str("some cells failed")
     left = {cell: _reason(out, cell) for cell in cells if store.read_cell(out, cell) is None}
     failures = tuple(
-        (group, task.defense.label, left[task.id])
+        f"{plan.datasets[group.data].name}, seed {group.seed}, {group.model.label}, "
+        f"{group.attack.label} with {group.n_poison} rows, {task.defense.label}: {left[task.id]}"
         for group in plan.groups
         for task in group.tasks
         if task.id in left
     )
-    return Outcome(len(cells), n_missing - len(failures), failures)
+    computed = [task.id for group in missing for task in group.tasks if task.id not in left]
+    n_warned = sum(bool(store.read_warnings(out, cell)) for cell in computed)
+    return Outcome(len(cells), n_warned, failures)
 
 
 def _missing(out: Path, group: Group) -> list[str]:
@@ -132,28 +159,64 @@ def _reason(out: Path, cell: str) -> str:
     return failure["error"] if failure else "its process was killed"
 
 
-def _results(plan: Plan, groups: list[Group], out: Path, jobs: int) -> Iterator[tuple[int, int]]:
-    """Run the groups, yielding the numbers of cells done and failed as each group ends."""
-    work = [(group, plan.datasets[group.dataset.label], out) for group in groups]
+def _results(
+    plan: Plan, groups: list[Group], out: Path, jobs: int
+) -> Iterator[tuple[str, int, int]]:
+    """Run the groups, yielding what :func:`run_group` returns as each ends."""
+    work = [(group, plan.datasets[group.data], out) for group in groups]
     if jobs == 1 or len(work) <= 1:
         for arguments in work:
             yield run_group(*arguments)
         return
-    parallel = Parallel(
-        n_jobs=jobs, batch_size=1, pre_dispatch="n_jobs", return_as="generator_unordered"
-    )
     try:
-        yield from parallel(delayed(run_group)(*arguments) for arguments in work)
-    except TerminatedWorkerError:
-        # What was being computed is missing and reported as such; all that ended is kept.
-        return
+        suspects: list[tuple[Group, Dataset, Path]] = []
+        while work:
+            ended = set()
+            try:
+                for result in _parallel(work, jobs):
+                    ended.add(result[0])
+                    yield result
+                break
+            except TerminatedWorkerError:
+                # A process was killed, and joblib stops the others with it.  They were at the
+                # first groups that have not ended.
+                work = [
+                    arguments
+                    for arguments in work
+                    if arguments[0].id not in ended and _missing(out, arguments[0])
+                ]
+                suspects += work[:jobs]
+                work = work[jobs:]
+        for arguments in suspects:
+            # One at a time: what is killed now takes nothing else with it.
+            with suppress(TerminatedWorkerError):
+                yield from _parallel([arguments], 2)
     except KeyboardInterrupt:
         get_reusable_executor().shutdown(wait=False, kill_workers=True)
         raise
 
 
-def run_group(group: Group, dataset: Dataset, out: Path) -> tuple[int, int]:
-    """Compute the missing cells of one group and write them.
+def _parallel(work: list[tuple[Group, Dataset, Path]], jobs: int) -> Iterable[tuple[str, int, int]]:
+    parallel = Parallel(
+        n_jobs=jobs,
+        batch_size=1,
+        pre_dispatch="n_jobs",
+        return_as="generator_unordered",
+        initializer=_leave_interrupts_to_the_parent,
+    )
+    results: Iterable[tuple[str, int, int]] = parallel(
+        delayed(run_group)(*arguments) for arguments in work
+    )
+    return results
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    """Have a worker ignore Ctrl-C, which a terminal sends to the parent and to all workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def run_group(group: Group, dataset: Dataset, out: Path) -> tuple[str, int, int]:
+    """Compute the missing cells of one group, and its poison set if that is missing.
 
     Parameters
     ----------
@@ -166,6 +229,8 @@ def run_group(group: Group, dataset: Dataset, out: Path) -> tuple[int, int]:
 
     Returns
     -------
+    id : str
+        The group's.
     n_done, n_failed : int
         Numbers of cells.
     """
@@ -173,31 +238,31 @@ def run_group(group: Group, dataset: Dataset, out: Path) -> tuple[int, int]:
     tasks = [task for task in group.tasks if task.id in missing]
     # Other numbers of threads give other last bits, so every cell computes with one.
     with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("default")
+        warnings.simplefilter("always")
+        made = store.read_poison(out, group)
         try:
-            made = store.read_poison(out, group)
             stage = pipeline.stage(group, dataset, made)
-            if made is None:
-                store.write_poison(out, group, stage.setting, stage.made)
-        except OSError:
-            raise
         except (Exception, SystemExit) as error:
             for task in tasks:
                 store.write_failure(out, task.id, _failure(error))
-            return 0, len(tasks)
+            return group.id, 0, len(tasks)
+        if made is None:
+            store.write_poison(out, group, stage.setting, stage.made)
         n_failed = 0
+        on_the_way = list(caught)
         for task in tasks:
             caught.clear()
+            store.forget_failure(out, task.id)
             try:
                 measured, timings = pipeline.measure(stage, task)
             except (Exception, SystemExit) as error:
                 store.write_failure(out, task.id, _failure(error))
                 n_failed += 1
                 continue
-            said = sorted({str(warning.message) for warning in caught})
+            said = sorted({str(warning.message) for warning in (*on_the_way, *caught)})
             facts = {**provenance.facts(), "warnings": said, "finished": time.time()}
             store.write_cell(out, task.id, measured, timings, facts)
-    return len(tasks) - n_failed, n_failed
+    return group.id, len(tasks) - n_failed, n_failed
 
 
 def _failure(error: BaseException) -> dict[str, str]:

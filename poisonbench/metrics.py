@@ -28,8 +28,23 @@ class Removal(TypedDict):
     poison_kept: float | None
 
 
+def mean_squared_error(y: FloatArray, predicted: FloatArray) -> float:
+    """Return the mean squared error of predictions of shape (rows,)."""
+    return float(np.mean((predicted - y) ** 2))
+
+
 def errors(y: FloatArray, predicted: FloatArray) -> Errors:
-    """Return the errors of predictions of shape (rows,) for responses `y` of shape (rows,)."""
+    """Return the errors of predictions of shape (rows,) for responses `y` of shape (rows,).
+
+    Raises
+    ------
+    ValueError
+        A defense predicted something else than a finite number for each row.
+    """
+    if predicted.shape != y.shape:  # which NumPy would broadcast into nonsense
+        raise ValueError(f"the predictions have shape {predicted.shape}, expected {y.shape}")
+    if not np.isfinite(predicted).all():
+        raise ValueError("the predictions are not all finite")
     squared = (predicted - y) ** 2
     variance = float(np.var(y))
     return {
@@ -50,6 +65,11 @@ def removal(kept: BoolArray | None, poison: BoolArray) -> Removal:
         Rows that the defense kept; None if it does not remove rows.
     poison : ndarray of bool of shape (N,)
         Rows that are poison.
+
+    Raises
+    ------
+    ValueError
+        `kept` is of another type or shape; a defense offers it as ``support_``.
     """
     if kept is None:
         return {
@@ -58,11 +78,14 @@ def removal(kept: BoolArray | None, poison: BoolArray) -> Removal:
             "removal_recall": None,
             "poison_kept": None,
         }
+    if kept.dtype != bool or kept.shape != poison.shape:
+        raise ValueError(f"support_ has type {kept.dtype} and shape {kept.shape}, expected bool "
+                         f"and {poison.shape}")  # fmt: skip
     n_removed, n_poison = int((~kept).sum()), int(poison.sum())
     caught = int((~kept & poison).sum())
     return {
         "n_removed": n_removed,
         "removal_precision": caught / n_removed if n_removed else None,
         "removal_recall": caught / n_poison if n_poison else None,
-        "poison_kept": 1 - caught / n_poison if n_poison else None,
+        "poison_kept": (n_poison - caught) / n_poison if n_poison else None,
     }

@@ -11,7 +11,10 @@ shuffled rows of the poisoned training set, and not which of them are poison.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -22,14 +25,14 @@ from poisonbench.config import Choice
 from poisonbench.data.base import Dataset
 from poisonbench.data.scaling import Scaling
 from poisonbench.data.split import SplitCounts, draw
-from poisonbench.features import BoolArray, FeatureSpace
+from poisonbench.features import BoolArray, FeatureSpace, FloatArray
 from poisonbench.models import LinearModel
 from poisonbench.plan import Group, Task
 from poisonbench.problem import AttackProblem, PoisonSet, Sample, Split
 from poisonbench.records import Measured, Timings
 
-STRENGTHS = ("lam", "alpha")
-"""Names of the learners' parameters that hold the regularisation strength."""
+_SELECTED: dict[tuple[str, int, str], float] = {}
+"""Strengths selected in this process, by learner, folds and rows."""
 
 
 class PoisonError(ValueError):
@@ -52,8 +55,8 @@ class Setting:
         Name of the response.
     scaling : Scaling
         How the box relates to the data's own units.
-    streams : tuple
-        What the group's random streams depend on, beside the seed.
+    content : str
+        Hash of the data set's content, on which random streams depend beside the seed.
     """
 
     train: Sample
@@ -63,12 +66,12 @@ class Setting:
     space: FeatureSpace
     target: str
     scaling: Scaling
-    streams: tuple[str, ...]
+    content: str
 
 
 @dataclass(frozen=True)
 class Poisoned:
-    """A checked poison set and what making it took."""
+    """A poison set and what making it took."""
 
     poison: PoisonSet
     seconds: float
@@ -87,13 +90,13 @@ class Stage:
     clean : LinearModel
         The learner trained on the clean rows; the attacker knows it.
     made : Poisoned
-        The poison set.
+        The poison set, checked.
     rows : Sample
         The poisoned training set, shuffled: what the defender gets.
     is_poison : ndarray of bool of shape (n + p,)
         Which of its rows are poison: what the defender does not get.
-    undefended : LinearModel
-        The learner trained on all of it.
+    undefended : mapping of str to LinearModel
+        The learner trained on all of it, by what its strength was selected on.
     """
 
     group: Group
@@ -102,22 +105,55 @@ class Stage:
     made: Poisoned
     rows: Sample
     is_poison: BoolArray
-    undefended: LinearModel
+    undefended: Mapping[str, LinearModel]
+
+
+def stage(group: Group, dataset: Dataset, made: Poisoned | None = None) -> Stage:
+    """Return everything up to the defenses.
+
+    Parameters
+    ----------
+    group : Group
+        What to do.
+    dataset : Dataset
+        Its data.
+    made : Poisoned, optional
+        The poison set, where it has been made before.
+    """
+    setting = prepare(group, dataset)
+    clean = learner(group.model, setting.train, setting, group.seed)
+    made = made or attack(group, setting, clean)
+    check(made.poison, group.n_poison, setting.space)
+    rows, is_poison = poisoned_rows(setting, made.poison, group.seed)
+    undefended = {
+        select_on: learner(group.model, rows, setting, group.seed)
+        if select_on == "poisoned"
+        else (clone(clean).fit(rows.X, rows.y) if group.n_poison else clean)
+        for select_on in {task.select_on for task in group.tasks}
+    }
+    return Stage(group, setting, clean, made, rows, is_poison, undefended)
 
 
 def prepare(group: Group, dataset: Dataset) -> Setting:
     """Split the data and scale them to the box."""
-    streams = (dataset.fingerprint,)
     split = group.split
     if isinstance(split, SplitCounts):
-        stream = seeds.generator(group.seed, "split", *streams)
+        stream = seeds.generator(group.seed, "split", dataset.content)
         split = draw(len(dataset.y), split, stream)
     scaling = Scaling.fit(dataset, split.train)
     train, validation, test = (
-        Sample(scaling.transform(dataset.X[rows]), scaling.transform_response(dataset.y[rows]))
+        read_only(scaling.transform(dataset.X[rows]), scaling.transform_response(dataset.y[rows]))
         for rows in (split.train, split.validation, split.test)
     )
-    return Setting(train, validation, test, split, dataset.space, dataset.target, scaling, streams)
+    return Setting(
+        train, validation, test, split, dataset.space, dataset.target, scaling, dataset.content
+    )
+
+
+def read_only(X: FloatArray, y: FloatArray) -> Sample:
+    """Return rows that nobody can change who is given them for a while."""
+    X.flags.writeable = y.flags.writeable = False
+    return Sample(X, y)
 
 
 def learner(choice: Choice, rows: Sample, setting: Setting, seed: int) -> LinearModel:
@@ -127,32 +163,30 @@ def learner(choice: Choice, rows: Sample, setting: Setting, seed: int) -> Linear
     """
     model: LinearModel = choice.build()
     if choice.parameters.get("lambda") == "cv":
-        others = {
-            name: value for name, value in model.get_params().items() if name not in STRENGTHS
-        }
-        folds = seeds.random_state(seed, "folds", *setting.streams)
-        lam = model.select_lambda(rows.X, rows.y, random_state=folds, **others)
-        model = model.with_strength(lam=lam)
+        folds = seeds.random_state(seed, "folds", setting.content)
+        # A pure function of these: every attack and rate of a split shares the one selection.
+        key = (repr(model), folds, sha256(rows.X.tobytes() + rows.y.tobytes()).hexdigest())
+        if key not in _SELECTED:
+            _SELECTED[key] = model.select_lambda(rows.X, rows.y, random_state=folds)
+        model = model.with_strength(lam=_SELECTED[key])
     return model.fit(rows.X, rows.y)
 
 
 def attack(group: Group, setting: Setting, model: LinearModel) -> Poisoned:
-    """Run the group's attack and check what it returns."""
+    """Run the group's attack."""
     problem = AttackProblem(
         train=setting.train,
         validation=setting.validation,
-        model=model,
+        model=deepcopy(model),  # an attack may well refit it
         space=setting.space,
         target=setting.target,
         scaling=setting.scaling,
         n_poison=group.n_poison,
-        entropy=seeds.entropy(group.seed, "attack", *setting.streams),
+        entropy=seeds.entropy(group.seed, "attack", setting.content),
     )
     start = time.perf_counter()
     poison = group.attack.build().generate(problem)
-    seconds = time.perf_counter() - start
-    check(poison, group.n_poison, setting.space)
-    return Poisoned(poison, seconds)
+    return Poisoned(poison, time.perf_counter() - start)
 
 
 def check(poison: PoisonSet, n_poison: int, space: FeatureSpace) -> None:
@@ -180,8 +214,8 @@ def poisoned_rows(setting: Setting, poison: PoisonSet, seed: int) -> tuple[Sampl
     """Return the shuffled training set that the defender gets, and which of its rows are poison."""
     X = np.vstack([setting.train.X, poison.X])
     y = np.append(setting.train.y, poison.y)
-    order = seeds.generator(seed, "shuffle", *setting.streams).permutation(len(y))
-    return Sample(X[order], y[order]), order >= len(setting.train)
+    order = seeds.generator(seed, "shuffle", setting.content).permutation(len(y))
+    return read_only(X[order], y[order]), order >= len(setting.train)
 
 
 def defend(
@@ -191,7 +225,7 @@ def defend(
     cls = registry.components("defense")[task.defense.name]
     known: dict[str, Any] = {
         "estimator": clone(model),
-        "random_state": seeds.random_state(seed, "defense", task.defense.name, *setting.streams),
+        "random_state": seeds.random_state(seed, "defense", task.defense.name, setting.content),
     }
     if task.n_poison_assumed == "auto":
         known["contamination"] = "auto"
@@ -203,53 +237,36 @@ def defend(
     return defended, time.perf_counter() - start
 
 
-def stage(group: Group, dataset: Dataset, made: Poisoned | None = None) -> Stage:
-    """Return everything up to the defenses.
-
-    Parameters
-    ----------
-    group : Group
-        What to do.
-    dataset : Dataset
-        Its data.
-    made : Poisoned, optional
-        The poison set, where it has been made before.
-    """
-    setting = prepare(group, dataset)
-    clean = learner(group.model, setting.train, setting, group.seed)
-    made = made or attack(group, setting, clean)
-    rows, is_poison = poisoned_rows(setting, made.poison, group.seed)
-    if group.model.parameters.get("select_on") == "poisoned":
-        undefended = learner(group.model, rows, setting, group.seed)
-    else:
-        undefended = clone(clean).fit(rows.X, rows.y)
-    return Stage(group, setting, clean, made, rows, is_poison, undefended)
+def defended(stage: Stage, task: Task) -> tuple[Any, BoolArray | None, float]:
+    """Return the model that a task asks for, the rows it kept, and the seconds it took."""
+    if task.defense.name == "none":
+        return stage.undefended[task.select_on], np.ones(len(stage.rows), dtype=bool), 0.0
+    if task.defense.name == "oracle":
+        return stage.clean, ~stage.is_poison, 0.0
+    model, seconds = defend(
+        task, stage.rows, stage.undefended[task.select_on], stage.setting, stage.group.seed
+    )
+    return model, getattr(model, "support_", None), seconds
 
 
 def measure(stage: Stage, task: Task) -> tuple[Measured, Timings]:
     """Run one defense and return its row."""
-    group, setting, made = stage.group, stage.setting, stage.made
-    test, validation, poison = setting.test, setting.validation, made.poison
-    seconds, kept = 0.0, None
-    if task.defense.name == "none":
-        model: Any = stage.undefended
-        kept = np.ones(len(stage.rows), dtype=bool)
-    elif task.defense.name == "oracle":
-        model = stage.clean
-        kept = ~stage.is_poison
-    else:
-        model, seconds = defend(task, stage.rows, stage.undefended, setting, group.seed)
-        kept = getattr(model, "support_", None)
+    group, setting, poison = stage.group, stage.setting, stage.made.poison
+    test, validation = setting.test, setting.validation
+    n, p = len(setting.train), group.n_poison
+    model, kept, seconds = defended(stage, task)
     assumed = task.n_poison_assumed
     if assumed == "auto":
         assumed = model.n_poison_
-    n, p = len(setting.train), group.n_poison
+    undefended = stage.undefended[task.select_on]
+    # The strength of the learner in this row, where it was given its rows.
+    strength, n_rows = (stage.clean, n) if task.defense.name == "oracle" else (undefended, n + p)
     errors = metrics.errors(test.y, model.predict(test.X))
-    mse_clean = float(np.mean((stage.clean.predict(test.X) - test.y) ** 2))
-    mse_none = float(np.mean((stage.undefended.predict(test.X) - test.y) ** 2))
+    mse_clean = metrics.mean_squared_error(test.y, stage.clean.predict(test.X))
+    mse_none = metrics.mean_squared_error(test.y, undefended.predict(test.X))
     measured = Measured(
-        lambda_=stage.undefended.lambda_for(n + p),
-        alpha=stage.undefended.alpha_for(n + p),
+        lambda_=strength.lambda_for(n_rows),
+        alpha=strength.alpha_for(n_rows),
         n_clean=n,
         n_poison=p,
         rate_clean=p / n,
@@ -258,13 +275,12 @@ def measure(stage: Stage, task: Task) -> tuple[Measured, Timings]:
         n_validation=len(validation),
         n_test=len(test),
         n_poison_assumed=None if assumed is None else int(assumed),
-        n_poison_source=_source(task),
         test_mse_clean=mse_clean,
         ratio_to_clean=errors["test_mse"] / mse_clean if mse_clean else None,
         ratio_to_none=errors["test_mse"] / mse_none if mse_none else None,
         test_rmse_unscaled=float(np.sqrt(errors["test_mse"])) * setting.scaling.y_span,
         val_mse=(
-            float(np.mean((model.predict(validation.X) - validation.y) ** 2))
+            metrics.mean_squared_error(validation.y, model.predict(validation.X))
             if len(validation)
             else None
         ),
@@ -275,12 +291,4 @@ def measure(stage: Stage, task: Task) -> tuple[Measured, Timings]:
         **errors,
         **metrics.removal(kept, stage.is_poison),
     )
-    return measured, Timings(made.seconds, seconds, poison.rounds)
-
-
-def _source(task: Task) -> str | None:
-    """Return how the defense learnt the number of poison rows."""
-    if task.n_poison_assumed is None:
-        return None
-    source = task.defense.parameters.get("n_poison", "oracle")
-    return source if isinstance(source, str) else next(iter(source))
+    return measured, Timings(stage.made.seconds, seconds, poison.rounds)

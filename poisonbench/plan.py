@@ -12,6 +12,8 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
+from itertools import product
 from math import floor
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,7 @@ from typing import Any
 from poisonbench import registry
 from poisonbench.attacks.base import AXES
 from poisonbench.config import Choice, Config, ConfigError, Rate, SplitChoice
-from poisonbench.config.choices import labelled
-from poisonbench.data.base import Dataset, DatasetError
+from poisonbench.data.base import Dataset
 from poisonbench.data.split import SplitCounts, SplitSizes, read_indices
 from poisonbench.problem import Split
 from poisonbench.records import Labels
@@ -44,11 +45,15 @@ class Task:
     n_poison_assumed : int or "auto" or None
         The number of poison rows that it is told, that it shall estimate it, or that it takes
         no such number.
+    select_on : str
+        ``poisoned`` if the learner's strength is selected again on the poisoned rows, else
+        ``clean``.
     """
 
     id: str
     defense: Choice
     n_poison_assumed: int | str | None
+    select_on: str
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,8 @@ class Group:
     ----------
     id : str
         Identity of the poison set, 64 hex digits.
-    dataset : Choice
-        The data set.
+    data : str
+        Fingerprint of the data set.
     seed : int
         The seed.
     split : SplitCounts or Split
@@ -76,7 +81,7 @@ class Group:
     """
 
     id: str
-    dataset: Choice
+    data: str
     seed: int
     split: SplitCounts | Split
     model: Choice
@@ -97,7 +102,6 @@ class Row:
     """A row of the tables: its labels, and the cell that holds its numbers."""
 
     labels: Labels
-    group: Group
     cell: str
 
 
@@ -110,25 +114,63 @@ class Plan:
     config : Config
         The config.
     datasets : mapping of str to Dataset
-        The data sets by label, loaded.
+        The data sets by fingerprint, loaded.
     groups : tuple of Group
         The work, in the order of the tables.
     rows : tuple of Row
         The rows of the tables.
+    contents : mapping of str to str
+        What the config names, by the name it has there, and a hash of what was found.
     """
 
     config: Config
     datasets: Mapping[str, Dataset]
     groups: tuple[Group, ...]
     rows: tuple[Row, ...]
+    contents: Mapping[str, str]
 
     def identity(self) -> dict[str, Any]:
         """Return what makes this plan the same as another, as JSON values."""
         return {
             "result_version": RESULT_VERSION,
             "config": self.config.resolved(),
-            "data": {label: dataset.fingerprint for label, dataset in self.datasets.items()},
+            "contents": dict(self.contents),
         }
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What the attacks of a part of the grid share: the data, their split and the learner."""
+
+    choice: Choice
+    dataset: Dataset
+    split_choice: SplitChoice
+    split: SplitCounts | Split
+    model: Choice
+
+    @cached_property
+    def key(self) -> str:
+        """Identity of all that the learner on the clean rows depends on, but the seed."""
+        split = self.split
+        rows = (
+            list(split)
+            if isinstance(split, SplitCounts)
+            else [part.tolist() for part in (split.train, split.validation, split.test)]
+        )
+        model = {key: value for key, value in self.model.resolved().items() if key != "select_on"}
+        return _digest(RESULT_VERSION, self.dataset.fingerprint, rows, model)
+
+    @property
+    def n_clean(self) -> int:
+        """Clean training rows n."""
+        split = self.split
+        return split.train if isinstance(split, SplitCounts) else len(split.train)
+
+    @property
+    def n_validation(self) -> int:
+        """The attacker's validation rows."""
+        split = self.split
+        return split.validation if isinstance(split, SplitCounts) else len(split.validation)
 
 
 def n_poison(rate: Rate, n_clean: int) -> int:
@@ -165,80 +207,58 @@ def make(config: Config, data_dir: Path | None = None) -> Plan:
     ConfigError
         The data cannot be used, or have too few rows, or an attack's file does not fit.
     """
-    datasets = _load(config, data_dir)
+    loaded = _load(config, data_dir)
     groups: dict[str, Group] = {}
     rows: list[Row] = []
-    for dataset_choice in config.datasets:
-        dataset = datasets[dataset_choice.label]
-        for split_choice in config.splits:
-            split = _split(config, split_choice, dataset)
-            n_clean = _n_train(split)
-            attacks = [
-                (attack, rate, p)
-                for attack in config.attacks
-                for rate, p in _rates(config, attack, dataset, n_clean)
-            ]
-            for model in config.models:
-                for attack, rate, p in attacks:
+    for (choice, dataset), split_choice in product(loaded, config.splits):
+        split = _split(config, split_choice, dataset)
+        for model in config.models:
+            ground = _Ground(choice, dataset, split_choice, split, model)
+            for attack in config.attacks:
+                for rate, p in _rates(config, attack, ground):
+                    attack_key = _attack_key(attack if p else NO_ATTACK)
                     for seed in config.seeds:
-                        group = _group(
-                            config, dataset_choice, dataset, split, seed, model, attack, rate, p
+                        group, told = _group(config, ground, attack, attack_key, rate, p, seed)
+                        known = groups.get(group.id, group)
+                        tasks = {task.id: task for task in (*known.tasks, *group.tasks)}
+                        groups[group.id] = replace(known, tasks=tuple(tasks.values()))
+                        rows.extend(
+                            Row(_labels(ground, attack, rate, seed, defense), cell)
+                            for defense, cell in told
                         )
-                        known = groups.get(group.id)
-                        groups[group.id] = _merged(known, group) if known else group
-                        rows.extend(_rows(group, split_choice, dataset, attack, rate))
-    return Plan(config, datasets, tuple(groups.values()), tuple(rows))
-
-
-def counts(plan: Plan) -> str:
-    """Return how much a plan asks for, in a line."""
-    config = plan.config
-    numbers = {
-        "dataset": len(config.datasets),
-        "split": len(config.splits),
-        "model": len(config.models),
-        "attack variant": len(config.attacks),
-        "rate": len({row.labels.poisoning_rate for row in plan.rows}),
-        "defense": len(config.defenses),
-        "seed": len(config.seeds),
-        "poison set": sum(group.n_poison > 0 for group in plan.groups),
-        "cell": sum(len(group.tasks) for group in plan.groups),
+    _check_distinct(config, rows)
+    contents = {choice.label: dataset.fingerprint for choice, dataset in loaded}
+    contents |= {
+        f"{choice.label} {name}": _file_digest(path)
+        for choice in config.attacks
+        for name, path in choice.files.items()
     }
-    return ", ".join(f"{n} {noun}{'' if n == 1 else 's'}" for noun, n in numbers.items())
+    contents |= {
+        str(split.written): _file_digest(split.indices)
+        for split in config.splits
+        if split.indices is not None
+    }
+    datasets = {dataset.fingerprint: dataset for _, dataset in loaded}
+    return Plan(config, datasets, tuple(groups.values()), tuple(rows), contents)
 
 
-def describe(plan: Plan) -> str:
-    """Return what a plan would run: its counts, and a line for each variant and rate."""
-    lines: dict[str, int] = {}
-    for row in plan.rows:
-        labels = row.labels
-        axes = (labels.variables, labels.initialization, labels.outer_objective)
-        words = [
-            f"{labels.dataset} {labels.split}",
-            row.group.model.label,
-            labelled(labels.attack, labels.attack_parameters),
-            *(axis for axis in axes if axis),
-            f"at {labels.poisoning_rate:g} of {labels.rate_of} ({row.group.n_poison} poison rows)",
-        ]
-        line = " ".join(words)
-        lines[line] = lines.get(line, 0) + 1
-    return "\n".join([counts(plan), *(f"  {line}: {n} rows" for line, n in lines.items())])
-
-
-def _load(config: Config, data_dir: Path | None) -> dict[str, Dataset]:
-    """Return the data sets by label; what is wrong with any of them is reported together."""
-    datasets: dict[str, Dataset] = {}
+def _load(config: Config, data_dir: Path | None) -> list[tuple[Choice, Dataset]]:
+    """Return the data sets; what is wrong with any of them is reported together."""
+    loaded: list[tuple[Choice, Dataset]] = []
     problems: list[str] = []
     for choice in config.datasets:
         catalogued = registry.accepts(registry.components("dataset")[choice.name], "data_dir")
         place = {"data_dir": data_dir} if catalogued else {}
         try:
-            datasets[choice.label] = choice.build(**place).load()
-        except (DatasetError, ValueError) as error:
+            loaded.append((choice, choice.build(**place).load()))
+        except ValueError as error:
             problems += config.error(choice.where, str(error)).messages
+        except MemoryError:
+            message = "the data do not fit into memory"
+            problems += config.error(choice.where, message).messages
     if problems:
         raise ConfigError(*problems)
-    return datasets
+    return loaded
 
 
 def _split(config: Config, choice: SplitChoice, dataset: Dataset) -> SplitCounts | Split:
@@ -246,16 +266,20 @@ def _split(config: Config, choice: SplitChoice, dataset: Dataset) -> SplitCounts
         if choice.indices is not None:
             return read_indices(choice.indices, len(dataset.y))
         return SplitSizes(choice.train, choice.validation, choice.test).counts(len(dataset.y))
-    except (DatasetError, ValueError) as error:
+    except ValueError as error:
         raise config.error(choice.where, str(error)) from error
 
 
-def _rates(
-    config: Config, attack: Choice, dataset: Dataset, n_clean: int
-) -> Iterator[tuple[Rate, int]]:
+def _rates(config: Config, attack: Choice, ground: _Ground) -> Iterator[tuple[Rate, int]]:
     """Yield the rates at which `attack` runs, with their numbers of poison rows."""
+    cls, n_clean = registry.components("attack")[attack.name], ground.n_clean
+    if not ground.n_validation and cls.needs_validation(attack.parameters):
+        raise config.error(
+            ground.split_choice.where,
+            f"the split has no validation rows, and {attack.label} needs some",
+        )
     try:
-        own = attack.build().own_rows(dataset.space, dataset.target)
+        own = attack.build().own_rows(ground.dataset.space, ground.dataset.target)
     except ValueError as error:
         raise config.error(attack.where, str(error)) from error
     given = [(rate, n_poison(rate, n_clean)) for rate in config.rates if rate.value is not None]
@@ -280,79 +304,90 @@ def _rates(
 
 def _group(
     config: Config,
-    dataset_choice: Choice,
-    dataset: Dataset,
-    split: SplitCounts | Split,
-    seed: int,
-    model: Choice,
+    ground: _Ground,
     attack: Choice,
+    attack_key: str,
     rate: Rate,
     p: int,
-) -> Group:
-    """Return the group with its identity, which holds nothing that does not change a number."""
-    if p == 0:
-        attack = NO_ATTACK
-    id_ = _digest(
-        RESULT_VERSION,
-        dataset.fingerprint,
-        _split_key(split),
-        seed,
-        model.resolved(),
-        _attack_key(attack),
-        p,
-    )
-    tasks = []
+    seed: int,
+) -> tuple[Group, list[tuple[Choice, str]]]:
+    """Return the group, and the cell of each defense of the config.
+
+    Identities hold nothing that does not change a number.
+    """
+    id_ = _digest(ground.key, attack_key, p, seed)
+    select_on = ground.model.parameters.get("select_on", "clean") if p else "clean"
+    tasks: dict[str, Task] = {}
+    told = []
     for defense in config.defenses:
         parameters = dict(defense.resolved())
         source = parameters.pop("n_poison", None)
-        assumed = _assumed(source, rate, split, p)
-        if defense.name == "oracle":
-            assumed = p
-        tasks.append(Task(_digest(id_, parameters, assumed), defense, assumed))
-    return Group(id_, dataset_choice, seed, split, model, attack, p, tuple(tasks))
+        assumed = p if defense.name == "oracle" else _assumed(source, rate, ground.n_clean, p)
+        if isinstance(assumed, int) and assumed >= ground.n_clean + p:
+            raise config.error(
+                defense.where,
+                f"{defense.label} would take {assumed} rows for poison, and has "
+                f"{ground.n_clean + p} training rows at {p} poison rows",
+            )
+        cell = _digest(id_, parameters, assumed, select_on)
+        tasks.setdefault(cell, Task(cell, defense, assumed, select_on))
+        told.append((defense, cell))
+    group = Group(
+        id_,
+        ground.dataset.fingerprint,
+        seed,
+        ground.split,
+        ground.model,
+        attack if p else NO_ATTACK,
+        p,
+        tuple(tasks.values()),
+    )
+    return group, told
 
 
-def _merged(known: Group, other: Group) -> Group:
-    """Return the group with the tasks of both, each once."""
-    tasks = {task.id: task for task in (*known.tasks, *other.tasks)}
-    return replace(known, tasks=tuple(tasks.values()))
-
-
-def _rows(
-    group: Group,
-    split: SplitChoice,
-    dataset: Dataset,
-    attack: Choice,
-    rate: Rate,
-) -> Iterator[Row]:
-    """Yield a row for each defense of the group, labelled as the config asked for it."""
+def _labels(ground: _Ground, attack: Choice, rate: Rate, seed: int, defense: Choice) -> Labels:
+    """Return the labels of a row, as the config asked for it."""
     fixed = registry.components("attack")[attack.name].fixed_axes
     axes = {axis: attack.parameters.get(axis, fixed.get(axis)) for axis in AXES}
-    for task in group.tasks:
-        labels = Labels(
-            dataset=dataset.name,
-            dataset_parameters=_without_place(group.dataset.given),
-            split=split.label,
-            seed=group.seed,
-            model=group.model.name,
-            model_parameters=group.model.given,
-            attack=attack.name,
-            attack_parameters=attack.given,
-            **axes,
-            poisoning_rate=float(rate.value or 0.0),
-            rate_of=rate.of,
-            defense=task.defense.name,
-            defense_parameters=task.defense.given,
-        )
-        yield Row(labels, group, task.id)
+    source = "oracle" if defense.name == "oracle" else defense.parameters.get("n_poison")
+    return Labels(
+        dataset=ground.dataset.name,
+        target=ground.dataset.target,
+        dataset_parameters=ground.choice.parameters_text(but=("path", "target")),
+        split=ground.split_choice.label,
+        seed=seed,
+        model=ground.model.name,
+        model_parameters=ground.model.parameters_text(),
+        attack=attack.name,
+        attack_parameters=attack.parameters_text(),
+        **axes,
+        poisoning_rate=float(rate.value or 0.0),
+        rate_of=rate.of,
+        defense=defense.name,
+        defense_parameters=defense.parameters_text(),
+        n_poison_source=source if source is None or isinstance(source, str) else next(iter(source)),
+    )
 
 
-def _without_place(given: str) -> str:
-    """Return a data set's parameters without where it lies, which its name and content tell."""
-    return ",".join(part for part in given.split(",") if not part.startswith(("path=", "target=")))
+def _check_distinct(config: Config, rows: list[Row]) -> None:
+    """Complain of rows that the tables could not tell apart.
+
+    Data sets and given splits go by the names of their files, which two folders may share.
+    """
+    seen: set[Labels] = set()
+    for row in rows:
+        if row.labels in seen:
+            labels = row.labels
+            raise config.error(
+                ("dataset",),
+                f"two rows of the tables would have the same labels ({labels.dataset} "
+                f"{labels.split}, {labels.attack} at {labels.poisoning_rate:g}); expected data "
+                "sets, and files of row indices, with different names",
+            )
+        seen.add(row.labels)
 
 
-def _assumed(source: Any, rate: Rate, split: SplitCounts | Split, p: int) -> int | str | None:
+def _assumed(source: Any, rate: Rate, n_clean: int, p: int) -> int | str | None:
     """Return what a defense with this ``n_poison`` is told about the number of poison rows."""
     if source is None or source == "oracle":
         return None if source is None else p
@@ -361,29 +396,20 @@ def _assumed(source: Any, rate: Rate, split: SplitCounts | Split, p: int) -> int
     if "count" in source:
         return int(source["count"])
     # The defense sees N = n + p rows: what it assumes is the p of a set of N rows at its rate.
-    n_rows = _n_train(split) + p
     share = Fraction(repr(source["rate"]))
     if rate.of == "clean":
         share /= 1 + share
-    return floor(share * n_rows + Fraction(1, 2))
+    return floor(share * (n_clean + p) + Fraction(1, 2))
 
 
-def _n_train(split: SplitCounts | Split) -> int:
-    return split.train if isinstance(split, SplitCounts) else len(split.train)
+def _attack_key(attack: Choice) -> str:
+    """Return the attack's identity, with the content of its files for their paths."""
+    contents = {name: _file_digest(path) for name, path in attack.files.items()}
+    return _digest({**attack.resolved(), **contents})
 
 
-def _split_key(split: SplitCounts | Split) -> list[Any]:
-    if isinstance(split, SplitCounts):
-        return list(split)
-    return [part.tolist() for part in (split.train, split.validation, split.test)]
-
-
-def _attack_key(attack: Choice) -> dict[str, Any]:
-    """Return the attack's parameters, with the content of its files for their paths."""
-    contents = {
-        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in attack.files.items()
-    }
-    return {**attack.resolved(), **contents}
+def _file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _digest(*parts: Any) -> str:

@@ -19,6 +19,7 @@ class Labels:
     """What tells a row from every other: the key of ``results.csv`` and ``timings.csv``."""
 
     dataset: str = column("data set; of a CSV file the name without its ending")
+    target: str = column("name of its response")
     dataset_parameters: str = column("its parameters that differ from their defaults")
     split: str = column("training/validation/test rows, or the file of row indices")
     seed: int = column("seed of all random streams of the row")
@@ -33,14 +34,18 @@ class Labels:
     rate_of: str = column("clean: the rate is p/n; total: it is p/(n+p)")
     defense: str = column("defense; none and oracle are reference rows")
     defense_parameters: str = column("its parameters that differ from their defaults")
+    n_poison_source: str | None = column("where a defense's number of poison rows comes from: "
+                                         "oracle (the true p), estimated, or a rate or count "
+                                         "of the config; empty where it takes none")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Measured:
     """What a cell measures; everything here is the same for the same config, whoever runs it."""
 
-    lambda_: float = column("the learner's strength in the paper's objective, on n + p rows")
-    alpha: float = column("the same strength in scikit-learn's convention, on n + p rows")
+    lambda_: float = column("the learner's strength in the paper's objective, on the n + p rows "
+                            "that it was given (oracle: on the n clean ones)")  # fmt: skip
+    alpha: float = column("the same strength in scikit-learn's convention")
     n_clean: int = column("clean training rows n", "rows")
     n_poison: int = column("poison rows p", "rows")
     rate_clean: float = column("p/n")
@@ -50,8 +55,6 @@ class Measured:
     n_test: int = column("test rows", "rows")
     n_poison_assumed: int | None = column("poison rows that the defense assumed or estimated; "
                                           "empty where it assumes no number", "rows")  # fmt: skip
-    n_poison_source: str | None = column("where it comes from: oracle (the true p), estimated, "
-                                         "or the rate or count that the config gives")  # fmt: skip
     test_mse: float = column("mean squared error on the test rows", "squared box unit")
     test_mse_clean: float = column("the same for the learner trained on the clean rows only, on "
                                    "the same split", "squared box unit")  # fmt: skip
@@ -90,9 +93,10 @@ class Measured:
 class Timings:
     """What running a cell took; in ``timings.csv``, apart from what must be reproducible."""
 
-    attack_seconds: float = column("making the poison set, once for all defenses", "seconds")
-    defense_seconds: float = column("fitting the defense", "seconds")
-    attack_rounds: int = column("rounds of the attack's outer loop")
+    attack_seconds: float | None = column("making the poison set, once for all defenses; empty if "
+                                          "the record of it was lost", "seconds")  # fmt: skip
+    defense_seconds: float | None = column("fitting the defense", "seconds")
+    attack_rounds: int | None = column("rounds of the attack's outer loop")
 
 
 def names(record: type) -> list[str]:

@@ -1,6 +1,6 @@
 """The components that a config can name: found, described, and never listed by hand.
 
-A component is a public class with a ``name``, defined in a module of its kind's package (or
+A component is a public class with a ``name``, defined in a public module of its kind's package (or
 offered by another distribution through the entry-point group of that package).  Its parameters
 are those of ``__init__``: types and bounds from the annotations, meanings from the numpydoc
 section "Parameters".  So one new file with one class is all that an attack or a defense needs;
@@ -82,6 +82,7 @@ def components(kind: str) -> dict[str, Any]:
     modules = [
         importlib.import_module(f"{package_name}.{module.name}")
         for module in pkgutil.iter_modules(package.__path__)
+        if not module.name.startswith("_")
     ]
     classes: list[Any] = [
         cls

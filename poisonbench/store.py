@@ -31,9 +31,48 @@ from poisonbench.plan import Group, Plan
 from poisonbench.problem import PoisonSet
 from poisonbench.records import Measured, Timings
 
+POISON_ARRAYS = ("X", "y", "train", "validation", "test", "feature_names", "target", "trace",
+                 "summary")  # fmt: skip
+"""The arrays of a poison file."""
+
 
 class StoreError(Exception):
     """The output folder cannot be used; the message says why and what to do."""
+
+
+def check_folder(out: Path, plan: Plan) -> bool:
+    """Return whether `out` is the folder of this plan already; it may be if it is new or empty.
+
+    Raises
+    ------
+    StoreError
+        The folder holds another plan's results, or something else.
+    """
+    path = out / "plan.json"
+    try:
+        if path.exists():
+            known, identity = json.loads(path.read_text(encoding="utf-8")), plan.identity()
+            if known == identity:
+                return True
+            changes = "\n".join(f"  {change}" for change in differences(known, identity))
+            raise StoreError(
+                f"{out} holds the results of another config; this one differs in\n{changes}\n"
+                "Give another folder with --output, or delete this one."
+            )
+        for place in (out, *out.parents):
+            if place.exists() and not place.is_dir():
+                raise StoreError(f"{place} is a file, expected a folder; give another with "
+                                 "--output")  # fmt: skip
+        # Hidden files do not count: one may be left of a plan.json that was never finished.
+        if out.exists() and any(not entry.name.startswith(".") for entry in out.iterdir()):
+            raise StoreError(f"{out} is not empty and has no plan.json, so it holds something "
+                             "else; give another folder with --output")  # fmt: skip
+    except OSError as error:
+        raise StoreError(f"{out}: cannot be used: {error.strerror}") from error
+    except ValueError as error:
+        raise StoreError(f"{path}: damaged ({error}); delete the folder, or give another with "
+                         "--output") from error  # fmt: skip
+    return False
 
 
 def open_folder(out: Path, plan: Plan) -> None:
@@ -42,31 +81,14 @@ def open_folder(out: Path, plan: Plan) -> None:
     Raises
     ------
     StoreError
-        The folder holds another plan's results, or something else, or cannot be written to.
+        As in :func:`check_folder`, or the folder cannot be written to.
     """
-    identity = plan.identity()
-    path = out / "plan.json"
+    if check_folder(out, plan):
+        return
     try:
-        if path.exists():
-            known = json.loads(path.read_text(encoding="utf-8"))
-            if known != identity:
-                changes = "\n".join(f"  {change}" for change in differences(known, identity))
-                raise StoreError(
-                    f"{out} holds the results of another config; this one differs in\n{changes}\n"
-                    "Give another folder with --output, or delete this one."
-                )
-            return
-        if out.exists() and not out.is_dir():
-            raise StoreError(f"{out} is a file, expected a folder; give another with --output")
-        if out.exists() and any(out.iterdir()):
-            raise StoreError(f"{out} is not empty and has no plan.json, so it holds something "
-                             "else; give another folder with --output")  # fmt: skip
-        write(path, _json(identity))
+        write(out / "plan.json", _json(plan.identity()))
     except OSError as error:
         raise StoreError(f"{out}: cannot be written to: {error.strerror}") from error
-    except ValueError as error:
-        raise StoreError(f"{path}: damaged ({error}); delete the folder, or give another with "
-                         "--output") from error  # fmt: skip
 
 
 def differences(known: Any, wanted: Any, key: str = "") -> Iterator[str]:
@@ -114,7 +136,6 @@ def write_cell(out: Path, cell: str, measured: Measured, timings: Timings, facts
     """Write a cell's numbers, and apart from them what is not reproducible."""
     write(_place(out, "meta", cell), _json({**asdict(timings), **facts}))
     write(_place(out, "cells", cell), _json(asdict(measured)))
-    _place(out, "failed", cell).unlink(missing_ok=True)
 
 
 def write_failure(out: Path, cell: str, failure: dict[str, str]) -> None:
@@ -143,6 +164,17 @@ def read_timings(out: Path, cell: str) -> Timings | None:
         return Timings(**{name: content[name] for name in Timings.__dataclass_fields__})
     except KeyError:
         return None
+
+
+def read_warnings(out: Path, cell: str) -> list[str]:
+    """Return what libraries warned of in a cell."""
+    said: list[str] = (_read(_place(out, "meta", cell)) or {}).get("warnings", [])
+    return said
+
+
+def forget_failure(out: Path, cell: str) -> None:
+    """Remove why a cell failed before, as it is tried again."""
+    _place(out, "failed", cell).unlink(missing_ok=True)
 
 
 def read_failure(out: Path, cell: str) -> dict[str, str] | None:
@@ -185,7 +217,8 @@ def read_poison(out: Path, group: Group) -> Poisoned | None:
     if group.poison_file is None or not (out / group.poison_file).exists():
         return None
     try:
-        arrays = read_arrays(out / group.poison_file, ("X", "y", "trace", "summary"))
+        # All of them, as what others rely on must be whole too.
+        arrays = read_arrays(out / group.poison_file, POISON_ARRAYS)
         summary = json.loads(str(arrays["summary"]))
     except (DatasetError, ValueError):
         return None
@@ -203,7 +236,7 @@ def _place(out: Path, kind: str, cell: str) -> Path:
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def collect(plan: Plan, out: Path) -> Results:
     for row in plan.rows:
         measured = store.read_cell(out, row.cell)
         if measured is not None:
-            timings = store.read_timings(out, row.cell) or Timings(0.0, 0.0, 0)
+            timings = store.read_timings(out, row.cell) or Timings(None, None, None)
             done.append((row, measured, timings))
     labels = [records.values(row.labels) for row, _, _ in done]
     key = records.names(Labels)
@@ -78,25 +78,33 @@ def mse_table(results: pd.DataFrame) -> pd.DataFrame:
         For each rate r the columns ``r_mean``, ``r_sd``, ``r_median`` and ``r_count``, over
         seeds; the standard deviation divides by the count less one and is empty for one seed.
     """
-    long = results.melt(
+    # Texts throughout: a key column that is empty in every row would match nothing.
+    texts = results.assign(**{name: results[name].fillna("").astype(str) for name in ROW_KEY})
+    long = texts.melt(
         [*ROW_KEY, "poisoning_rate"], list(METRICS), var_name="metric", value_name="value"
     )
     long["value"] = long["value"].astype(float)
-    key = [*ROW_KEY, "metric", "poisoning_rate"]
-    values = long.groupby(key, sort=False, dropna=False)["value"]
+    key = [*ROW_KEY, "metric"]
+    values = long.groupby([*key, "poisoning_rate"], sort=False)["value"]
     wide = values.agg(list(STATISTICS.values())).unstack("poisoning_rate")
-    rates = sorted(results["poisoning_rate"].unique())
-    table = pd.DataFrame(
-        {
-            f"{rate:g}_{name}": wide[statistic][rate]
-            for rate in rates
-            for name, statistic in STATISTICS.items()
-        }
-    )
-    for rate in rates:
-        table[f"{rate:g}_count"] = table[f"{rate:g}_count"].fillna(0).astype(int)
-    order = long[[*ROW_KEY, "metric"]].drop_duplicates()
-    return order.merge(table.reset_index(), on=[*ROW_KEY, "metric"], how="left")
+    wide = wide.reindex(pd.MultiIndex.from_frame(long[key].drop_duplicates()))
+    columns = {
+        f"{header}_{name}": wide[statistic][rate]
+        for rate, header in _headers(results["poisoning_rate"].unique()).items()
+        for name, statistic in STATISTICS.items()
+    }
+    table = pd.DataFrame(columns, index=wide.index)
+    counts = [name for name in columns if name.endswith("_count")]
+    table[counts] = table[counts].fillna(0).astype(int)
+    return table.reset_index()
+
+
+def _headers(rates: Iterable[float]) -> dict[float, str]:
+    """Return the rates in order, each with its text; all digits where six make two alike."""
+    ordered = sorted(rates)
+    short = [f"{rate:g}" for rate in ordered]
+    texts = short if len(set(short)) == len(short) else [repr(rate) for rate in ordered]
+    return dict(zip(ordered, texts, strict=True))
 
 
 def write_csvs(results: Results, out: Path) -> list[Path]:
@@ -135,7 +143,7 @@ def render(results: pd.DataFrame) -> str:
         for row in block.to_dict("records"):
             attack = labelled(row["attack"], row["attack_parameters"])
             axes = [row[axis] for axis in ("variables", "initialization", "outer_objective")]
-            attack = " ".join([attack, *(axis for axis in axes if isinstance(axis, str))])
+            attack = " ".join([attack, *filter(None, axes)])
             body.append(
                 [
                     "" if attack == last else attack,
@@ -151,7 +159,8 @@ def render(results: pd.DataFrame) -> str:
 def _cell(mean: float, sd: float) -> str:
     if pd.isna(mean):
         return ""
-    return f"{mean:#.3g}" if pd.isna(sd) else f"{mean:#.3g} ({sd:#.2g})"
+    text = f"{mean:#.3g}".rstrip(".")  # of 123. the point
+    return text if pd.isna(sd) else f"{text} ({sd:#.2g})"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

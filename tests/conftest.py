@@ -3,9 +3,31 @@
 from __future__ import annotations
 
 import os
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+import yaml
+from sklearn.base import clone
+from typer.testing import CliRunner, Result
+
+from poisonbench import registry
+from poisonbench.cli import app
+from poisonbench.config import choices
+from poisonbench.data.scaling import Scaling
+from poisonbench.features import FeatureSpace, OneHotGroup
+from poisonbench.models import LinearModel, Ridge
+from poisonbench.problem import AttackProblem, Sample
+
+# Before NumPy loads its linear algebra in the processes that tests start: the tests run on all
+# processors already.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -34,3 +56,125 @@ def house_csv(shared_data: Path) -> Path:
 @pytest.fixture(scope="session")
 def health_csv(shared_data: Path) -> Path:
     return existing(shared_data / "pharm-preproc.csv")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The command line, in process, with a folder of its own."""
+
+    folder: Path
+
+    def invoke(self, config: dict[str, Any], *arguments: str, code: int = 0) -> Result:
+        """Run a config as ``poisonbench run x.yaml ARGUMENTS`` in this folder."""
+        (self.folder / "x.yaml").write_text(yaml.safe_dump(config))
+        result = CliRunner().invoke(app, ["run", "x.yaml", "--jobs", "1", *arguments])
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.stderr
+        assert result.exit_code == code, result.stdout + result.stderr
+        assert "Traceback (" not in result.stderr
+        return result
+
+    def run(self, config: dict[str, Any], *arguments: str, out: str = "out", code: int = 0) -> Path:
+        """Run a config quietly and return its output folder."""
+        result = self.invoke(config, "--quiet", "--output", out, *arguments, code=code)
+        assert result.stdout == ""
+        return self.folder / out
+
+    def results(self, config: dict[str, Any], *arguments: str, **options: Any) -> pd.DataFrame:
+        """Run a config and return the rows of its ``results.csv``."""
+        path = self.run(config, *arguments, **options) / "results.csv"
+        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.chdir(tmp_path)
+    return Bench(tmp_path)
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """Install components of somebody else's distribution, in a folder for ``PYTHONPATH``."""
+    folder = tmp_path / "site"
+    caches = (registry.components, choices.parameters)
+
+    def install(code: str, **components: str) -> Path:
+        """Give `code` as a module, with its classes by kind, such as ``attacks="Toy"``."""
+        (folder / "toys-1.0.dist-info").mkdir(parents=True)
+        (folder / "toys.py").write_text(textwrap.dedent(code))
+        (folder / "toys-1.0.dist-info" / "METADATA").write_text("Name: toys\nVersion: 1.0\n")
+        (folder / "toys-1.0.dist-info" / "entry_points.txt").write_text(
+            "".join(
+                f"[poisonbench.{package}]\n"
+                + "".join(f"{name} = toys:{name}\n" for name in names.split())
+                for package, names in components.items()
+            )
+        )
+        monkeypatch.syspath_prepend(folder)
+        for cache in caches:
+            cache.cache_clear()
+        return folder
+
+    yield install
+    sys.modules.pop("toys", None)
+    for cache in caches:
+        cache.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def make_problem() -> Callable[..., AttackProblem]:
+    """Makes small attack problems whose arrays cannot be written to."""
+    return attack_problem
+
+
+def attack_problem(
+    model: LinearModel | None = None,
+    *,
+    n: int = 40,
+    n_validation: int = 20,
+    n_poison: int = 6,
+    numeric: int = 3,
+    duplicates: int = 0,
+    constants: int = 0,
+    groups: Sequence[int] = (3,),
+    all_zero: bool = False,
+    seed: int = 0,
+    entropy: int = 1,
+) -> AttackProblem:
+    """Return a linear truth with noise.
+
+    Columns: `numeric` ones, `duplicates` copies of the first, `constants` that are 0 in training,
+    one-hot groups of the given sizes, with a row of zeros among the choices where `all_zero`.
+    """
+    rng = np.random.default_rng(seed)
+    rows = n + n_validation
+    names = [f"x{j}" for j in range(numeric + duplicates + constants)]
+    columns = [rng.random((rows, numeric))]
+    columns += [columns[0][:, :1]] * duplicates
+    empty = rng.random((rows, constants))
+    empty[:n] = 0.0
+    columns.append(empty)
+    one_hot = []
+    for g, k in enumerate(groups):
+        one_hot.append(OneHotGroup(f"g{g}", tuple(range(len(names), len(names) + k)), all_zero))
+        names += [f"g{g}:{value}" for value in range(k)]
+        levels = np.vstack([np.eye(k), np.zeros((int(all_zero), k))])
+        columns.append(levels[rng.permutation(rows) % len(levels)])
+    X = np.hstack(columns)
+    d = len(names)
+    truth = rng.uniform(-1.0, 1.0, d)
+    y = 0.5 + X @ truth / (2 * np.abs(truth).sum()) + 0.05 * rng.standard_normal(rows)
+    y = np.clip(y, 0.0, 1.0)
+    train, validation = Sample(X[:n].copy(), y[:n].copy()), Sample(X[n:].copy(), y[n:].copy())
+    fitted = clone(model or Ridge(lam=0.01)).fit(train.X, train.y)
+    for array in (train.X, train.y, validation.X, validation.y, fitted.coef_):
+        array.setflags(write=False)
+    return AttackProblem(
+        train=train,
+        validation=validation,
+        model=fitted,
+        space=FeatureSpace(tuple(names), tuple(one_hot)),
+        target="y",
+        scaling=Scaling(np.zeros(d), np.ones(d), 0.0, 1.0),
+        n_poison=n_poison,
+        entropy=entropy,
+    )

@@ -65,7 +65,7 @@ def test_an_attacks_own_axes_come_first():
     found = [(one.parameters.get("variables"), one.parameters.get("initialization"))
              for one in config.attacks]  # fmt: skip
     assert found == [("xy", "bflip"), ("xy", "invflip"), ("x", "bflip"), (None, None)]
-    assert config.attacks[-1].given == "best_of=true"
+    assert config.attacks[-1].parameters_text() == "best_of=true"
 
 
 def test_lists_make_grids():

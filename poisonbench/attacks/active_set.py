@@ -24,11 +24,15 @@ TOLERANCE = 1e-10
 """Violation of the optimality conditions that counts as none, relative to max |b|."""
 
 JITTER = 1e-11
-"""Added to the diagonal of G, relative to its largest entry.
+"""Added to the diagonal of G, relative to its largest entry, or to 1 where that is smaller.
 
 Collinear columns, of which one-hot designs have many, make the equations of an active set
 singular; with this they are not, the minimiser is unique, and the search ends.
 """
+
+
+DEPENDENT = 1e-3
+"""Share of a column that lies outside the span of the active ones, below which they span it."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def solve_elastic_net(
     ArithmeticError
         The search does not end, which exact arithmetic excludes.
     """
-    l2 = l2 + JITTER * float(G.diagonal().max(initial=0.0))
+    l2 = l2 + JITTER * float(G.diagonal().max(initial=1.0))
     tolerance = TOLERANCE * max(l1, float(np.abs(b).max(initial=0.0)))
     w = start.copy()
     sign = np.sign(w)
@@ -114,9 +118,13 @@ def solve_elastic_net(
             return settled
         j = int(np.abs(slope).argmax())
         sign[j] = -np.sign(slope[j])
-        inverse = _with(inverse, G[active, j], G[j, j] + l2)
+        u, corner = inverse @ G[active, j], G[j, j] + l2
+        schur = corner - G[active, j] @ u
         active = np.append(active, j)
-        exact, error = False, np.inf
+        # Of a column that hardly differs from the active ones an update keeps no digit.
+        exact = schur < DEPENDENT * corner
+        inverse = _inverse(G, l2, active) if exact else _with(inverse, u, schur)
+        error = np.inf
     raise ArithmeticError("the active-set search for the elastic net did not end")
 
 
@@ -154,10 +162,8 @@ def _inverse(G: FloatArray, l2: float, active: IntArray) -> FloatArray:
     return inverse
 
 
-def _with(inverse: FloatArray, column: FloatArray, corner: float) -> FloatArray:
-    """Return the inverse of the block bordered by `column` and `corner`."""
-    u = inverse @ column
-    schur = corner - column @ u
+def _with(inverse: FloatArray, u: FloatArray, schur: float) -> FloatArray:
+    """Return the inverse of the bordered block; `u` is the inverse times the border."""
     k = len(u)
     bordered = np.empty((k + 1, k + 1))
     bordered[:k, :k] = inverse + np.outer(u, u / schur)

@@ -18,8 +18,9 @@ class Attack(ABC):
     """A way to choose p poison rows.
 
     A subclass has a ``name`` and a ``reference``, assigns its parameters in ``__init__``, and
-    implements :meth:`generate`.  An attack that has a parameter named after one of the
-    :data:`AXES` takes it from the config's word of that name.
+    implements :meth:`generate`.  An attack that has a parameter ``initialization`` or
+    ``outer_objective`` takes it from the config's word of that name, unless its own mapping sets
+    it; these and ``variables`` are the :data:`AXES` by which tables tell its variants apart.
     """
 
     name: ClassVar[str]

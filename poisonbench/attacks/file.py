@@ -37,7 +37,12 @@ class File(Attack):
 
     def own_rows(self, space: FeatureSpace, target: str) -> int:
         """Return the number of rows in the file."""
-        return len(self._read(space, target)[1])
+        X, y = self._read(space, target)
+        if self._is_npz():  # rows of a CSV file are scaled first, by bounds that differ by seed
+            wrong = space.violations(X) + FeatureSpace((target,)).violations(y[:, None])
+            if wrong:
+                raise DatasetError(f"{self.path}: {'; '.join(wrong)}")
+        return len(y)
 
     def generate(self, problem: AttackProblem) -> PoisonSet:
         """Return the rows of the file, in the box."""

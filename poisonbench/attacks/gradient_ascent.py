@@ -58,10 +58,10 @@ def gradient_ascent(
     """
     W = objective.quadratic(problem)
     initial = trained_value(problem, start, W)
-    trace = [initial]
-    fixed = _columns_not_to_touch(problem)
+    fixed = columns_not_to_touch(problem)
     learner = retraining(problem.model, problem.train, start)
     value = W.value(learner.theta)
+    trace = [value]
     rounds = 0
     while rounds < iterations and len(start):
         for c in range(len(start)):
@@ -82,7 +82,8 @@ def gradient_ascent(
             break
     reached = Sample(learner.Z[:, :-1].copy(), learner.y.copy())
     final = trained_value(problem, reached, W)
-    if final < initial:  # possible only where a surrogate stood in for the learner
+    # Only where a surrogate stood in for the learner, or LASSO has more than one minimiser.
+    if final < initial:
         reached, final = start, initial
     return PoisonSet(
         reached.X,
@@ -118,10 +119,12 @@ def _candidates(
     steps = STEPS / length
     X = problem.space.project(x + steps[:, None] * dx)
     kept = np.all(X[:, fixed] == x[fixed], axis=1)
+    if not kept.any():
+        return x[None, :], np.array([y])
     return X[kept], np.clip(y + steps * dy, 0.0, 1.0)[kept]
 
 
-def _columns_not_to_touch(problem: AttackProblem) -> BoolArray:
+def columns_not_to_touch(problem: AttackProblem) -> BoolArray:
     """Return which columns stay as they are: for deficient OLS those constant in D_tr.
 
     Minimum-norm OLS answers a value eps in such a column with a weight of 1/eps, which no

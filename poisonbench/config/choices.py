@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -70,9 +71,9 @@ class Choice:
     parameters : mapping
         Every parameter that applies, defaults included, under its config name; JSON values,
         with tuples for lists.  Paths are texts, relative to the config file's folder.
-    given : str
-        The parameters that differ from their defaults, such as ``restarts=1,start=random``;
-        without an attack's axes, which tables show by themselves.
+    given : mapping of str to str
+        The parameters that differ from their defaults, as text, sorted by name; without an
+        attack's axes, which tables show by themselves.
     files : mapping of str to Path
         The parameters that are paths, resolved.
     where : tuple
@@ -82,14 +83,18 @@ class Choice:
     kind: str
     name: str
     parameters: Mapping[str, Any]
-    given: str = ""
+    given: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
     where: KeyPath = field(default=(), compare=False)
 
     @property
     def label(self) -> str:
         """The name, with the parameters given: ``trim(restarts=1,start=random)``."""
-        return labelled(self.name, self.given)
+        return labelled(self.name, self.parameters_text())
+
+    def parameters_text(self, but: tuple[str, ...] = ()) -> str:
+        """Return the parameters given, but those named: ``restarts=1,start=random``."""
+        return ",".join(f"{key}={text}" for key, text in self.given.items() if key not in but)
 
     def build(self, **injected: Any) -> Any:
         """Return the component, with `injected` arguments beside its parameters.
@@ -268,7 +273,7 @@ def _choice(
 ) -> Choice:
     """Return the choice with these values, defaults filled in."""
     complete: dict[str, Any] = {}
-    given: list[str] = []
+    given: dict[str, str] = {}
     files: dict[str, Path] = {}
     for parameter in parameters(kind, name):
         key = parameter.name
@@ -277,10 +282,10 @@ def _choice(
             continue
         value = complete[key] = values.get(key, parameter.default)
         if not axis and (parameter.required or value != parameter.default):
-            given.append(f"{key}={_short(value)}")
+            given[key] = _short(value)
         if fields.is_path(parameter) and value is not None:
             files[key] = reader.file(value)
-    return Choice(kind, name, complete, ",".join(sorted(given)), files, path)
+    return Choice(kind, name, complete, dict(sorted(given.items())), files, path)
 
 
 def _applies(key: str, values: Mapping[str, Any]) -> bool:
@@ -291,10 +296,10 @@ def _applies(key: str, values: Mapping[str, Any]) -> bool:
 
 
 def _short(value: Any) -> str:
-    """Return `value` for a label."""
+    """Return `value` for a label, whole: what is cut could be what tells two labels apart."""
     if isinstance(value, Mapping):
         return ",".join(f"{key}:{_short(item)}" for key, item in value.items())
-    return value if isinstance(value, str) else fields.show(value).replace(" ", "")
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
 _STRENGTH = {

@@ -63,14 +63,19 @@ class Dataset:
     scaling: ScalingMode
 
     @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) of the columns, the groups, the scaling and every value."""
-        groups = [astuple(group) for group in self.space.groups]
-        header = json.dumps([self.space.names, groups, self.target, self.scaling, self.X.shape])
+    def content(self) -> str:
+        """SHA-256 (hex) of the columns and every value: what random streams depend on."""
+        header = json.dumps([self.space.names, self.target, self.X.shape])
         digest = hashlib.sha256(header.encode())
         for values in (self.X, self.y):
             digest.update(values.astype("<f8", copy=False).tobytes())
         return digest.hexdigest()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the content, the groups and the scaling."""
+        groups = [astuple(group) for group in self.space.groups]
+        return hashlib.sha256(json.dumps([self.content, groups, self.scaling]).encode()).hexdigest()
 
     def validated(
         self, source: str | None = None, place: Callable[[int], str] = "row {}".format

@@ -171,9 +171,13 @@ def _squared_errors(
 def rises_by_rank_one(
     estimator: Ridge, X: FloatArray, y: FloatArray, training: IntArray, validation: IntArray
 ) -> FloatArray:
-    """Return what :func:`rises_by_refits` does, for ridge, without refits."""
+    """Return what :func:`rises_by_refits` does, for ridge, without refits.
+
+    With e the validation errors of the fit to the training rows, row j moves them by
+    a_j s_j, a_j = Z_v K z_j, s_j = (y_j - z_j.theta) / (1 + z_j'K z_j); so the sum of their squares
+    rises by -2 s_j a_j.e + s_j^2 a_j.a_j, from matrices of size d.
+    """
     n_rows, n_train, n_validation = len(y), len(training), len(validation)
-    base = _squared_errors(estimator, X, y, training, validation)
     # Z = (X, 1), centred at the training rows for the sake of rounding.
     Z = np.column_stack([X - X[training].mean(axis=0), np.ones(n_rows)])
     Z_t, Z_v = Z[training], Z[validation]
@@ -182,13 +186,17 @@ def rises_by_rank_one(
     system[np.diag_indices(len(system) - 1)] += estimator.alpha_for(n_train + 1)
     factor = cho_factor(system, lower=True)
     theta = cho_solve(factor, Z_t.T @ y[training])
+    base = _squared_errors(estimator, X, y, training, validation)
+    error = y[validation] - Z_v @ theta
     KZ = cho_solve(factor, Z.T)  # (d + 1, N)
-    step = (y - Z @ theta) / (1 + np.einsum("ij,ji->i", Z, KZ))
-    errors = (y[validation] - Z_v @ theta)[:, None] - (Z_v @ KZ) * step  # (validation, joining)
-    rise = errors**2 - base[:, None]
+    h = np.einsum("ij,ji->i", Z, KZ)
+    step = (y - Z @ theta) / (1 + h)
+    sums = error @ error - base.sum() - 2 * step * ((Z_v.T @ error) @ KZ)
+    sums += step**2 * np.einsum("ij,ij->j", KZ, (Z_v.T @ Z_v) @ KZ)
+    # A validation row that joins is left out.
+    sums[validation] -= (error - h[validation] * step[validation]) ** 2 - base
     counted = np.full(n_rows, n_validation)
-    rise[np.arange(n_validation), validation] = 0.0
     counted[validation] -= 1
-    rises: FloatArray = rise.sum(axis=0) / np.maximum(counted, 1)
+    rises: FloatArray = np.where(counted > 0, sums / np.maximum(counted, 1), 0.0)
     rises[training] = 0.0
     return rises

@@ -44,10 +44,7 @@ class LinearModel(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Return the unfitted scikit-learn estimator with the same minimiser on `n_rows` rows."""
         raise NotImplementedError
 
-    @classmethod
-    def select_lambda(
-        cls, X: FloatArray, y: FloatArray, *, random_state: int, **parameters: Any
-    ) -> float:
+    def select_lambda(self, X: FloatArray, y: FloatArray, *, random_state: int) -> float:
         """Choose lambda by cross-validation on the rows given.
 
         Parameters
@@ -56,8 +53,6 @@ class LinearModel(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             The rows.
         random_state : int
             Shuffles the rows into folds, where there are folds.
-        **parameters
-            The model's other parameters, such as ``rho``.
 
         Returns
         -------

@@ -39,9 +39,6 @@ class OLS(LinearModel):
         """Return scikit-learn's ``LinearRegression`` with a cut of 1e-6."""
         return LinearRegression(tol=RELATIVE_CUT)
 
-    @classmethod
-    def select_lambda(
-        cls, X: FloatArray, y: FloatArray, *, random_state: int, **parameters: Any
-    ) -> float:
+    def select_lambda(self, X: FloatArray, y: FloatArray, *, random_state: int) -> float:
         """Return 0: there is nothing to select."""
         return 0.0

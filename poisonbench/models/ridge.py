@@ -44,9 +44,6 @@ class Ridge(PenalizedModel):
         """Return scikit-learn's ``Ridge`` with alpha = N lambda / 2."""
         return SklearnRidge(alpha=self.alpha_for(n_rows))
 
-    @classmethod
-    def select_lambda(
-        cls, X: FloatArray, y: FloatArray, *, random_state: int, **parameters: Any
-    ) -> float:
+    def select_lambda(self, X: FloatArray, y: FloatArray, *, random_state: int) -> float:
         """Choose lambda by leave-one-out cross-validation (scikit-learn's ``RidgeCV``)."""
         return 2 * float(RidgeCV(alphas=ALPHAS).fit(X, y).alpha_) / len(y)

@@ -1,0 +1,334 @@
+"""Runs in which something goes wrong, and runs on several processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from poisonbench import engine
+
+REPOSITORY = Path(__file__).parent.parent
+
+CONFIG: dict[str, Any] = {
+    "dataset": "diabetes",
+    "model": {"name": "ridge", "alpha": 0.1},
+    "attack": "statp",
+    "poisoning_rate": [0, 0.1, 0.2],
+    "split": {"train": 40, "validation": 20, "test": 30},
+    "defense": ["none", {"name": "trim", "restarts": 2}],
+    "seeds": 2,
+}
+
+TOYS = '''
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from poisonbench.attacks import Attack
+from poisonbench.attacks.statp import StatP
+from poisonbench.defenses import Defense
+from poisonbench.problem import PoisonSet
+
+
+class BadAttack(Attack):
+    """Does what an attack must not do.
+
+    Parameters
+    ----------
+    how : str
+        What.
+    only : int
+        The number of rows at which it does.
+    """
+
+    name = "bad"
+    reference = "nowhere"
+
+    def __init__(self, how: str, only: int = 4) -> None:
+        self.how = how
+        self.only = only
+
+    def generate(self, problem):
+        made = StatP().generate(problem)
+        X, y = made.X.copy(), made.y.copy()
+        if problem.n_poison != self.only:
+            return made
+        match self.how:
+            case "raise":
+                raise RuntimeError("no luck")
+            case "oserror":
+                raise FileNotFoundError(2, "No such file", "my-weights")
+            case "exit":
+                sys.exit(3)
+            case "killed":
+                os._exit(9)
+            case "nothing":
+                return None
+            case "few":
+                return PoisonSet(X[1:], y[1:])
+            case "outside":
+                X[0, 0] = 2
+            case "nan":
+                y[0] = np.nan
+            case "groups":
+                X[0, 1:3] = 1
+            case "meddle":
+                problem.train.X[:] = 0
+            case "refit":
+                problem.model.fit(problem.train.X, 1 - problem.train.y)
+            case "refit in part":
+                problem.model.coef_[:] = 0
+        return PoisonSet(X, y)
+
+
+class BadDefense(Defense):
+    """Does what a defense must not do.
+
+    Parameters
+    ----------
+    how : str
+        What.
+    """
+
+    name = "bad-defense"
+    reference = "nowhere"
+
+    def __init__(self, how: str = "raise") -> None:
+        self.how = how
+
+    def fit(self, X, y):
+        match self.how:
+            case "raise":
+                raise RuntimeError("no luck")
+            case "switch":
+                if Path("broken").exists():
+                    raise RuntimeError("no luck yet")
+            case "exit":
+                sys.exit("no luck")
+            case "killed":
+                os._exit(9)
+            case "meddle":
+                X[:] = 0
+            case "indices":
+                self.support_ = np.arange(3)
+            case "warn":
+                warnings.warn("take care", RuntimeWarning)
+        return self
+
+    def predict(self, X):
+        if self.how == "nan":
+            return np.full(len(X), np.nan)
+        return np.zeros((len(X), 1)) if self.how == "column" else np.zeros(len(X))
+'''
+
+
+@pytest.fixture
+def toys(plugin):
+    return plugin(TOYS, attacks="BadAttack", defenses="BadDefense")
+
+
+def texts(out: Path) -> pd.DataFrame:
+    """Return the rows of results.csv to the last digit."""
+    return pd.read_csv(out / "results.csv", dtype=str, keep_default_na=False)
+
+
+def of(results: pd.DataFrame, attack: str) -> pd.DataFrame:
+    return results[results["attack"] == attack].reset_index(drop=True)
+
+
+def test_without_failures(bench, toys):
+    results = bench.results({**CONFIG, "defense": ["none", "bad-defense"]}, "defense.1.how=fine")
+    assert len(results) == 12
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("raise", "RuntimeError: no luck"),
+        ("oserror", "FileNotFoundError: [Errno 2] No such file: 'my-weights'"),
+        ("exit", "SystemExit: 3"),
+        ("nothing", "AttributeError: "),
+        ("few", "PoisonError: the poison set is not legal: it has 3 rows, expected 4"),
+        ("outside", "PoisonError: the poison set is not legal: row 0, column 'age' is 2, outside"),
+        ("nan", "PoisonError: the poison set is not legal: row 0, column 'the response' is nan"),
+        ("groups", "PoisonError: the poison set is not legal: row 0 has 2 ones in the one-hot "
+                   "group 'sex'"),
+        ("meddle", "ValueError: assignment destination is read-only"),
+    ],
+)  # fmt: skip
+def test_an_attack_that_fails(bench, toys, how, reason):
+    """Its cells fail, whatever the defense; all others are as without it."""
+    config = {**CONFIG, "attack": ["statp", {"name": "bad", "how": how}]}
+    result = bench.invoke(config, "--quiet", "--output", "out", code=1)
+    assert "4 of 20 cells failed, the others are done" in result.stderr
+    assert f"diabetes, seed 1, ridge(alpha=0.1), bad(how={how}) with 4 rows, none: {reason}" in (
+        result.stderr
+    )
+    results = texts(bench.folder / "out")
+    assert results.groupby("attack").size().to_dict() == {"bad": 8, "statp": 12}
+    plain = texts(bench.run(CONFIG, out="plain"))
+    pd.testing.assert_frame_equal(of(results, "statp"), plain)
+    table = pd.read_csv(bench.folder / "out" / "table.csv")
+    assert table[table["attack"] == "bad"]["0.1_count"].tolist() == [0] * 4
+    tracebacks = list((bench.folder / "out" / "failed").rglob("*.json"))
+    assert len(tracebacks) == 4
+
+
+@pytest.mark.parametrize("how", ["refit", "refit in part"])
+def test_an_attack_may_do_what_it_likes_with_its_learner(bench, toys, how):
+    config = {**CONFIG, "attack": {"name": "bad", "how": how}, "defense": ["none", "oracle"]}
+    results = bench.results(config)
+    expected = bench.results({**config, "attack": "statp"}, out="plain")
+    columns = ["test_mse", "test_mse_clean"]
+    pd.testing.assert_frame_equal(results[columns], expected[columns])
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("raise", "RuntimeError: no luck"),
+        ("exit", "SystemExit: no luck"),
+        ("meddle", "ValueError: assignment destination is read-only"),
+        ("column", "ValueError: the predictions have shape (30, 1), expected (30,)"),
+        ("nan", "ValueError: the predictions are not all finite"),
+        ("indices", "ValueError: support_ has type int64 and shape (3,), expected bool and (4"),
+    ],
+)
+def test_a_defense_that_fails(bench, toys, how, reason):
+    bad = {"name": "bad-defense", "how": how}
+    config = {**CONFIG, "defense": [bad, *CONFIG["defense"]]}
+    result = bench.invoke(config, "--quiet", "--output", "out", code=1)
+    assert "6 of 18 cells failed" in result.stderr
+    label = "bad-defense" if how == "raise" else f"bad-defense(how={how})"
+    assert f"statp with 8 rows, {label}: {reason}" in result.stderr
+    plain = texts(bench.run(CONFIG, out="plain"))
+    pd.testing.assert_frame_equal(texts(bench.folder / "out"), plain)
+
+
+def test_when_all_fails_there_are_still_tables(bench, toys):
+    config = {**CONFIG, "defense": "bad-defense"}
+    result = bench.invoke(config, "--output", "out", code=1)
+    assert "6 of 6 cells failed" in result.stderr
+    for name in ("results.csv", "table.csv", "timings.csv"):
+        assert len((bench.folder / "out" / name).read_text().splitlines()) == 1
+
+
+def test_many_failures_are_not_all_listed(bench, toys):
+    result = bench.invoke({**CONFIG, "defense": "bad-defense", "seeds": 6}, code=1)
+    assert result.stderr.count("RuntimeError: no luck") == engine.SHOWN_FAILURES
+    assert f"and {18 - engine.SHOWN_FAILURES} more" in result.stderr
+
+
+def test_failed_cells_are_tried_again(bench, toys):
+    config = {**CONFIG, "defense": ["none", {"name": "bad-defense", "how": "switch"}]}
+    broken = bench.folder / "broken"
+    broken.touch()
+    out = bench.run(config, code=1)
+    kept = {path: path.stat().st_mtime_ns for path in out.glob("cells/*/*.json")}
+    assert len(kept) == 6
+    bench.run(config, code=1)
+    broken.unlink()
+    bench.run(config)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert len(pd.read_csv(out / "results.csv")) == 12
+    assert list((out / "failed").rglob("*.json")) == []
+
+
+def test_warnings_stay_out_of_the_way_and_are_kept(bench, toys):
+    config = {**CONFIG, "defense": {"name": "bad-defense", "how": "warn"}}
+    assert "take care" not in bench.invoke(config, "--output", "out").stderr
+    meta = [path.read_text() for path in (bench.folder / "out" / "meta").rglob("*.json")]
+    assert sum("take care" in text for text in meta) == 6
+
+
+def command(folder: Path, config: dict[str, Any], *arguments: str, **options: Any) -> Any:
+    """Start ``poisonbench run`` in a process of its own."""
+    (folder / "x.yaml").write_text(yaml.safe_dump(config))
+    path = os.pathsep.join([str(folder / "site"), str(REPOSITORY)])
+    return subprocess.Popen(
+        [sys.executable, "-m", "poisonbench", "run", "x.yaml", "--quiet", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def test_two_processes_one_of_which_is_killed(bench, toys):
+    """The bytes are those of one process, and a killed one costs its own cells only."""
+    attacks = ["statp", {"name": "bad", "how": "killed"}]
+    config = {**CONFIG, "attack": attacks, "seeds": 1}
+    process = command(bench.folder, config, "--jobs", "2", "--output", "two")
+    message = process.communicate(timeout=100)[1]
+    assert process.returncode == 1, message
+    assert "2 of 10 cells failed" in message
+    assert "bad(how=killed) with 4 rows, none: its process was killed" in message
+    results = texts(bench.folder / "two")
+    assert results.groupby("attack").size().to_dict() == {"bad": 4, "statp": 6}
+    one = bench.run({**CONFIG, "seeds": 1}, out="one")
+    for name in sorted(path.name for path in (one / "poison").iterdir()):
+        poison = bench.folder / "two" / "poison" / name
+        assert poison.read_bytes() == (one / "poison" / name).read_bytes()
+    pd.testing.assert_frame_equal(of(results, "statp"), texts(one))
+
+
+LONG = {**CONFIG, "attack": {"name": "optp", "iterations": 2, "tol": 0.0}, "seeds": 8}
+
+
+@pytest.mark.parametrize(
+    ("number", "jobs"),
+    [
+        (signal.SIGKILL, 1),
+        (signal.SIGINT, 2),
+        pytest.param(signal.SIGINT, 1, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, 2, marks=pytest.mark.slow),
+    ],
+)
+def test_an_interrupted_run_goes_on_where_it_was(bench, number, jobs):
+    process = command(
+        bench.folder, LONG, "--jobs", str(jobs), "--output", "out", start_new_session=True
+    )
+    out = bench.folder / "out"
+    deadline = time.monotonic() + 60
+    while len(list(out.glob("cells/*/*.json"))) < 5:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, number)  # as a terminal does: all processes of the run
+    message = process.communicate(timeout=60)[1]
+    if number == signal.SIGINT:
+        assert process.returncode == 130, message
+        assert message == "Interrupted. What is done is kept in out; the same command goes on.\n"
+    kept = {path: path.stat().st_mtime_ns for path in out.glob("cells/*/*.json")}
+    assert 5 <= len(kept) < 48
+    bench.run(LONG)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert len(pd.read_csv(out / "results.csv")) == 48
+    if number == signal.SIGKILL:
+        whole = bench.run(LONG, out="whole")
+        for name in ("results.csv", "table.csv"):
+            assert (out / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_how_many_processes(monkeypatch):
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+    assert engine.default_jobs() >= 1
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "7")
+    assert engine.default_jobs() == 7
+    for odd in ("", "0", "many"):
+        monkeypatch.setenv("SLURM_CPUS_PER_TASK", odd)
+        assert engine.default_jobs() >= 1
