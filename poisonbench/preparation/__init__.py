@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,15 +120,13 @@ def prepare(
     if out.exists() and (out.samefile(raw) or not place(out).exists()):
         raise DatasetError(f"{out}: there is a file already, and it is not a prepared one; "
                            "give another, or delete it")  # fmt: skip
-    try:
+    with _errors_about(raw):
         choices = choices.resolved(dialect.names)
-        encoded = encode(_columns(raw, dialect, choices, missing_words), choices)
-        recorded = _recorded(encoded, dialect, choices)
-        write(encoded, out, source or raw.name, recorded)
-    except DatasetError as error:
-        raise (
-            error if str(error).startswith(str(raw)) else DatasetError(f"{raw}: {error}")
-        ) from error
+    columns = _columns(raw, dialect, choices, missing_words)
+    with _errors_about(raw):
+        encoded = encode(columns, choices)
+    try:
+        write(encoded, out, source or raw.name, _recorded(encoded, dialect, choices))
     except OSError as error:
         raise DatasetError(f"{out}: cannot be written: {error.strerror or error}") from error
     return Prepared(
@@ -141,6 +140,15 @@ def prepare(
         filled=encoded.filled,
         warnings=tuple(encoded.warnings),
     )
+
+
+@contextmanager
+def _errors_about(raw: Path) -> Iterator[None]:
+    """Name the file in the errors of what does not know it."""
+    try:
+        yield
+    except DatasetError as error:
+        raise DatasetError(f"{raw}: {error}") from error
 
 
 def _columns(

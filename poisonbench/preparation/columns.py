@@ -7,7 +7,6 @@ text, which no linear model can use, and its cells are not kept.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -114,9 +113,10 @@ class ColumnReader:
             self._parts.append(values)
             return
         codes, found = pd.factorize(cells)
-        # Batches of nothing but these words come as truth values, however they are spelt.
-        texts = [re.sub("(?i)^(true|false)$", lambda word: word[0].lower(), str(text).strip())
-                 for text in found]  # fmt: skip
+        texts = [str(text).strip() for text in found]
+        # A batch of nothing but truth values comes as such, however they were spelt.
+        texts = [text.lower() if len(text) < 6 and text.lower() in ("true", "false") else text
+                 for text in texts]  # fmt: skip
         known = None if self._categorical else self._converted(texts, self._number)
         if known is None and self._date_format:
             known = self._converted(texts, date_parser(self._date_format))

@@ -123,8 +123,9 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
             encoded.dropped[column.name] = str(reason)
             encoded.fates[column.name] = f"{found}, dropped: {reason}"
     if not encoded.numerics and not encoded.groups:
-        raise DatasetError("no feature is left: " + "; ".join(
-            f"'{name}' {reason}" for name, reason in encoded.dropped.items()))  # fmt: skip
+        name, reason = next(iter(encoded.dropped.items()), ("", "there is none"))
+        more = f", and {len(encoded.dropped) - 1} more" if len(encoded.dropped) > 1 else ""
+        raise DatasetError(f"no feature is left: '{name}' {reason}{more}")
     encoded.warnings.extend(leaks(encoded.target, encoded.numerics, encoded.groups))
     return encoded
 
@@ -161,7 +162,7 @@ def _reason_to_drop(column: RawColumn, choices: Choices) -> str | None:
     if column.kind == "empty" or missing.all():
         return "no values"
     if column.kind == "free text":
-        return f"free text, more than {VOCABULARY} different values"
+        return f"more than {VOCABULARY} different values"
     present = column.values[~missing]
     n_distinct = len(np.unique(present))
     if n_distinct == 1 and (_is_number(column) or not missing.any()):
