@@ -117,6 +117,9 @@ def test_a_good_file_is_placed_and_not_asked_for_twice(server: Server, tmp_path:
     get(server, path)
     assert path.read_bytes() == CONTENT
     assert os.listdir(path.parent) == ["a.csv"]
+    mask = os.umask(0)
+    os.umask(mask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~mask
     get(server, path)
     assert len(server.requests) == 1
     assert server.requests[0]["Accept-Encoding"] == "identity"
@@ -379,7 +382,7 @@ def test_a_full_disk_is_a_message_and_leaves_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     server.answers = [sending(CONTENT)]
-    monkeypatch.setattr(shutil, "copyfile", full)
+    monkeypatch.setattr(shutil, "copy", full)
     with pytest.raises(FetchError, match="cannot be written: No space left"):
         get(server, tmp_path / "a.csv")
     assert os.listdir(tmp_path) == []

@@ -202,7 +202,7 @@ class _Downloader:
             except DatasetError as error:
                 raise FetchError(f"{url} is not the data: {error}") from error
         # Copied, not moved: until the file is in its place the part keeps others waiting.
-        shutil.copyfile(self.part, output_file)
+        shutil.copy(self.part, output_file)
 
     def _left(self) -> str:
         size = self.part.stat().st_size
