@@ -6,6 +6,7 @@ Everything but Typer is imported where it is used, so that ``--help`` answers at
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -181,7 +182,10 @@ def run(
     if not quiet:
         if len(results.results):
             typer.echo(f"\n{tables.render(results.results)}\n")
-        typer.echo("Written: " + ", ".join(str(path) for path in files))
+        written = [str(path) for path in files]
+        if (out / "poison").is_dir():
+            written.append(f"{out / 'poison'}{os.sep}")
+        typer.echo(f"Written: {', '.join(written)}")
     if outcome.n_warned and not quiet:
         typer.echo(f"Libraries warned in {outcome.n_warned} cells; see {out / 'meta'}.", err=True)
     if outcome.failures:

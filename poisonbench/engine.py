@@ -60,7 +60,8 @@ class Outcome:
             lines.append(f"  and {more} more")
         return "\n".join(
             [
-                f"{len(self.failures)} of {self.n_cells} cells failed, the others are done:",
+                f"{len(self.failures)} of {self.n_cells} cells failed"
+                + (", the others are done:" if len(self.failures) < self.n_cells else ":"),
                 *lines,
                 f"Tracebacks are in {out / 'failed'}; the same command tries these cells again.",
             ]

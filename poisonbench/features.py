@@ -160,7 +160,7 @@ class FeatureSpace:
             if bad.size:
                 row, column = bad[0]
                 name = self.names[group.columns[column]]
-                found.append(f"row {row}, one-hot column '{name}' is {block[row, column]:.6g}, "
+                found.append(f"row {row}, one-hot column '{name}' is {float(block[row, column])!r}, "
                              "not 0 or 1")  # fmt: skip
                 continue
             if not group.one_of_k:

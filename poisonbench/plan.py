@@ -18,16 +18,23 @@ from math import floor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from poisonbench import registry
 from poisonbench.attacks.base import AXES
 from poisonbench.config import Choice, Config, ConfigError, Rate, SplitChoice
+from poisonbench.config.choices import REFERENCE_ROWS
 from poisonbench.data.base import Dataset
+from poisonbench.data.scaling import Scaling
 from poisonbench.data.split import SplitCounts, SplitSizes, read_indices
 from poisonbench.problem import Split
 from poisonbench.records import Labels
 
 RESULT_VERSION = 1
 """Part of every identity: raised whenever the same config would give other numbers."""
+
+MOST_VALUES = 10**9
+"""Most values of a poison set, 8 GB; more is a slip of the poisoning rate."""
 
 NO_ATTACK = Choice("attack", "none", {})
 
@@ -166,6 +173,15 @@ class _Ground:
         split = self.split
         return split.train if isinstance(split, SplitCounts) else len(split.train)
 
+    @cached_property
+    def scaling(self) -> Scaling | None:
+        """How the box relates to the data's own units; None where that differs by seed."""
+        if isinstance(self.split, Split):
+            return Scaling.fit(self.dataset, self.split.train)
+        if self.dataset.scaling == "train":
+            return None
+        return Scaling.fit(self.dataset, np.arange(len(self.dataset.y)))
+
     @property
     def n_validation(self) -> int:
         """The attacker's validation rows."""
@@ -279,17 +295,27 @@ def _rates(config: Config, attack: Choice, ground: _Ground) -> Iterator[tuple[Ra
             f"the split has no validation rows, and {attack.label} needs some",
         )
     try:
-        own = attack.build().own_rows(ground.dataset.space, ground.dataset.target)
+        own = attack.build().own_rows(ground.dataset.space, ground.dataset.target, ground.scaling)
     except ValueError as error:
         raise config.error(attack.where, str(error)) from error
     given = [(rate, n_poison(rate, n_clean)) for rate in config.rates if rate.value is not None]
+    for rate, p in given:
+        if p * ground.dataset.space.n_features > MOST_VALUES:
+            raise config.error(
+                ("poisoning_rate",),
+                f"{rate.value} of {rate.of} is {p} poison rows beside {n_clean} clean ones; "
+                f"expected rows with at most {MOST_VALUES:.0e} values",
+            )
     if own is None:
         yield from given
         return
     # Brings its own rows: the rates asked for do not multiply it, but one of them must fit.
     if own and given:
         fitting = [(rate, p) for rate, p in given if p == own]
-        if not fitting:
+        others_take_rates = any(
+            registry.components("attack")[choice.name].takes_rate for choice in config.attacks
+        )
+        if not fitting or (len(fitting) < len(given) and not others_take_rates):
             asked = ", ".join(f"{rate.value} of {rate.of} is {p} rows" for rate, p in given)
             raise config.error(
                 ("poisoning_rate",),
@@ -329,6 +355,11 @@ def _group(
                 f"{defense.label} would take {assumed} rows for poison, and has "
                 f"{ground.n_clean + p} training rows at {p} poison rows",
             )
+        try:
+            if defense.name not in REFERENCE_ROWS:
+                defense.build().check_rows(ground.n_clean + p)
+        except ValueError as error:
+            raise config.error(defense.where, str(error)) from error
         cell = _digest(id_, parameters, assumed, select_on)
         tasks.setdefault(cell, Task(cell, defense, assumed, select_on))
         told.append((defense, cell))

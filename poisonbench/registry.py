@@ -104,8 +104,9 @@ def components(kind: str) -> dict[str, Any]:
 
 def nearest(word: str, valid: Iterable[str]) -> str | None:
     """Return the name in `valid` that `word` may be a slip of, if any."""
-    matches = difflib.get_close_matches(word, list(valid), n=1, cutoff=0.6)
-    return matches[0] if matches else None
+    known = {name.lower(): name for name in valid}  # papers write OptP and TRIM
+    matches = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    return known[matches[0]] if matches else None
 
 
 def parameters(cls: Any) -> tuple[Parameter, ...]:

@@ -97,6 +97,13 @@ def differences(known: Any, wanted: Any, key: str = "") -> Iterator[str]:
         for name in sorted({*known, *wanted}):
             inner = f"{key}.{name}" if key else name
             yield from differences(known.get(name), wanted.get(name), inner)
+    elif isinstance(known, list) and isinstance(wanted, list) and known != wanted:
+        for place, one, other in (("there", known, wanted), ("here", wanted, known)):
+            only = [item for item in one if item not in other]
+            if only:
+                yield f"{key.removeprefix('config.')}: only {place}: {json.dumps(only)}"
+        if all(item in wanted for item in known) and all(item in known for item in wanted):
+            yield f"{key.removeprefix('config.')}: in another order"
     elif known != wanted:
         yield f"{key.removeprefix('config.')}: {json.dumps(known)} there, {json.dumps(wanted)} here"
 

@@ -40,9 +40,10 @@ def test_it_prints_the_table_and_where_the_files_are(bench):
     written = result.stdout.splitlines()[-1]
     assert written.startswith("Written: ")
     paths = written.removeprefix("Written: ").split(", ")
-    assert [Path(path).name for path in paths] == ["results.csv", "table.csv", "timings.csv"]
+    names = ["results.csv", "table.csv", "timings.csv", "poison"]
+    assert [Path(path).name for path in paths] == names
     for path in paths:
-        assert (bench.folder / path).is_file()
+        assert (bench.folder / path).exists()
         assert Path(path).parent == Path("results", "x")  # of x.yaml
     assert "cell" in result.stderr  # progress
 

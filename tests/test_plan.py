@@ -206,7 +206,9 @@ def test_a_rate_that_does_not_fit_the_file(make, tmp_path):
     attack = {"name": "file", "path": "p.npz"}
     with pytest.raises(ConfigError, match=r"x\.yaml:\d+: poisoning_rate: .* 5 rows.*10 rows"):
         make(attack=attack, poisoning_rate=0.1)
-    for words in ({"poisoning_rate": 0.05}, {"poisoning_rate": [0.05, 0.1]}, {}):
+    with pytest.raises(ConfigError, match=r"0\.1 of clean is 10 rows"):
+        make(attack=attack, poisoning_rate=[0.05, 0.1])
+    for words in ({"poisoning_rate": 0.05}, {}):
         work = make(attack=attack, **words)
         assert {row.labels.poisoning_rate for row in work.rows} == {0.05}
         assert {group.n_poison for group in work.groups} == {5}
@@ -273,3 +275,37 @@ def test_long_parameters_stay_apart(make):
     work = make(attack="none", dataset=data, poisoning_rate=0.1)
     assert len({row.labels.dataset_parameters for row in work.rows}) == 2
     assert len(work.datasets) == 2
+
+
+@pytest.mark.parametrize("scaling", ["none", "train"])
+def test_a_csv_of_illegal_rows_is_refused_before_any_computation(make, tmp_path, scaling):
+    rng = np.random.default_rng(0)
+    columns = [rng.random(200), rng.integers(0, 2, 200), rng.random(200)]
+    rows = [f"{a},{b},{1 - b},{y}" for a, b, y in zip(*columns, strict=True)]
+    (tmp_path / "d.csv").write_text("\n".join(["a,g:0,g:1,y", *rows]))
+    data = {"name": "csv", "path": "d.csv", "target": "y", "scaling": scaling}
+    attack = {"name": "file", "path": "p.csv"}
+    for row, wrong in (("0.5,1,1,0.5", "2 ones"), ("1.5,1,0,0.5", "1.5, outside the box")):
+        (tmp_path / "p.csv").write_text(f"a,g:0,g:1,y\n{row}\n")
+        if scaling == "train" and row.startswith("1.5"):
+            assert make(attack=attack, dataset=data).groups  # the seeds' bounds decide
+            continue
+        with pytest.raises(ConfigError, match=rf"x\.yaml:\d+: attack.*p\.csv: .*{wrong}"):
+            make(attack=attack, dataset=data)
+
+
+def test_an_empty_poison_file(make, tmp_path):
+    np.savez(tmp_path / "p.npz", X=np.empty((0, 11)), y=np.empty(0))
+    with pytest.raises(ConfigError, match="no rows"):
+        make(attack={"name": "file", "path": "p.npz"})
+
+
+def test_more_poison_than_any_machine_holds(make):
+    with pytest.raises(ConfigError, match=r"poisoning_rate: 0\.999999999 of total is \d+ poison"):
+        make(attack="statp", poisoning_rate=0.999999999, rate_of="total")
+
+
+def test_a_defense_that_needs_more_rows_than_there_are(make):
+    with pytest.raises(ConfigError, match=r"x\.yaml:\d+: defense.*RONIDefense: train_share"):
+        make(attack="statp", poisoning_rate=0.1,
+             defense={"name": "roni", "train_share": 0.9, "validation_share": 0.9})  # fmt: skip

@@ -160,7 +160,7 @@ def test_two_components_of_one_name_are_refused(entries: list[Any]) -> None:
 
 @pytest.mark.parametrize(
     ("word", "expected"),
-    [("optpp", "optp"), ("stapt", "statp"), ("OPTP", None), ("zzz", None), ("optp", "optp")],
+    [("optpp", "optp"), ("stapt", "statp"), ("OptP", "optp"), ("zzz", None), ("optp", "optp")],
 )
 def test_nearest(word: str, expected: str | None) -> None:
     assert registry.nearest(word, ["bgd", "optp", "statp"]) == expected

@@ -166,7 +166,7 @@ def test_another_config_is_refused(bench, done):
     message = bench.invoke(other, "--output", "out", code=2).stderr
     assert "out holds the results of another config" in message
     assert "model.alpha: 0.1 there, 0.5 here" in message
-    assert "seeds: [0, 1] there, [0, 1, 2] here" in message
+    assert "seeds: only here: [2]" in message
     assert "--output" in message
     assert contents(out) == before
     bench.run(other, out="elsewhere")
@@ -280,9 +280,14 @@ def test_differences_name_every_key():
     known = {"config": {"a": 1, "b": {"c": [1]}}, "same": 2}
     wanted = {"config": {"a": 1, "b": {"c": [2], "d": True}}, "same": 2}
     assert list(store.differences(known, wanted)) == [
-        "b.c: [1] there, [2] here",
+        "b.c: only there: [1]",
+        "b.c: only here: [2]",
         "b.d: null there, true here",
     ]
+
+
+def test_differences_of_order():
+    assert list(store.differences({"a": [1, 2]}, {"a": [2, 1]})) == ["a: in another order"]
 
 
 def test_cells_hold_no_times_and_no_place(done):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from poisonbench import registry
+from poisonbench.data.scaling import Scaling
 from poisonbench.features import FeatureSpace
 from poisonbench.problem import AttackProblem, PoisonSet
 
@@ -50,7 +51,9 @@ class Attack(ABC):
         known = registry.components("outer_objective")
         return objective in known and bool(known[objective].needs_validation)
 
-    def own_rows(self, space: FeatureSpace, target: str) -> int | None:
+    def own_rows(
+        self, space: FeatureSpace, target: str, scaling: Scaling | None = None
+    ) -> int | None:
         """Return how many rows the attack brings by itself, or None if the rate decides.
 
         Parameters
@@ -59,6 +62,8 @@ class Attack(ABC):
             The columns of the data set to be attacked.
         target : str
             Name of its response.
+        scaling : Scaling or None
+            How the box relates to the data's own units; None where that differs by seed.
 
         Raises
         ------

@@ -27,11 +27,7 @@ from poisonbench.attacks.coordinate_ascent import Moves, State, sweep
 from poisonbench.attacks.gradient_ascent import columns_not_to_touch, trained_value
 from poisonbench.attacks.objectives import Quadratic, with_intercept
 from poisonbench.attacks.optp import OptP
-from poisonbench.attacks.retraining import (
-    OLS_SURROGATE_ALPHA,
-    ElasticNetRetraining,
-    rank_deficient,
-)
+from poisonbench.attacks.retraining import ElasticNetRetraining, working_alpha
 from poisonbench.features import FloatArray
 from poisonbench.problem import AttackProblem, PoisonSet, Sample
 
@@ -247,9 +243,7 @@ class _Climb:
         if self.problem.model.l1_ratio() > 0:
             return self._adaptive(rows, m)
         n_rows = len(self.problem.train) + self.problem.n_poison
-        alpha = self.problem.model.alpha_for(n_rows)
-        if alpha == 0 and rank_deficient(self.problem.train):
-            alpha = OLS_SURROGATE_ALPHA
+        alpha = working_alpha(self.problem.model, self.problem.train, n_rows)
         trace: list[float] = []
         for factor in (*self.settings.anneal, 1.0):
             state = self._state(rows, m, np.full(rows.X.shape[1], factor * alpha))

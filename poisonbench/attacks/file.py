@@ -9,9 +9,13 @@ import numpy as np
 from poisonbench.attacks.base import Attack
 from poisonbench.data.base import DatasetError
 from poisonbench.data.npz import read_arrays
+from poisonbench.data.scaling import Scaling
 from poisonbench.data.table import read_rows
 from poisonbench.features import FeatureSpace, FloatArray
 from poisonbench.problem import AttackProblem, PoisonSet
+
+SHOWN = 3
+"""How many kinds of illegal values a message names."""
 
 
 class File(Attack):
@@ -35,13 +39,22 @@ class File(Attack):
     def __init__(self, *, path: Path) -> None:
         self.path = path
 
-    def own_rows(self, space: FeatureSpace, target: str) -> int:
+    def own_rows(self, space: FeatureSpace, target: str, scaling: Scaling | None = None) -> int:
         """Return the number of rows in the file."""
         X, y = self._read(space, target)
-        if self._is_npz():  # rows of a CSV file are scaled first, by bounds that differ by seed
+        if not len(y):
+            raise DatasetError(f"{self.path}: no rows, expected at least one")
+        if self._is_npz():
             wrong = space.violations(X) + FeatureSpace((target,)).violations(y[:, None])
-            if wrong:
-                raise DatasetError(f"{self.path}: {'; '.join(wrong)}")
+        elif scaling is not None:
+            X, y = scaling.transform(X), scaling.transform_response(y)
+            wrong = space.violations(X) + FeatureSpace((target,)).violations(y[:, None])
+        else:  # bounds that differ from seed to seed: the one-hot groups can be checked
+            X[:, space.numeric] = 0.0
+            wrong = space.violations(X)
+        if wrong:
+            more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+            raise DatasetError(f"{self.path}: {'; '.join(wrong[:SHOWN])}{more} (rows count from 0)")
         return len(y)
 
     def generate(self, problem: AttackProblem) -> PoisonSet:
@@ -52,7 +65,13 @@ class File(Attack):
         return PoisonSet(X, y)
 
     def _is_npz(self) -> bool:
-        return Path(self.path).suffix == ".npz"
+        if Path(self.path).suffix.lower() == ".npz":
+            return True
+        try:
+            with Path(self.path).open("rb") as file:
+                return file.read(4) == b"PK\x03\x04"  # npz is zip, whatever its name says
+        except OSError:
+            return False
 
     def _read(self, space: FeatureSpace, target: str) -> tuple[FloatArray, FloatArray]:
         """Return the rows and responses in the file's units, columns in the data set's order."""

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.base import clone
 
 from poisonbench.attacks.objectives import OuterObjective, Quadratic, with_intercept
-from poisonbench.attacks.retraining import rank_deficient, retraining
+from poisonbench.attacks.retraining import retraining, working_alpha
 from poisonbench.features import BoolArray, FloatArray
 from poisonbench.problem import AttackProblem, PoisonSet, Sample
 
@@ -131,7 +131,11 @@ def columns_not_to_touch(problem: AttackProblem) -> BoolArray:
     surrogate foresees.
     """
     X = problem.train.X
-    if problem.model.alpha_for(len(X)) == 0 and rank_deficient(problem.train):
+    model, n_rows = problem.model, len(X) + problem.n_poison
+    surrogate = model.l1_ratio() == 0 and (
+        working_alpha(model, problem.train, n_rows) != model.alpha_for(n_rows)
+    )
+    if surrogate:
         constant: BoolArray = X.min(axis=0) == X.max(axis=0)
         return constant
     return np.zeros(X.shape[1], dtype=bool)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from poisonbench.attacks.base import Attack
+from poisonbench.data.scaling import Scaling
 from poisonbench.features import FeatureSpace
 from poisonbench.problem import AttackProblem, PoisonSet
 
@@ -16,7 +17,7 @@ class NoAttack(Attack):
     reference = "the clean training set"
     takes_rate = False
 
-    def own_rows(self, space: FeatureSpace, target: str) -> int:
+    def own_rows(self, space: FeatureSpace, target: str, scaling: Scaling | None = None) -> int:
         """Return 0."""
         return 0
 

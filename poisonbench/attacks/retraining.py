@@ -35,6 +35,9 @@ Minimum-norm OLS is discontinuous there: a value eps in a null column moves pred
 1/eps, until eps falls below the cut of the pseudo-inverse.  It must not be differentiated.
 """
 
+NEGLIGIBLE = 1e-13
+"""Ridge penalty, relative to the largest eigenvalue of the Gram matrix, that rounding drowns."""
+
 RANK_CUT = 1e-10
 """Relative eigenvalue of the Gram matrix below which a design counts as rank-deficient."""
 
@@ -288,14 +291,27 @@ def retraining(model: LinearModel, train: Sample, poison: Sample) -> Retraining:
     n_rows = len(train) + len(poison)
     if model.l1_ratio() > 0:
         return ElasticNetRetraining(train, poison, model.alpha_for(n_rows), model.l1_ratio())
+    return RidgeRetraining(train, poison, working_alpha(model, train, n_rows))
+
+
+def working_alpha(model: LinearModel, train: Sample, n_rows: int) -> float:
+    """Return the ridge penalty that an attack on OLS or ridge computes with.
+
+    It is the learner's own, but where that is too small, or none, for a rank-deficient design: then
+    it is :data:`OLS_SURROGATE_ALPHA`.
+
+    Parameters
+    ----------
+    model : LinearModel
+        The learner, OLS or ridge.
+    train : Sample
+        D_tr.
+    n_rows : int
+        N = n + p.
+    """
     alpha = model.alpha_for(n_rows)
-    if alpha == 0 and rank_deficient(train):
-        alpha = OLS_SURROGATE_ALPHA
-    return RidgeRetraining(train, poison, alpha)
-
-
-def rank_deficient(train: Sample) -> bool:
-    """Whether (X, 1) of the clean rows lacks full column rank, to working accuracy."""
     Z = with_intercept(train.X)
     eigenvalues = np.linalg.eigvalsh(Z.T @ Z)
-    return bool(eigenvalues[0] < RANK_CUT * eigenvalues[-1])
+    deficient = eigenvalues[0] < RANK_CUT * eigenvalues[-1]
+    too_small = alpha < NEGLIGIBLE * eigenvalues[-1]
+    return OLS_SURROGATE_ALPHA if deficient and too_small else alpha

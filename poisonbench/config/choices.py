@@ -234,9 +234,13 @@ def _refused(kind: str, name: str) -> dict[str, str]:
 def _check_strength(reader: Reader, path: KeyPath, values: Mapping[str, Any]) -> None:
     """Complain of a learner's parameters that contradict each other."""
     if "alpha" in values and "lambda" in values:
+        # The later of the two is the one to mend: what the command line adds to the file.
+        late = "lambda" if reader.source.from_command_line((*path, "lambda")) else "alpha"
+        early = "alpha" if late == "lambda" else "lambda"
         reader.complain(
-            (*path, "alpha"),
-            "given beside lambda; expected one of lambda (the paper's) and alpha (scikit-learn's)",
+            (*path, late),
+            f"given beside {early}; expected one of lambda (the paper's) and alpha "
+            "(scikit-learn's)",
         )
     elif "select_on" in values and values.get("alpha", values.get("lambda", "cv")) != "cv":
         reader.complain(
@@ -256,7 +260,7 @@ def _variants(
         if axis in values and axis not in applying:
             reader.complain(
                 (*path, axis),
-                f"does not apply to {name} with these parameters; expected no {axis} here",
+                f"does not apply to {name} with {_set_apart(values)}; expected no {axis} here",
             )
     options: dict[str, list[Any]] = {}
     for axis in applying:
@@ -266,6 +270,12 @@ def _variants(
         {**values, **dict(zip(options, combination, strict=True))}
         for combination in product(*options.values())
     ]
+
+
+def _set_apart(values: Mapping[str, Any]) -> str:
+    """Return the parameters of an attack that are not axes, for a message."""
+    others = [f"{key}: {fields.show(value)}" for key, value in values.items() if key not in AXES]
+    return ", ".join(others) or "its defaults"
 
 
 def _choice(

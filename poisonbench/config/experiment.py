@@ -221,6 +221,8 @@ def _check_axes_used(reader: Reader, attacks: Sequence[Choice]) -> None:
             reason = "every attack that takes it sets its own"
         else:
             reason = f"no attack here takes it; it is for {fields.one_of(choices.takers(word))}"
+            if any(choice.name in choices.takers(word) for choice in attacks):
+                reason = "best_of tries them all"
             for choice in attacks:
                 fixed = registry.components("attack")[choice.name].fixed_axes
                 if word in fixed:

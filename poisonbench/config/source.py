@@ -105,6 +105,8 @@ class Source:
                 word_level = depth == 0 or (depth == 1 and isinstance(step, int))
                 short = container[step]
                 container[step] = long_form(keys[0], short) if word_level else {}
+                if not word_level:
+                    self.places[path] = argument  # what the file had there is gone
             self.places.setdefault(path, argument)
             container = container[step]
 

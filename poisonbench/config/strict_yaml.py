@@ -148,6 +148,9 @@ class _Converter:
                 shown = key_node.value if isinstance(key_node, yaml.ScalarNode) else "a list or map"
                 raise self._error(key_node, f"the key {shown} is not a text; quote it if it is one")
             key = key_node.value
+            if key == "<<" and key_node.style is None:
+                raise self._error(key_node, "merge keys (<<) are not part of YAML 1.2; write the "
+                                            "keys out")  # fmt: skip
             if key in data:
                 first = self.lines[(*path, key)]
                 raise self._error(key_node, f"duplicate key '{key}', first given on line {first}")

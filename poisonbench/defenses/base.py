@@ -75,6 +75,9 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             setattr(self, attribute, getattr(self, attribute)[original])
         return self
 
+    def check_rows(self, n_rows: int) -> None:
+        """Raise ValueError if the defense cannot work with so many rows, whatever they are."""
+
     def predict(self, X: Any) -> FloatArray:
         """Return f(x) for each row of `X`; shape (rows,)."""
         check_is_fitted(self)

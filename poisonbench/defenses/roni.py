@@ -102,18 +102,29 @@ class RONIDefense(Defense):
         self.support_ = kept = smallest(self.impact_, len(y) - self.n_poison_)
         self._adopt(clone(estimator).fit(X[kept], y[kept]), X)
 
-    def _impact(
-        self, estimator: Any, X: FloatArray, y: FloatArray, rng: np.random.RandomState
-    ) -> FloatArray:
-        n_rows = len(y)
-        n_train = max(1, round(self.train_share * n_rows))
-        n_validation = max(1, round(self.validation_share * n_rows))
+    def _sizes(self, n_rows: int) -> tuple[int, int]:
+        """Return the numbers of training and validation rows of a trial."""
+        return (
+            max(1, round(self.train_share * n_rows)),
+            max(1, round(self.validation_share * n_rows)),
+        )
+
+    def check_rows(self, n_rows: int) -> None:
+        """Raise ValueError if a trial would need more rows than there are."""
+        n_train, n_validation = self._sizes(n_rows)
         if n_train + n_validation > n_rows:
             raise ValueError(
                 f"RONIDefense: train_share {self.train_share} and validation_share "
                 f"{self.validation_share} are {n_train} + {n_validation} rows, expected at most "
                 f"the {n_rows} given"
             )
+
+    def _impact(
+        self, estimator: Any, X: FloatArray, y: FloatArray, rng: np.random.RandomState
+    ) -> FloatArray:
+        n_rows = len(y)
+        self.check_rows(n_rows)
+        n_train, n_validation = self._sizes(n_rows)
         rises = rises_by_rank_one if isinstance(estimator, Ridge) else rises_by_refits
         if isinstance(estimator, OLS | ElasticNet):
             # The strength of these does not depend on the number of rows: skip the checks.
