@@ -160,7 +160,8 @@ class FeatureSpace:
             if bad.size:
                 row, column = bad[0]
                 name = self.names[group.columns[column]]
-                found.append(f"row {row}, one-hot column '{name}' is {float(block[row, column])!r}, "
+                value = float(block[row, column])  # whole, for it may be 1 but for rounding
+                found.append(f"row {row}, one-hot column '{name}' is {value!r}, "
                              "not 0 or 1")  # fmt: skip
                 continue
             if not group.one_of_k:

@@ -24,7 +24,7 @@ from poisonbench import metrics, registry, seeds
 from poisonbench.config import Choice
 from poisonbench.data.base import Dataset
 from poisonbench.data.scaling import Scaling
-from poisonbench.data.split import SplitCounts, draw
+from poisonbench.data.split import rows_of
 from poisonbench.features import BoolArray, FeatureSpace, FloatArray
 from poisonbench.models import LinearModel
 from poisonbench.plan import Group, Task
@@ -136,10 +136,7 @@ def stage(group: Group, dataset: Dataset, made: Poisoned | None = None) -> Stage
 
 def prepare(group: Group, dataset: Dataset) -> Setting:
     """Split the data and scale them to the box."""
-    split = group.split
-    if isinstance(split, SplitCounts):
-        stream = seeds.generator(group.seed, "split", dataset.content)
-        split = draw(len(dataset.y), split, stream)
+    split = rows_of(group.split, dataset, group.seed)
     scaling = Scaling.fit(dataset, split.train)
     train, validation, test = (
         read_only(scaling.transform(dataset.X[rows]), scaling.transform_response(dataset.y[rows]))

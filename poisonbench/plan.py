@@ -26,7 +26,7 @@ from poisonbench.config import Choice, Config, ConfigError, Rate, SplitChoice
 from poisonbench.config.choices import REFERENCE_ROWS
 from poisonbench.data.base import Dataset
 from poisonbench.data.scaling import Scaling
-from poisonbench.data.split import SplitCounts, SplitSizes, read_indices
+from poisonbench.data.split import SplitCounts, SplitSizes, read_indices, rows_of
 from poisonbench.problem import Split
 from poisonbench.records import Labels
 
@@ -231,6 +231,7 @@ def make(config: Config, data_dir: Path | None = None) -> Plan:
         for model in config.models:
             ground = _Ground(choice, dataset, split_choice, split, model)
             for attack in config.attacks:
+                _check_test_rows_unseen(config, attack, ground)
                 for rate, p in _rates(config, attack, ground):
                     attack_key = _attack_key(attack if p else NO_ATTACK)
                     for seed in config.seeds:
@@ -284,6 +285,21 @@ def _split(config: Config, choice: SplitChoice, dataset: Dataset) -> SplitCounts
         return SplitSizes(choice.train, choice.validation, choice.test).counts(len(dataset.y))
     except ValueError as error:
         raise config.error(choice.where, str(error)) from error
+
+
+def _check_test_rows_unseen(config: Config, attack: Choice, ground: _Ground) -> None:
+    """Complain of poison rows that were made with rows that are test rows here."""
+    seen = attack.build().rows_seen()
+    if seen is None:
+        return
+    for seed in config.seeds:
+        test = rows_of(ground.split, ground.dataset, seed).test
+        if np.isin(test, seen).any():
+            raise config.error(
+                attack.where,
+                f"{attack.label} was made with rows that are test rows of seed {seed}; expected "
+                "split: {indices: FILE} with the same file, or a split that leaves them out",
+            )
 
 
 def _rates(config: Config, attack: Choice, ground: _Ground) -> Iterator[tuple[Rate, int]]:

@@ -309,3 +309,14 @@ def test_a_defense_that_needs_more_rows_than_there_are(make):
     with pytest.raises(ConfigError, match=r"x\.yaml:\d+: defense.*RONIDefense: train_share"):
         make(attack="statp", poisoning_rate=0.1,
              defense={"name": "roni", "train_share": 0.9, "validation_share": 0.9})  # fmt: skip
+
+
+def test_poison_that_was_made_with_test_rows_is_refused(make, tmp_path):
+    X = np.zeros((5, 11))
+    X[:, 1] = 1
+    rows = {"train": np.arange(100), "validation": np.arange(100, 120), "test": np.arange(200, 240)}
+    np.savez(tmp_path / "p.npz", X=X, y=np.ones(5), **rows)
+    attack = {"name": "file", "path": "p.npz"}
+    with pytest.raises(ConfigError, match=r"attack.*test rows of seed 0; expected split: {indices"):
+        make(attack=attack)
+    assert make(attack=attack, split={"indices": "p.npz"}).groups

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from poisonbench import registry
 from poisonbench.data.scaling import Scaling
-from poisonbench.features import FeatureSpace
+from poisonbench.features import FeatureSpace, IntArray
 from poisonbench.problem import AttackProblem, PoisonSet
 
 AXES = ("variables", "initialization", "outer_objective")
@@ -69,6 +69,13 @@ class Attack(ABC):
         ------
         ValueError
             What the attack needs is missing or unusable; raised before any computation.
+        """
+        return None
+
+    def rows_seen(self) -> IntArray | None:
+        """Return which rows of the data set its own rows were made with, where that is known.
+
+        None of them may be a test row.
         """
         return None
 

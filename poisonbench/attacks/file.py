@@ -11,7 +11,7 @@ from poisonbench.data.base import DatasetError
 from poisonbench.data.npz import read_arrays
 from poisonbench.data.scaling import Scaling
 from poisonbench.data.table import read_rows
-from poisonbench.features import FeatureSpace, FloatArray
+from poisonbench.features import FeatureSpace, FloatArray, IntArray
 from poisonbench.problem import AttackProblem, PoisonSet
 
 SHOWN = 3
@@ -23,8 +23,10 @@ class File(Attack):
 
     An ``.npz`` file has the arrays ``X`` and ``y`` in the box [0, 1], and if it has
     ``feature_names`` its columns may come in any order; the files in ``poison/`` of an output
-    folder are such.  Any other file is read as CSV with the data set's own column names, the
-    response's included, in the data's own units.
+    folder are such.  If it names the rows that it was made with, in ``train`` and ``validation``,
+    none of them may be a test row here: ``split: {indices: FILE}`` takes its own split.  Any other
+    file is read as CSV with the data set's own column names, the response's included, in the
+    data's own units.
 
     Parameters
     ----------
@@ -56,6 +58,14 @@ class File(Attack):
             more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
             raise DatasetError(f"{self.path}: {'; '.join(wrong[:SHOWN])}{more} (rows count from 0)")
         return len(y)
+
+    def rows_seen(self) -> IntArray | None:
+        """Return the training and validation rows that an ``.npz`` file names, if it does."""
+        if not self._is_npz():
+            return None
+        arrays = read_arrays(Path(self.path), (), optional=("train", "validation"))
+        found = [rows.ravel() for rows in arrays.values() if np.issubdtype(rows.dtype, np.integer)]
+        return np.concatenate(found).astype(np.intp) if found else None
 
     def generate(self, problem: AttackProblem) -> PoisonSet:
         """Return the rows of the file, in the box."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from poisonbench.data.base import DatasetError
+from poisonbench import seeds
+from poisonbench.data.base import Dataset, DatasetError
 from poisonbench.data.npz import read_arrays
 from poisonbench.features import IntArray
 from poisonbench.problem import Split
@@ -120,6 +121,14 @@ def draw(n_rows: int, counts: SplitCounts, generator: np.random.Generator) -> Sp
     order = generator.permutation(n_rows).astype(np.intp, copy=False)
     train, validation, test, _ = np.split(order, np.cumsum(counts))
     return Split(train, validation, test)
+
+
+def rows_of(split: SplitCounts | Split, dataset: Dataset, seed: int) -> Split:
+    """Return the rows of a split: as given, or as the seed draws them."""
+    if isinstance(split, Split):
+        return split
+    stream = seeds.generator(seed, "split", dataset.content)
+    return draw(len(dataset.y), split, stream)
 
 
 def read_indices(path: Path, n_rows: int) -> Split:

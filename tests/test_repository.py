@@ -1,0 +1,39 @@
+"""What the pages of the repository say is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def page(name: str) -> str:
+    path = REPOSITORY / name
+    if not path.is_file():
+        pytest.skip(f"no file {path}: not a checkout")
+    return path.read_text(encoding="utf-8")
+
+
+def test_ci_runs_the_two_commands_of_the_readme() -> None:
+    commands = re.findall(r"^    (python -m pip install \S+) && (.+)$", page("README.md"), re.M)
+    assert len(commands) == 2
+    lines = page(".ci/run").splitlines()
+    for install, then in commands:
+        assert install in lines
+        assert any(line.startswith(then) for line in lines)
+
+
+def test_the_readme_shows_the_quickstart_as_it_is() -> None:
+    shown = re.search(r"^```yaml\n(dataset: diabetes.*?)^```", page("README.md"), re.M | re.S)
+    assert shown
+    assert yaml.safe_load(shown[1]) == yaml.safe_load(page("configs/quickstart.yaml"))
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for name in ("README.md", "CONTRIBUTING.md", "results/README.md", "datasets/README.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page(name)):
+            assert (REPOSITORY / name).parent.joinpath(target).exists(), f"{name}: {target}"
