@@ -284,6 +284,19 @@ def test_redirects_to_other_schemes_are_refused(
     assert os.listdir(tmp_path) == []
 
 
+def test_the_body_of_a_redirect_is_not_read(server: Server, tmp_path: Path) -> None:
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", "/elsewhere")
+        handler.send_header("Content-Length", str(10**12))
+        handler.end_headers()
+        handler.wfile.write(b"x" * 1000)
+
+    server.answers = [endless, sending(CONTENT)]
+    get(server, tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_bytes() == CONTENT
+
+
 def test_a_redirect_loop_ends(server: Server, tmp_path: Path) -> None:
     server.answers = [redirecting("/again")]
     with pytest.raises(FetchError, match="more than 5 redirects"):

@@ -249,6 +249,12 @@ def prepare(
     from poisonbench.preparation import Choices
     from poisonbench.preparation import prepare as prepare_file
 
+    if not file.is_file():
+        typer.echo(f"{file}: no such file", err=True)
+        raise typer.Exit(2)
+    if delimiter is not None and len(delimiter) != 1:
+        typer.echo(f"--delimiter is {delimiter!r}, expected one character", err=True)
+        raise typer.Exit(2)
     out = out or file.with_name(f"{file.stem}-prepared.csv")
     choices = Choices(
         target=target,

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import pooch
 import requests
@@ -158,7 +158,6 @@ def _session(scheme: str) -> Iterator[requests.Session]:
     with requests.Session() as session:
         session.adapters.clear()
         session.mount(f"{scheme}://", HTTPAdapter())
-        session.max_redirects = MAX_REDIRECTS
         session.headers["User-Agent"] = f"poisonbench/{poisonbench.__version__}"
         # Nothing is unpacked, so nothing small can become large.
         session.headers["Accept-Encoding"] = "identity"
@@ -215,16 +214,26 @@ class _Downloader:
         start = self.part.stat().st_size if self.resumable else 0
         headers = {"Range": f"bytes={start}-"} if start else {}
         try:
-            with self.session.get(
-                url, headers=headers, stream=True, timeout=self.limits.timeout
-            ) as response:
-                start = self._check(url, response, start)
-                self._receive(response, start, deadline)
-        except requests.exceptions.InvalidSchema as error:
-            raise FetchError(f"{url}: redirects to another scheme, which is refused; "
-                             "give the final address as the mirror") from error  # fmt: skip
-        except requests.TooManyRedirects as error:
-            raise FetchError(f"{url}: more than {MAX_REDIRECTS} redirects") from error
+            # Redirects are followed here: requests would read the body of each, whatever its size.
+            place = url
+            for _ in range(MAX_REDIRECTS + 1):
+                with self.session.get(
+                    place,
+                    headers=headers,
+                    stream=True,
+                    timeout=self.limits.timeout,
+                    allow_redirects=False,
+                ) as response:
+                    if not response.is_redirect:
+                        start = self._check(url, response, start)
+                        self._receive(response, start, deadline)
+                        return
+                    following = urljoin(place, response.headers["Location"])
+                if urlsplit(following).scheme != urlsplit(url).scheme:
+                    raise FetchError(f"{url}: redirects to another scheme, which is refused; "
+                                     "give the final address as the mirror")  # fmt: skip
+                place = following
+            raise FetchError(f"{url}: more than {MAX_REDIRECTS} redirects")
         except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
             raise _PassingError(f"no answer for {self.limits.timeout:g} s") from error
         except (requests.ConnectionError, urllib3.exceptions.HTTPError) as error:

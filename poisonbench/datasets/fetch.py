@@ -112,13 +112,16 @@ def _published(
 
     def accept(part: Path) -> None:
         read_dataset(part, entry.target, entry.scaling)
-        pinned = Sidecar(sha256=checksum(part), source=url, target=entry.target)
+        # The address in the catalogue, not that of a mirror, which may hold a password.
+        pinned = Sidecar(sha256=checksum(part), source=origin.url, target=entry.target)
         _write(place(path), pinned.text().encode())
 
+    # What was pinned at an earlier fetch holds, until its sidecar is deleted.
+    known = Sidecar.read(path) if place(path).is_file() else None
     download(
         url,
         path,
-        sha256=origin.sha256,
+        sha256=origin.sha256 or (known.sha256 if known else None),
         max_bytes=origin.size or LARGEST,
         limits=limits,
         progress=progress,
