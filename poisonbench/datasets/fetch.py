@@ -125,7 +125,7 @@ def _published(
         max_bytes=origin.size or LARGEST,
         limits=limits,
         progress=progress,
-        accept=None if origin.sha256 else accept,
+        accept=None if origin.sha256 or known else accept,
     )
 
 
