@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from poisonbench.data.base import DatasetError
+from poisonbench.data.files import written_whole
 from poisonbench.data.npz import read_arrays
 from poisonbench.pipeline import Poisoned, Setting
 from poisonbench.plan import Group, Plan
@@ -110,33 +109,8 @@ def differences(known: Any, wanted: Any, key: str = "") -> Iterator[str]:
 
 def write(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, and only return when it is on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_UMASK)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-_UMASK = _umask()
-"""mkstemp makes private files; results are as open as the user's other files."""
+    with written_whole(path) as file:
+        file.write(content)
 
 
 def write_cell(out: Path, cell: str, measured: Measured, timings: Timings, facts: Any) -> None:

@@ -33,6 +33,11 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the new name, too, is on the disk
+    finally:
+        os.close(folder)
 
 
 def _umask() -> int:
@@ -42,4 +47,4 @@ def _umask() -> int:
 
 
 _UMASK = _umask()
-"""mkstemp makes private files; data are as open as the user's other files."""
+"""mkstemp makes private files; ours are as open as the user's other files."""
