@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from poisonbench import pipeline, provenance, store
 from poisonbench.data.base import Dataset
-from poisonbench.plan import Group, Plan
+from poisonbench.work import Group, Plan
 
 SHOWN_FAILURES = 10
 """How many failed cells a report names."""

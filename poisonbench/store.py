@@ -26,9 +26,9 @@ from poisonbench.data.base import DatasetError
 from poisonbench.data.files import written_whole
 from poisonbench.data.npz import read_arrays
 from poisonbench.pipeline import Poisoned, Setting
-from poisonbench.plan import Group, Plan
 from poisonbench.problem import PoisonSet
 from poisonbench.records import Measured, Timings
+from poisonbench.work import Group, Plan
 
 POISON_ARRAYS = ("X", "y", "train", "validation", "test", "feature_names", "target", "trace",
                  "summary")  # fmt: skip

@@ -11,8 +11,8 @@ import pandas as pd
 
 from poisonbench import records, store
 from poisonbench.config.choices import labelled
-from poisonbench.plan import Plan, Row
 from poisonbench.records import Labels, Measured, Timings
+from poisonbench.work import Plan, Row
 
 METRICS = ("test_mse", "test_mse_clipped")
 """The metrics of the MSE table."""
