@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from itertools import product
@@ -13,11 +14,12 @@ from poisonbench import registry
 from poisonbench.attacks.base import AXES
 from poisonbench.config import Choice, Config, ConfigError, Rate
 from poisonbench.config.choices import REFERENCE_ROWS
+from poisonbench.config.sweep import Thing
 from poisonbench.data.base import Dataset
 from poisonbench.ground import Ground, check_test_rows_unseen, rates, split_rows
 from poisonbench.identity import attack_key, digest, file_digest
-from poisonbench.records import Labels
-from poisonbench.work import Group, Plan, Row, Task
+from poisonbench.records import Labels, Row
+from poisonbench.work import Group, Plan, Task
 
 NO_ATTACK = Choice("attack", "none", {})
 
@@ -50,6 +52,8 @@ def make(config: Config, data_dir: Path | None = None) -> Plan:
                     key = attack_key(attack if p else NO_ATTACK)
                     for seed in config.seeds:
                         group, told = _group(config, ground, attack, key, rate, p, seed)
+                        if not told:
+                            continue
                         known = groups.get(group.id, group)
                         tasks = {task.id: task for task in (*known.tasks, *group.tasks)}
                         groups[group.id] = replace(known, tasks=tuple(tasks.values()))
@@ -57,6 +61,8 @@ def make(config: Config, data_dir: Path | None = None) -> Plan:
                             Row(_labels(ground, attack, rate, seed, defense), cell)
                             for defense, cell in told
                         )
+    if not rows:
+        raise config.error(("sweep", "exclude"), "leaves nothing of the grid")
     _check_distinct(config, rows)
     contents = {choice.label: dataset.fingerprint for choice, dataset in loaded}
     contents |= {
@@ -109,7 +115,7 @@ def _group(
     select_on = ground.model.parameters.get("select_on", "clean") if p else "clean"
     tasks: dict[str, Task] = {}
     told = []
-    for defense in config.defenses:
+    for defense in _defenses(config, ground, attack, rate, seed):
         parameters = dict(defense.resolved())
         source = parameters.pop("n_poison", None)
         assumed = p if defense.name == "oracle" else _assumed(source, rate, ground.n_clean, p)
@@ -138,6 +144,23 @@ def _group(
         tuple(tasks.values()),
     )
     return group, told
+
+
+def _defenses(
+    config: Config, ground: Ground, attack: Choice, rate: Rate, seed: int
+) -> Iterator[Choice]:
+    """Yield the defenses at a point of the grid that are not excluded."""
+    point: dict[str, Thing] = {
+        "dataset": ground.choice,
+        "split": ground.split_choice,
+        "model": ground.model,
+        "attack": attack,
+        "poisoning_rate": rate,
+        "seeds": seed,
+    }
+    for defense in config.defenses:
+        if not any(entry.holds({**point, "defense": defense}) for entry in config.exclude):
+            yield defense
 
 
 def _labels(ground: Ground, attack: Choice, rate: Rate, seed: int, defense: Choice) -> Labels:

@@ -15,7 +15,7 @@ from poisonbench.data.base import Dataset
 from poisonbench.data.split import SplitCounts
 from poisonbench.identity import RESULT_VERSION
 from poisonbench.problem import Split
-from poisonbench.records import Labels
+from poisonbench.records import Row
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,6 @@ class Group:
         if not self.n_poison:
             return None
         return f"poison/{self.attack.name}-p{self.n_poison}-seed{self.seed}-{self.id[:12]}.npz"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of the tables: its labels, and the cell that holds its numbers."""
-
-    labels: Labels
-    cell: str
 
 
 @dataclass(frozen=True)

@@ -276,7 +276,7 @@ def test_two_processes_one_of_which_is_killed(bench, toys):
     message = process.communicate(timeout=100)[1]
     assert process.returncode == 1, message
     assert "2 of 10 cells failed" in message
-    assert "bad(how=killed) with 4 rows, none: its process was killed" in message
+    assert "bad(how=killed) with 4 rows, none: it ended its process with exit code 9" in (message)
     results = texts(bench.folder / "two")
     assert results.groupby("attack").size().to_dict() == {"bad": 4, "statp": 6}
     one = bench.run({**CONFIG, "seeds": 1}, out="one")
