@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,15 +23,21 @@ from poisonbench.options import (
     Axes,
     ConfigFile,
     DryRun,
+    EmitSlurm,
     Extend,
     FailFast,
     Fetch,
     Folder,
     Jobs,
+    MaxParallel,
     Output,
     Overrides,
+    Partition,
     Quiet,
     RetryCrashed,
+    Shards,
+    SlurmMemory,
+    SlurmTime,
     TimeLimit,
     Verbose,
 )
@@ -215,6 +222,12 @@ def sweep(
     fail_fast: FailFast = False,
     retry_crashed: RetryCrashed = False,
     time_limit: TimeLimit = None,
+    emit_slurm: EmitSlurm = False,
+    shards: Shards = None,
+    slurm_time: SlurmTime = None,
+    slurm_memory: SlurmMemory = None,
+    partition: Partition = None,
+    max_parallel: MaxParallel = None,
 ) -> None:
     """Run a config over poisoning rates and any other axis, on one machine or many.
 
@@ -232,9 +245,23 @@ def sweep(
       poisonbench sweep configs/quickstart.yaml --rates 0,0.1,0.2 model.alpha=0.01,0.1,1
       poisonbench sweep configs/quickstart.yaml --output results/curve --shard 0/20
       poisonbench merge results/curve
+      poisonbench sweep configs/quickstart.yaml --emit-slurm --shards 20 --time 02:00:00
     """  # noqa: D301
     out = output or Path("results") / f"{config.stem}-sweep"
     part = _shard(shard)
+    asked = {
+        "shards": shards,
+        "time": slurm_time,
+        "memory": slurm_memory,
+        "partition": partition,
+        "max_parallel": max_parallel,
+    }
+    request = {name: value for name, value in asked.items() if value is not None}
+    if request and not emit_slurm:
+        option = {"memory": "mem"}.get(next(iter(request)), next(iter(request)))
+        raise _usage(f"--{option.replace('_', '-')} is for --emit-slurm; expected both or neither")
+    if emit_slurm and (part or dry_run):
+        raise _usage("--emit-slurm does nothing else; expected no --shard and no --dry-run with it")
     with user_errors():
         from poisonbench import plan
         from poisonbench.config import load
@@ -244,7 +271,15 @@ def sweep(
         if fetch:
             fetch_data(experiment, data_dir, progress=not quiet)
         work = plan.make(experiment, data_dir)
-    if dry_run:
+    if emit_slurm:
+        words = [*(axes or ()), *(["--rates", rates] if rates is not None else [])]
+        flags = {"--extend": extend, "--fail-fast": fail_fast, "--retry-crashed": retry_crashed,
+                 "--quiet": quiet, "--verbose": verbose}  # fmt: skip
+        words += [flag for flag, given in flags.items() if given]
+        words += ["--jobs", str(jobs)] if jobs is not None else []
+        words += ["--time-limit", str(time_limit)] if time_limit is not None else []
+        _emit_slurm(work, config, words, out, request, data_dir, extend=extend)
+    elif dry_run:
         _dry_run(work, out, extend=extend, shard=part)
     else:
         _carry_out(
@@ -332,9 +367,50 @@ def _shard(text: str | None) -> tuple[int, int] | None:
     i, slash, n = text.partition("/")
     if slash and all(part.isascii() and part.isdigit() for part in (i, n)) and int(i) < int(n):
         return int(i), int(n)
-    typer.echo(f"--shard {text}: not a part of a sweep; expected I/N with 0 <= I < N, such as 0/4",
-               err=True)  # fmt: skip
-    raise typer.Exit(2)
+    raise _usage(
+        f"--shard {text}: not a part of a sweep; expected I/N with 0 <= I < N, such as 0/4"
+    )
+
+
+def _usage(message: str) -> typer.Exit:
+    """Say what is wrong with the options, and return what to raise."""
+    typer.echo(message, err=True)
+    return typer.Exit(2)
+
+
+def _emit_slurm(
+    work: Plan,
+    config: Path,
+    words: list[str],
+    out: Path,
+    request: dict[str, Any],
+    data_dir: Path | None,
+    *,
+    extend: bool,
+) -> None:
+    """Write a script for Slurm into the output folder."""
+    with user_errors():
+        from poisonbench import store
+        from poisonbench.data.catalogue import data_folder
+        from poisonbench.slurm import Request, script
+
+        try:
+            wanted = Request(**{"shards": min(20, len(work.groups)), **request})
+        except ValueError as error:
+            raise _usage(str(error)) from None
+        store.open_folder(out, work, extend=extend)
+    # The same program and files wherever the tasks run, whatever their folder and environment.
+    program = [sys.executable, "-m", "poisonbench"]
+    folder = out.absolute()
+    data = ["--data-dir", str(data_folder(data_dir).absolute())]
+    sweep = [*program, "sweep", str(config.absolute()), *words, "--output", str(folder), *data]
+    path = out / "slurm.sh"
+    with _writing(out):
+        merge = [*program, "merge", str(folder)]
+        text = script(wanted, sweep, merge, folder, Path.cwd())
+        store.write(path, text.encode())
+    typer.echo(f"Written: {path}\nbash {shlex.quote(str(path))} submits {wanted.shards} shards of "
+               f"{len(work.groups)} attack groups, and the merge.")  # fmt: skip
 
 
 def _dry_run(work: Plan, out: Path, *, extend: bool, shard: tuple[int, int] | None = None) -> None:

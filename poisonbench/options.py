@@ -71,3 +71,27 @@ Fetch = Annotated[
 Folder = Annotated[
     Path, typer.Argument(metavar="DIR", help="The output folder of a run or a sweep.")
 ]
+EmitSlurm = Annotated[
+    bool,
+    typer.Option(
+        "--emit-slurm", help="Write a ready script for Slurm, DIR/slurm.sh; compute nothing."
+    ),
+]
+Shards = Annotated[
+    int | None,
+    typer.Option("--shards", min=1, help="With --emit-slurm: tasks of the array; 20 if not given."),
+]
+SlurmTime = Annotated[
+    str | None,
+    typer.Option("--time", metavar="TIME", help="With --emit-slurm: of a task; 01:00:00."),
+]
+SlurmMemory = Annotated[
+    str | None, typer.Option("--mem", metavar="SIZE", help="With --emit-slurm: of a task; 2G.")
+]
+Partition = Annotated[
+    str | None, typer.Option("--partition", metavar="NAME", help="With --emit-slurm: where.")
+]
+MaxParallel = Annotated[
+    int | None,
+    typer.Option("--max-parallel", min=1, help="With --emit-slurm: most tasks at once."),
+]
