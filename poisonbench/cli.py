@@ -512,6 +512,8 @@ def _writing(out: Path) -> Iterator[None]:
     """Turn what the disk refuses into a message and exit code 3: what is missing can be made."""
     try:
         yield
+    except BrokenPipeError:  # a reader of our output that has had enough
+        raise
     except OSError as error:
         typer.echo(
             f"{error.filename or out}: {error.strerror or error}. What is done is kept; the same "

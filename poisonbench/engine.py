@@ -163,6 +163,8 @@ def run(
     groups = share(plan, shard)
     n_cells = sum(len(group.tasks) for group in groups)
     done, todo = _todo(groups, out, retry_crashed=retry_crashed)
+    if done == n_cells and not todo:
+        return Outcome(n_cells, 0, 0, (), 0, 0)
     missing = {task.id for group in todo for task in group.tasks}
     shown = Progress(n_cells, done, shown=progress and bool(todo), lines=verbose)
     with shown, closing(_results(plan, todo, out, jobs)) as results:
@@ -203,7 +205,7 @@ def _todo(groups: list[Group], out: Path, *, retry_crashed: bool) -> tuple[int, 
             missing = [task for task in missing if not _crashed(out, task)]
         # A poison set that was lost is made again even where every cell that met it is there.
         some_done = len(missing) < len(group.tasks)
-        lost = some_done and group.poison_file and store.read_poison(out, group) is None
+        lost = some_done and not store.has_poison(out, group)
         if missing or (lost and not all(_crashed(out, task) for task in group.tasks)):
             todo.append(replace(group, tasks=tuple(missing)))
     return n_done, todo

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +26,7 @@ import numpy as np
 
 from poisonbench.data.base import DatasetError
 from poisonbench.data.files import written_whole
-from poisonbench.data.npz import read_arrays
+from poisonbench.data.npz import UNREADABLE, read_arrays
 from poisonbench.identity import digest
 from poisonbench.index import StoreError, index_of, place, read_index, read_json
 from poisonbench.pipeline import Poisoned, Setting
@@ -138,15 +139,16 @@ def differences(known: Any, wanted: Any, key: str = "") -> Iterator[str]:
         yield f"{key.removeprefix('config.')}: {json.dumps(known)} there, {json.dumps(wanted)} here"
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and only return when it is on the disk."""
-    with written_whole(path) as file:
+def write(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file whole or not at all; return when it is on the disk, unless not `durable`."""
+    with written_whole(path, durable=durable) as file:
         file.write(content)
 
 
 def write_cell(out: Path, cell: str, measured: Measured, timings: Timings, facts: Any) -> None:
     """Write a cell's numbers, and apart from them what is not reproducible."""
-    write(place(out, "meta", cell), _json({**asdict(timings), **facts}))
+    # Nothing depends on meta, so it may be lost with the power.
+    write(place(out, "meta", cell), _json({**asdict(timings), **facts}), durable=False)
     write(place(out, "cells", cell), _json(asdict(measured)))
 
 
@@ -220,8 +222,24 @@ def write_poison(out: Path, group: Group, setting: Setting, made: Poisoned) -> N
         trace=np.array(poison.trace, dtype=np.float64),
         summary=np.array(json.dumps(summary)),
     )
-    write(place(out, "meta", group.id), _json({"attack_seconds": made.seconds}))
+    meta = _json({"attack_seconds": made.seconds})
+    write(place(out, "meta", group.id), meta, durable=False)
     write(out / group.poison_file, buffer.getvalue())
+
+
+def has_poison(out: Path, group: Group) -> bool:
+    """Whether the poison set of a group is there in full; without reading its arrays."""
+    if group.poison_file is None:
+        return True
+    arrays = {f"{name}.npy" for name in POISON_ARRAYS}
+    try:
+        with zipfile.ZipFile(out / group.poison_file) as file:
+            if file.testzip() or not arrays <= set(file.namelist()):
+                return False
+            summary = np.lib.format.read_array(io.BytesIO(file.read("summary.npy")))
+            return bool(json.loads(str(summary))["id"] == group.id)
+    except (*UNREADABLE, KeyError):
+        return False
 
 
 def read_poison(out: Path, group: Group) -> Poisoned | None:
