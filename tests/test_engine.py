@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -351,7 +352,7 @@ def test_only_several_kills_from_outside_make_a_crash(bench, toys, monkeypatch):
     ],
 )
 def test_what_counts_as_a_crash(bench, toys, monkeypatch, code, times, reason):
-    work, items = parts(bench, "fine")
+    work, _ = parts(bench, "fine")
     deaths = []
 
     def results(run: Any, work: Any) -> Any:
@@ -386,13 +387,12 @@ def test_fail_fast_stops_at_the_first_failure(bench, toys):
 def test_signals_stop_once_and_are_not_lost(name, code):
     number = signal.Signals[name]
     before = signal.getsignal(number)
-    with pytest.raises(Stopped) as caught, stoppable() as stop:
-        try:
+    with stoppable() as stop:
+        with suppress(Stopped):  # as a library's destructor would
             signal.raise_signal(number)
-        except Stopped:
-            pass  # as a library's destructor would swallow it
         signal.raise_signal(number)  # a second one does not disturb
-        stop.check()
+        with pytest.raises(Stopped) as caught:
+            stop.check()
     assert EXIT_CODES[caught.value.number] == code
     assert signal.getsignal(number) == before
 
