@@ -197,16 +197,18 @@ def test_data_that_are_not_there(run: Invoke, tmp_path: Path, command: str) -> N
     assert result.stderr == (
         f"x.yaml:1: dataset: no file {tmp_path}/datasets/house-processed.csv; fetch it with\n"
         "  poisonbench datasets fetch house\n"
-        "or put the file there by hand, from https://raw.githubusercontent.com/jagielski/manip-ml/"
-        "master/datasets/house-processed.csv\n"
+        "or put by hand\n"
+        f"  {tmp_path}/datasets/house-processed.csv, from https://raw.githubusercontent.com/"
+        "jagielski/manip-ml/master/datasets/house-processed.csv\n"
     )
     assert not Path("results").exists()
-    result = run(command, "x.yaml", "dataset=[abalone, {name: health, scaling: train}]",
-                 "--data-dir", "my data")  # fmt: skip
+    several = "[abalone, {name: health, scaling: train}, diabetes, {name: health, scaling: full}]"
+    result = run(command, "x.yaml", f"dataset={several}", "--data-dir", "my data")
     assert result.exit_code == 2
-    assert "poisonbench datasets fetch abalone --data-dir 'my data'\n" in result.stderr
-    assert "poisonbench datasets fetch health --data-dir 'my data'\n" in result.stderr
-    assert "put abalone.csv and abalone.csv.json there by hand" in result.stderr
+    assert result.stderr.count("poisonbench datasets fetch") == 1
+    assert "  poisonbench datasets fetch abalone health --data-dir 'my data'\n" in result.stderr
+    assert f"\n  {tmp_path}/my data/abalone.csv, with abalone.csv.json, both" in result.stderr
+    assert f"\n  {tmp_path}/my data/pharm-preproc.csv, from https://raw." in result.stderr
     with pytest.raises(MissingDataError):
         registry.components("dataset")["house"]().load()
 
@@ -216,7 +218,8 @@ def test_another_file_under_the_name_is_refused(run: Invoke) -> None:
     Path("datasets/house-processed.csv").write_text("SalePrice,a\n0,1\n1,0\n0.5,0\n")
     result = run("validate", "x.yaml")
     assert result.exit_code == 2
-    assert "its SHA-256 is not that of the catalogue" in result.stderr
+    assert "is not the file of house: it has 26 bytes, expected 1619223; its" in result.stderr
+    assert "that of the catalogue is 51c161c9b911" in result.stderr
     verified = run("datasets", "verify")
     assert verified.exit_code == 1
     assert "house: wrong" in verified.stdout
@@ -270,7 +273,8 @@ def test_the_data_folder_of_another_user_is_a_mirror(run: Invoke, mirror: Path) 
     raw = mirror / "raw.csv"
     rows = [f"{i % 13},{'MF'[i % 2]},{(i * i) % 29}" for i in range(4177)]
     raw.write_text("\n".join(["length,sex,rings", *rows]))
-    prepare(raw, mirror / "abalone.csv", Choices("rings"))
+    origin = "https://www.openml.org/d/44956"
+    prepare(raw, mirror / "abalone.csv", Choices("rings"), source=origin)
     assert run("datasets", "fetch", "abalone").exit_code == 0
     assert sorted(os.listdir("datasets")) == ["abalone.csv", "abalone.csv.json"]
     assert run("datasets", "verify", "abalone").exit_code == 0
@@ -338,29 +342,88 @@ def test_names_that_are_not_in_the_catalogue(run: Invoke, command: str, name: st
     assert os.listdir() == ["x.yaml"]
 
 
-@pytest.mark.parametrize("arguments", [[], ["house", "--all"]])
-def test_fetch_wants_names_or_all(run: Invoke, arguments: list[str]) -> None:
-    result = run("datasets", "fetch", *arguments)
-    assert result.exit_code == 2
-    assert "expected the names of data sets, or --all" in result.stderr
+def test_fetch_wants_names_or_all(run: Invoke) -> None:
+    for arguments, message in (
+        ([], "expected the names of data sets, or --all"),
+        (["house", "--all"], "expected it, or names, not both"),
+    ):
+        result = run("datasets", "fetch", *arguments)
+        assert result.exit_code == 2
+        assert message in result.stderr
 
 
-def test_a_mirror_of_another_scheme_is_refused(
-    run: Invoke, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "address",
+    ["file:///etc", "ftp://server/data", "server/data", "http://", "http://[::1", "http://a:b/c",
+     "http://server/data?x=1", "http://a server/"],
+)  # fmt: skip
+def test_a_bad_mirror_is_one_message_before_any_network(
+    run: Invoke, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
-    monkeypatch.setenv("POISONBENCH_MIRROR", "file:///etc")
-    result = run("datasets", "fetch", "house")
-    assert result.exit_code == 1
-    assert "file:///etc/house-processed.csv: expected an address" in result.stderr
+    monkeypatch.setenv("POISONBENCH_MIRROR", address)
+    for arguments in (["datasets", "fetch", "house", "abalone"], ["run", "x.yaml", "--fetch"]):
+        result = run(*arguments)
+        assert result.exit_code == 2
+        assert result.stderr.count("POISONBENCH_MIRROR is '") == 1
+        assert "expected the address of a web folder" in result.stderr
+        assert not Path("datasets").exists()
 
 
-def test_a_data_folder_that_cannot_be_made(run: Invoke, mirror: Path) -> None:
-    Path("file").write_text("")
+def test_what_a_mirror_does_names_it(run: Invoke, mirror: Path) -> None:
     for name in ("house", "abalone"):
-        result = run("datasets", "fetch", name, "--data-dir", "file/data")
+        result = run("datasets", "fetch", name)
         assert result.exit_code == 1
-        assert "cannot be written" in result.stderr
-        assert "Traceback" not in result.stderr
+        assert re.search(r"404 .*\(the mirror http://127\S+ is named by POISONBENCH_MIRROR\)",
+                         result.stderr)  # fmt: skip
+    (mirror / "abalone.csv.json").write_text("<html>log in</html>")
+    result = run("datasets", "fetch", "abalone")
+    assert "abalone.csv.json: not what poisonbench writes beside a prepared file" in result.stderr
+    (mirror / "house-processed.csv").write_text("<!DOCTYPE html><title>log in</title>")
+    assert "the server sent a web page in its place" in run("datasets", "fetch", "house").stderr
+    assert os.listdir("datasets") == []
+
+
+def test_the_password_of_a_mirror_is_not_shown(
+    run: Invoke, mirror: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = os.environ["POISONBENCH_MIRROR"].replace("//", "//user:secret@")
+    monkeypatch.setenv("POISONBENCH_MIRROR", address)
+    result = run("datasets", "fetch", "house", "abalone")
+    assert result.exit_code == 1
+    assert "secret" not in result.output
+
+
+FOLDERS = {
+    "file": "is a file, expected a folder",
+    "file/data": "lies in a file, expected a folder",
+    "link": "is a link to nowhere, which does not exist",
+    "a" * 300: "cannot be read: File name too long",
+}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize(
+    "command",
+    ["datasets list", "datasets verify", "datasets describe house", "datasets fetch house",
+     "run x.yaml", "run x.yaml --fetch", "validate x.yaml"],
+)  # fmt: skip
+def test_data_folders_that_are_none(run: Invoke, command: str, folder: str) -> None:
+    Path("file").write_text("")
+    Path("link").symlink_to("nowhere")
+    result = run(*command.split(), "--data-dir", folder)
+    assert result.exit_code == 2
+    assert f"{folder} (named by --data-dir) {FOLDERS[folder]}" in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_data_folder_that_does_not_exist(run: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    for command in ("list", "verify"):
+        result = run("datasets", command, "--data-dir", "dta")
+        assert result.exit_code == 2
+        assert "dta (named by --data-dir) does not exist, expected a folder" in result.stderr
+        assert run("datasets", command).exit_code == 0  # nothing was fetched yet
+    monkeypatch.setenv("POISONBENCH_DATA", "dta")
+    assert "dta (named by POISONBENCH_DATA) does not" in run("datasets", "verify").stderr
 
 
 def test_list_says_what_is_here(run: Invoke, tiny: bytes) -> None:
@@ -368,9 +431,16 @@ def test_list_says_what_is_here(run: Invoke, tiny: bytes) -> None:
     Path("datasets/house-processed.csv").write_bytes(tiny)
     text = run("datasets", "list").stdout
     assert re.search(r"^  house +3 x 79  here ", text, re.M)
-    assert re.search(r"^  health +4683 x 42  - ", text, re.M)
+    assert re.search(r"^  health +4683 x 42  not here ", text, re.M)
     assert re.search(r"^  diabetes +442 x 10  no file ", text, re.M)
     assert len(text.splitlines()) == len(entries()) + 1
+    Path("datasets/house-processed.csv").write_bytes(tiny[::-1])
+    Path("datasets/pharm-preproc.csv").write_text("short")
+    Path("datasets/abalone.csv").write_text("rings,a\n1,2\n2,1\n")
+    text = run("datasets", "list").stdout
+    for name in ("house", "health", "abalone"):
+        assert re.search(rf"^  {name} +\d+ x \d+  wrong ", text, re.M)
+    assert "datasets verify house health abalone says what is wrong" in text
     assert run("datasets", "list", "--markdown").stdout == readme()
 
 

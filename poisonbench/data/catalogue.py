@@ -219,6 +219,8 @@ def checked_folder(given: Path | None = None, *, to_read: bool = False) -> Path:
             problem = f"is a link to {folder.readlink()}, which does not exist"
         elif folder.exists():
             problem = "is a file, expected a folder"
+        elif not next(parent for parent in folder.absolute().parents if parent.exists()).is_dir():
+            problem = "lies in a file, expected a folder"
         elif to_read and named_by:
             problem = "does not exist, expected a folder"
         else:

@@ -25,9 +25,9 @@ class MissingDataError(DatasetError):
     """
 
     def __init__(self, absent: Sequence[Entry], folder: Path) -> None:
-        super().__init__(how_to_get(absent, folder))
-        self.absent = tuple(absent)
+        self.absent = tuple({entry.name: entry for entry in absent}.values())
         self.folder = folder
+        super().__init__(how_to_get(self.absent, folder))
 
 
 class Catalogued(DatasetLoader):

@@ -223,7 +223,7 @@ class _Work:
 
 @contextmanager
 def _scratch(path: Path) -> Iterator[Path]:
-    """Give a folder beside a claimed file for the time of the block; what a kill left there goes."""
+    """Give a folder beside a claimed file while the block runs; what a kill left is deleted."""
     scratch = path.with_name(f".{path.name}.preparing")
     try:
         shutil.rmtree(scratch, ignore_errors=True)
