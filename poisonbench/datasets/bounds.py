@@ -71,7 +71,11 @@ class _Redirects(HTTPRedirectHandler):
         headers: HTTPMessage,
         newurl: str,
     ) -> Request | None:
-        check_redirect(req.full_url, newurl)
+        try:
+            check_redirect(req.full_url, newurl)
+        except FetchError:
+            fp.close()
+            raise
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -93,9 +97,8 @@ class _Bounds(BaseHandler):
     def http_response(self, request: Request, response: HTTPResponse) -> HTTPResponse:
         url = request.full_url
         if response.headers.get("Content-Encoding", "identity") != "identity":
+            response.close()
             raise FetchError(f"{url}: the server sends it packed, which is refused")
-        if int(response.headers.get("Content-Length") or 0) > self.max_bytes:
-            raise self._too_large(url)
         read, size = response.read, 0
 
         def bounded(amt: int | None = None) -> bytes:
