@@ -32,7 +32,15 @@ def names_by_kind() -> str:
         text = ", ".join(names[:MOST_NAMES])
         if len(names) > MOST_NAMES:
             text += f" and {len(names) - MOST_NAMES} more (poisonbench list {plural})"
-        lines.append(f"  {plural + ':':<18}{text}")
+        lines.append(
+            textwrap.fill(
+                text,
+                WIDTH,
+                initial_indent=f"  {plural + ':':<18}",
+                subsequent_indent=" " * 20,
+                break_on_hyphens=False,
+            )
+        )
     return "\n".join(["Available:", *lines])
 
 

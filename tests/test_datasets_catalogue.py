@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -31,6 +32,9 @@ from poisonbench.datasets.readme import readme
 from poisonbench.preparation import Choices, prepare
 
 REPOSITORY = Path(__file__).parent.parent
+LOAN = "int_rate,a\n" + "0,1\n0.5,0.25\n" * 550
+"""What might be the file of loan: no checksum is known of it."""
+
 Invoke = Callable[..., Any]
 
 
@@ -105,7 +109,9 @@ def test_what_the_catalogue_must_hold() -> None:
     files = [entry.file for entry in known.values() if entry.file]
     assert len(set(files)) == len(files)
     for entry in known.values():
-        assert entry.terms or entry.redistribution == "allowed"
+        assert entry.terms or entry.name == "synthetic"
+        if "none stated" in entry.licence or "-NC" in entry.licence:
+            assert entry.redistribution != "allowed"
     assert "recorded at the first fetch" in known["loan"].unverified
 
 
@@ -232,6 +238,94 @@ def test_another_file_under_the_name_is_refused(run: Invoke) -> None:
     assert Path("datasets/house-processed.csv").read_text().startswith("SalePrice,a")
 
 
+@pytest.fixture
+def abalone(run: Invoke) -> Path:
+    """Prepare what might be the catalogue's abalone, in the data folder."""
+    path = Path("datasets/abalone.csv")
+    path.parent.mkdir()
+    rows = [f"{i % 13},{'MF'[i % 2]},{(i * i) % 29}" for i in range(4177)]
+    Path("raw.csv").write_text("\n".join(["length,sex,rings", *rows]))
+    prepare(Path("raw.csv"), path, Choices("rings"), source="https://www.openml.org/d/44956")
+    return path
+
+
+def edit_sidecar(path: Path, **changes: str) -> None:
+    beside = path.with_name(f"{path.name}.json")
+    beside.write_text(json.dumps({**json.loads(beside.read_text()), **changes}))
+
+
+def prepare_short(path: Path) -> None:
+    Path("raw.csv").write_text("length,rings\n" + "1,2\n2,3\n" * 50)
+    prepare(Path("raw.csv"), path, Choices("rings"), source="https://www.openml.org/d/44956")
+
+
+PREPARED_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no sidecar": (lambda path: path.with_name("abalone.csv.json").unlink(),
+                   "abalone.csv.json is not beside it"),
+    "another sidecar": (lambda path: edit_sidecar(path, sha256="0" * 64), f"is {'0' * 64}"),
+    "a damaged sidecar": (lambda path: path.with_name("abalone.csv.json").write_text("{"),
+                          "not a description of abalone.csv"),
+    "another source": (lambda path: edit_sidecar(path, source="raw.csv"),
+                       "it was made from raw.csv, expected https://www.openml.org/d/44956"),
+    "another response": (lambda path: edit_sidecar(path, target="length"),
+                         "its response is 'length', expected 'rings'"),
+    "a foreign file": (lambda path: path.write_text("rings,a\n0,1\n1,0\n0.5,0\n"), "SHA-256 is"),
+    "another shape": (prepare_short, "100 rows, expected 4177"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", PREPARED_FAULTS)
+def test_loading_checks_what_verify_checks(run: Invoke, abalone: Path, fault: str) -> None:
+    commands = (["validate", "x.yaml", "dataset=abalone"],
+                ["run", "x.yaml", "dataset=abalone", "--dry-run"])  # fmt: skip
+    assert run("datasets", "verify", "abalone").exit_code == 0
+    assert run(*commands[0]).exit_code == 0
+    break_it, message = PREPARED_FAULTS[fault]
+    break_it(abalone)
+    verified = run("datasets", "verify", "abalone")
+    assert verified.exit_code == 1
+    assert message in verified.stdout
+    for command in commands:
+        result = run(*command)
+        assert result.exit_code == 2
+        assert message in result.stderr
+        assert "fetch it (poisonbench datasets fetch abalone)" in result.stderr
+    assert run("datasets", "describe", "abalone").exit_code == 1
+
+
+def test_a_file_of_ones_own_is_checked_too(run: Invoke, abalone: Path) -> None:
+    for name in ("abalone.csv", "abalone.csv.json"):
+        shutil.copy(abalone.with_name(name), name.replace("abalone", "mine"))
+    own = "dataset={name: csv, path: mine.csv, target: rings}"
+    assert run("validate", "x.yaml", own).exit_code == 0
+    verified = run("datasets", "verify", "mine.csv", "datasets/abalone.csv")
+    assert verified.exit_code == 0
+    assert "mine.csv: right (mine.csv)\n  right: its SHA-256 is that recorded" in verified.stdout
+    assert "abalone: right (datasets/abalone.csv)" in verified.stdout
+    with Path("mine.csv").open("a") as file:
+        file.write("0.5,0.5,1\n")
+    for scaling in ("train", "none"):
+        result = run("validate", "x.yaml", own[:-1] + f", scaling: {scaling}}}")
+        assert result.exit_code == 2
+        assert "mine.csv is not the file that mine.csv.json describes" in result.stderr
+    verified = run("datasets", "verify", "mine.csv")
+    assert verified.exit_code == 1
+    assert "wrong: mine.csv is not the file that mine.csv.json describes" in verified.stdout
+    Path("mine.csv.json").unlink()
+    verified = run("datasets", "verify", "mine.csv")
+    assert verified.exit_code == 0
+    assert "nothing is recorded of it" in verified.stdout
+    assert run("datasets", "verify", "not-here.csv").exit_code == 2
+
+
+def test_a_file_whose_line_ends_were_translated(run: Invoke, tiny: bytes) -> None:
+    Path("datasets").mkdir()
+    Path("datasets/house-processed.csv").write_bytes(tiny.replace(b"\n", b"\r\n"))
+    verified = run("datasets", "verify", "house")
+    assert verified.exit_code == 1
+    assert "it differs in its line ends only: copy it as binary" in verified.stdout
+
+
 def test_verify_in_an_empty_or_absent_folder(run: Invoke) -> None:
     assert run("datasets", "verify").exit_code == 0
     Path("datasets/abalone.csv").mkdir(parents=True)
@@ -295,7 +389,12 @@ def test_a_checksum_that_was_not_known_is_recorded(run: Invoke, mirror: Path) ->
     assert "is not the data" in result.stderr
     assert os.listdir("datasets") == []
     (mirror / "loan-processed.csv").write_text("int_rate,a\n0,1\n1,0\n0.5,0.25\n")
-    assert run("datasets", "fetch", "loan").exit_code == 0
+    assert "3 rows, expected 1050 or more" in run("datasets", "fetch", "loan").stderr
+    assert os.listdir("datasets") == []
+    (mirror / "loan-processed.csv").write_text(LOAN)
+    fetched = run("datasets", "fetch", "loan")
+    assert fetched.exit_code == 0
+    assert "1100 rows, 1 features.  The checksum is not known beforehand" in fetched.stdout
     verified = run("datasets", "verify", "loan")
     assert verified.exit_code == 0
     assert "its SHA-256 is that recorded beside it" in verified.stdout
@@ -310,12 +409,12 @@ def test_a_checksum_that_was_not_known_is_recorded(run: Invoke, mirror: Path) ->
 
 
 def test_a_recorded_checksum_binds_later_fetches(run: Invoke, mirror: Path) -> None:
-    (mirror / "loan-processed.csv").write_text("int_rate,a\n0,1\n1,0\n0.5,0.25\n")
+    (mirror / "loan-processed.csv").write_text(LOAN)
     assert run("datasets", "fetch", "loan").exit_code == 0
     pinned = Path("datasets/loan-processed.csv.json").read_text()
     assert "127.0.0.1" not in pinned
     Path("datasets/loan-processed.csv").unlink()
-    (mirror / "loan-processed.csv").write_text("int_rate,a\n0,1\n1,0\n0.5,0.75\n")
+    (mirror / "loan-processed.csv").write_text(LOAN.replace("0.5", "0.6"))
     assert run("datasets", "fetch", "loan").exit_code != 0
     assert Path("datasets/loan-processed.csv.json").read_text() == pinned
 
@@ -328,9 +427,50 @@ def test_run_fetches_only_when_told(run: Invoke, mirror: Path, tiny: bytes) -> N
     assert result.exit_code == 0, result.output
     assert os.listdir("datasets") == ["house-processed.csv"]
     assert run("validate", "x.yaml", *small).exit_code == 0
+    Path("datasets/house-processed.csv").unlink()
+    assert run("validate", "x.yaml", *small).exit_code == 2
+    assert run("validate", "x.yaml", *small, "--fetch").exit_code == 0
     missing = run("run", "x.yaml", "dataset=[house, health, diabetes]", "--fetch")
     assert missing.exit_code == 2
+    assert "health: http://127" in missing.stderr
     assert "the server answered 404" in missing.stderr
+
+
+@pytest.mark.parametrize("command", ["run x.yaml --fetch", "datasets fetch house"])
+def test_an_interrupted_fetch_says_so(
+    run: Invoke, mirror: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("poisonbench.datasets.fetch.download", interrupt)
+    result = run(*command.split())
+    assert result.exit_code == 130
+    assert "the same command goes on." in result.stderr
+
+
+def test_a_prepared_file_is_placed_after_its_sidecar(
+    run: Invoke, mirror: Path, monkeypatch: pytest.MonkeyPatch, abalone: Path
+) -> None:
+    for name in ("abalone.csv", "abalone.csv.json"):
+        abalone.with_name(name).rename(mirror / name)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copy", stop)  # the last step before the file is in its place
+        assert run("datasets", "fetch", "abalone").exit_code == 130
+    assert "abalone.csv" not in os.listdir("datasets")
+    assert "abalone: not there" in run("datasets", "verify", "abalone").stdout
+    assert run("datasets", "fetch", "abalone").exit_code == 0
+    assert sorted(os.listdir("datasets")) == ["abalone.csv", "abalone.csv.json"]
+
+
+def test_help_does_not_list_the_catalogue(run: Invoke) -> None:
+    text = run("run", "--help").stdout
+    assert max(map(len, text.splitlines())) <= 96
+    assert re.search(r"(?s)datasets: +abalone, .* and \d+ more \(poisonbench list datasets\)", text)
 
 
 @pytest.mark.parametrize("name", ["../house", "hause", "house-processed.csv", ""])

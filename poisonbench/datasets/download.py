@@ -275,6 +275,7 @@ class _Downloader:
                 if size > self.max_bytes:
                     raise self._too_large(response.url, size)
                 if time.monotonic() > deadline:
+                    file.flush()
                     raise self._too_late(response.url)
                 file.write(block)
                 bar.update(len(block))
