@@ -424,9 +424,10 @@ def test_a_folder_that_cannot_be_written_is_a_message(server: Server, tmp_path: 
     assert server.requests == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder_is_a_message(server: Server, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
+    if os.access(tmp_path, os.W_OK):
+        pytest.skip("who runs this may write anywhere")
     try:
         with pytest.raises(FetchError, match=r"a.csv: cannot be written: Permission denied"):
             get(server, tmp_path / "a.csv")

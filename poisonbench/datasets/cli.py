@@ -143,7 +143,7 @@ def describe(
 
 @app.command()
 def fetch(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Data sets.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Data sets.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All of the catalogue.")] = False,
     data_dir: DataDir = None,
     timeout: Annotated[
@@ -204,7 +204,7 @@ def verify(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME or FILE...]", help="Data sets, or files that were prepared; all if none."
+            metavar="NAME|FILE", help="Data sets, or files that were prepared; all if none."
         ),
     ] = None,
     data_dir: DataDir = None,

@@ -27,7 +27,7 @@ import poisonbench
 from poisonbench.data.base import DatasetError
 from poisonbench.data.files import checksum
 from poisonbench.datasets.claim import claimed
-from poisonbench.datasets.policy import FetchError, Limits, check_redirect, shown, without_socks
+from poisonbench.datasets.policy import SOCKS, FetchError, Limits, check_redirect, shown
 
 __all__ = ["FetchError", "Limits", "download"]
 
@@ -101,7 +101,11 @@ def download(
             downloader = _Downloader(session, part, sha256, max_bytes, limits, progress, accept)
             known = f"sha256:{sha256}" if sha256 else None
             try:
-                pooch.retrieve(url, known, path.name, path.parent, downloader=downloader)
+                # Before pooch has its turn: a kill would leave the file that it copies to.
+                downloader.download(url)
+                # Copied, not moved: until the file is in its place the part keeps others waiting.
+                pooch.retrieve(url, known, path.name, path.parent,
+                               downloader=lambda _, out, __: shutil.copy(part, out))  # fmt: skip
             finally:
                 if not downloader.unfinished:
                     os.truncate(part, 0)
@@ -128,7 +132,7 @@ def _session(scheme: str) -> Iterator[requests.Session]:
 
 @dataclass
 class _Downloader:
-    """A downloader as pooch calls it."""
+    """Downloads to the part, in as many attempts as it takes."""
 
     session: requests.Session
     part: Path
@@ -139,8 +143,8 @@ class _Downloader:
     accept: Callable[[Path], None] | None
     unfinished: bool = False  # whether the part is worth keeping
 
-    def __call__(self, url: str, output_file: str, _: object) -> None:
-        """Download `url` to the file that pooch made."""
+    def download(self, url: str) -> None:
+        """Make the part the file that `url` is the address of."""
         deadline = time.monotonic() + self.limits.total
         self.unfinished = self.resumable
         for attempt in range(self.limits.retries + 1):
@@ -171,8 +175,6 @@ class _Downloader:
             except DatasetError as error:
                 self._check_no_page(url)
                 raise FetchError(f"{shown(url)} is not the data: {error}") from error
-        # Copied, not moved: until the file is in its place the part keeps others waiting.
-        shutil.copy(self.part, output_file)
 
     @property
     def resumable(self) -> bool:
@@ -224,7 +226,8 @@ class _Downloader:
         except (requests.ConnectionError, urllib3.exceptions.HTTPError) as error:
             raise _PassingError(f"the connection failed or was cut ({_cause(error)})") from error
         except requests.RequestException as error:
-            raise FetchError(f"{shown(url)}: {without_socks(str(error)) or error}") from error
+            what = SOCKS if "SOCKS" in str(error) else error
+            raise FetchError(f"{shown(url)}: {what}") from error
 
     def _check(self, url: str, response: requests.Response, start: int) -> int:
         """Return at which byte of the file a response begins, provided that it is one."""

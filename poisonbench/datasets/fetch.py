@@ -77,8 +77,10 @@ def fetch(
             say(f"{entry.name}: fetching {entry.origin} through scikit-learn")
             work.through_scikit_learn()
     except (DatasetError, FetchError) as error:
-        named = f" (the mirror {shown(mirror)} is named by {MIRROR_VARIABLE})" if mirror else ""
-        raise FetchError(f"{error}{named}") from error
+        message = str(error)
+        if mirror and shown(mirror) in message:
+            message += f" (the mirror that {MIRROR_VARIABLE} names)"
+        raise FetchError(message) from error
     say(f"{entry.name}: {path}")
 
 

@@ -61,10 +61,9 @@ def shown(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def without_socks(message: str) -> str | None:
-    """Return what to do if `message` is a library's that it cannot speak to a SOCKS proxy."""
-    if "SOCKS" not in message and "unknown url type: socks" not in message:
-        return None
-    return ("the proxy is a SOCKS proxy, which needs another package "
-            "(python -m pip install 'requests[socks]') and does not serve OpenML; set HTTPS_PROXY "
-            "to an HTTP proxy, or POISONBENCH_MIRROR")  # fmt: skip
+SOCKS = (
+    "the proxy is a SOCKS proxy, which needs another package (python -m pip install "
+    "'requests[socks]'), and does not serve what comes through scikit-learn; set HTTPS_PROXY to an "
+    "HTTP proxy, or POISONBENCH_MIRROR to a mirror"
+)
+"""What to do where a library cannot speak to a proxy."""

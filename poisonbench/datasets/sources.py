@@ -6,15 +6,17 @@ there without a network.
 
 from __future__ import annotations
 
+import urllib.request
 import warnings
 from pathlib import Path
+from urllib.error import URLError
 
 import pandas as pd
 from sklearn import datasets
 
 from poisonbench.data.catalogue import Entry, OpenML
 from poisonbench.datasets.bounds import bounded_urllib
-from poisonbench.datasets.policy import LARGEST, FetchError, Limits, without_socks
+from poisonbench.datasets.policy import LARGEST, SOCKS, FetchError, Limits
 from poisonbench.preparation import Choices, Prepared, prepare
 
 
@@ -68,6 +70,12 @@ def _frame(entry: Entry, limits: Limits, progress: bool) -> pd.DataFrame:
     """Return the data set as a table, the response among its columns."""
     n_retries = max(limits.retries, 1)
     try:
+        home = datasets.get_data_home()
+    except OSError as error:
+        raise FetchError(f"{error.filename}: scikit-learn cannot keep its downloads there "
+                         f"({error.strerror}); name another folder by SCIKIT_LEARN_DATA"
+                         ) from error  # fmt: skip
+    try:
         with (
             bounded_urllib(entry.name, limits, LARGEST, progress=progress),
             warnings.catch_warnings(),
@@ -89,9 +97,11 @@ def _frame(entry: Entry, limits: Limits, progress: bool) -> pd.DataFrame:
     except FetchError:
         raise
     except Exception as error:  # what damaged files make of the parsers below is nowhere listed
-        what = without_socks(str(error)) or f"{type(error).__name__}: {error}"
-        raise FetchError(f"{entry.origin}: cannot be fetched by scikit-learn ({what}); what it "
-                         f"keeps, and may be damaged, lies in {datasets.get_data_home()}"
-                         ) from error  # fmt: skip
+        what = f"cannot be fetched by scikit-learn ({type(error).__name__}: {error})"
+        if urllib.request.getproxies().get("https", "").startswith("socks"):
+            what += f"; {SOCKS}"
+        elif not isinstance(error, URLError | TimeoutError):
+            what += f"; what it keeps, and may be damaged, lies in {home}"
+        raise FetchError(f"{entry.origin}: {what}") from error
     frame: pd.DataFrame = bunch.frame
     return frame

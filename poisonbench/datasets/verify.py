@@ -25,7 +25,7 @@ class Verdict:
     name : str
         The data set, or the file.
     path : Path or None
-        Its file; None if it needs none.
+        Its file; None if it needs none, or is one.
     present : bool
         Whether it is there.
     right, wrong : tuple of str
@@ -87,16 +87,16 @@ def verify_file(path: Path) -> Verdict:
             table = read_table(path)
             shape = f"{len(table.values)} rows of {len(table.names)} columns, all numbers"
             unknown = f"nothing is recorded of it: {place(path).name} is not beside it"
-            return Verdict(str(path), path, True, (shape, unknown))
+            return Verdict(str(path), None, True, (shape, unknown))
         data = read_dataset(path, sidecar.target, "full")
     except DatasetError as error:
-        return Verdict(str(path), path, True, wrong=(str(error),))
+        return Verdict(str(path), None, True, wrong=(str(error),))
     right = (
         "its SHA-256 is that recorded beside it",
         f"{len(data.y)} rows, {data.space.n_features} features",
         f"response '{data.target}' from {data.y.min():.6g} to {data.y.max():.6g}",
     )
-    return Verdict(str(path), path, True, right)
+    return Verdict(str(path), None, True, right)
 
 
 def presence(entry: Entry, folder: Path) -> str:
