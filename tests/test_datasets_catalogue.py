@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -527,10 +528,21 @@ def test_the_password_of_a_mirror_is_not_shown(
     run: Invoke, mirror: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = os.environ["POISONBENCH_MIRROR"].replace("//", "//user:secret@")
-    monkeypatch.setenv("POISONBENCH_MIRROR", address)
-    result = run("datasets", "fetch", "house", "abalone")
+    for given, code in ((address, 1), (f"{address}?x", 2)):
+        monkeypatch.setenv("POISONBENCH_MIRROR", given)
+        result = run("datasets", "fetch", "house", "abalone")
+        assert result.exit_code == code
+        assert "secret" not in result.output
+        assert "127.0.0.1" in result.stderr
+
+
+def test_no_place_for_temporary_files_is_a_message(
+    run: Invoke, mirror: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere/at/all")
+    result = run("datasets", "fetch", "abalone")
     assert result.exit_code == 1
-    assert "secret" not in result.output
+    assert "abalone.csv: cannot be written: No such file" in result.stderr
 
 
 FOLDERS = {

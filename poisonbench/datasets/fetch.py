@@ -81,6 +81,8 @@ def fetch(
         if mirror and shown(mirror) in message:
             message += f" (the mirror that {MIRROR_VARIABLE} names)"
         raise FetchError(message) from error
+    except OSError as error:
+        raise FetchError(f"{path}: cannot be written: {error.strerror or error}") from error
     say(f"{entry.name}: {path}")
 
 
@@ -129,8 +131,9 @@ def mirror_address() -> str:
     except ValueError:  # a port or a host that is none
         wrong = True
     if address and wrong:
-        raise FetchError(f"{MIRROR_VARIABLE} is '{address}', expected the address of a web folder "
-                         "that has the data files, such as https://my.server/folder")  # fmt: skip
+        raise FetchError(f"{MIRROR_VARIABLE} is '{shown(address)}', expected the address of a web "
+                         "folder that has the data files, such as https://my.server/folder"
+                         )  # fmt: skip
     return address
 
 
@@ -188,21 +191,17 @@ class _Work:
         # Imported here: scikit-learn and pandas take longer to load than a file to arrive.
         from poisonbench.datasets.sources import fetch_and_prepare
 
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with claimed(self.path, self.limits.total, self.say):
-                if self.path.exists():
-                    return
-                with _scratch(self.path) as scratch:
-                    made = scratch / self.path.name
-                    fetch_and_prepare(self.entry, scratch / "raw.csv", made, self.limits,
-                                      progress=self.progress)  # fmt: skip
-                    self._checked(made, beside=made)
-                    os.replace(place(made), place(self.path))
-                    os.replace(made, self.path)
-        except OSError as error:
-            raise FetchError(f"{self.path}: cannot be written: {error.strerror or error}"
-                             ) from error  # fmt: skip
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with claimed(self.path, self.limits.total, self.say):
+            if self.path.exists():
+                return
+            with _scratch(self.path) as scratch:
+                made = scratch / self.path.name
+                fetch_and_prepare(self.entry, scratch / "raw.csv", made, self.limits,
+                                  progress=self.progress)  # fmt: skip
+                self._checked(made, beside=made)
+                os.replace(place(made), place(self.path))
+                os.replace(made, self.path)
 
     def _download(
         self, url: str, sha256: str | None, max_bytes: int, accept: Callable[[Path], None] | None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 LARGEST = 200_000_000
 """Bytes of the largest file that is fetched without knowing its size."""
@@ -57,8 +58,7 @@ def check_redirect(here: str, there: str) -> None:
 
 def shown(url: str) -> str:
     """Return an address as messages show it: without name and password."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return re.sub(r"(?<=//)[^/]*@", "", url)
 
 
 SOCKS = (
