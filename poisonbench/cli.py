@@ -83,16 +83,20 @@ def user_errors() -> Iterator[None]:
 
 def fetch_data(experiment: Config, data_dir: Path | None, *, progress: bool) -> None:
     """Fetch the data sets of an experiment that are not in the data folder."""
-    from poisonbench.data.catalogue import data_folder
-    from poisonbench.datasets.download import FetchError
+    from poisonbench.data.base import DatasetError
+    from poisonbench.data.catalogue import checked_folder
     from poisonbench.datasets.fetch import fetch_missing
+    from poisonbench.datasets.policy import FetchError
 
     names = [choice.name for choice in experiment.datasets]
     try:
-        fetch_missing(names, data_folder(data_dir), progress=progress, say=_to_stderr)
-    except FetchError as error:
+        fetch_missing(names, checked_folder(data_dir), progress=progress, say=_to_stderr)
+    except (DatasetError, FetchError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. What is fetched is kept; the same command goes on.", err=True)
+        raise typer.Exit(130) from None
 
 
 def _to_stderr(line: str) -> None:
@@ -532,7 +536,12 @@ def _log() -> None:
 
 
 @app.command(cls=ConfigCommand)
-def validate(config: ConfigFile, overrides: Overrides = None, data_dir: DataDir = None) -> None:
+def validate(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    data_dir: DataDir = None,
+    fetch: Fetch = False,
+) -> None:
     """Check a config and the data that it names; nothing is run.
 
     Exit code 2 if it is wrong, with the file and the line of everything that is.
@@ -547,6 +556,8 @@ def validate(config: ConfigFile, overrides: Overrides = None, data_dir: DataDir 
         from poisonbench.config import load
 
         experiment = load(config, overrides or (), sweep=None)
+        if fetch:
+            fetch_data(experiment, data_dir, progress=True)
         work = plan.make(experiment, data_dir)
     typer.echo(f"{config}: OK: {summary.counts(work)}")
     _say_notes(experiment, quiet=False)

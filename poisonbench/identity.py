@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 from poisonbench.config import Choice
+from poisonbench.data.files import checksum
 
 RESULT_VERSION = 1
 """Part of every identity: raised whenever the same config would give other numbers."""
@@ -19,12 +19,7 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's content, 64 hex digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def attack_key(attack: Choice) -> str:
     """Return the attack's identity, with the content of its files for their paths."""
-    contents = {name: file_digest(path) for name, path in attack.files.items()}
+    contents = {name: checksum(path) for name, path in attack.files.items()}
     return digest({**attack.resolved(), **contents})

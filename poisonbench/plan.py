@@ -16,8 +16,10 @@ from poisonbench.config import Choice, Config, ConfigError, Rate
 from poisonbench.config.choices import REFERENCE_ROWS
 from poisonbench.config.sweep import Thing
 from poisonbench.data.base import Dataset
+from poisonbench.data.catalogued import MissingDataError
+from poisonbench.data.files import checksum
 from poisonbench.ground import Ground, check_test_rows_unseen, rates, split_rows
-from poisonbench.identity import attack_key, digest, file_digest
+from poisonbench.identity import attack_key, digest
 from poisonbench.records import Labels, Row
 from poisonbench.work import Group, Plan, Task
 
@@ -66,12 +68,12 @@ def make(config: Config, data_dir: Path | None = None) -> Plan:
     _check_distinct(config, rows)
     contents = {choice.label: dataset.fingerprint for choice, dataset in loaded}
     contents |= {
-        f"{choice.label} {name}": file_digest(path)
+        f"{choice.label} {name}": checksum(path)
         for choice in config.attacks
         for name, path in choice.files.items()
     }
     contents |= {
-        str(split.written): file_digest(split.indices)
+        str(split.written): checksum(split.indices)
         for split in config.splits
         if split.indices is not None
     }
@@ -83,16 +85,24 @@ def _load(config: Config, data_dir: Path | None) -> list[tuple[Choice, Dataset]]
     """Return the data sets; what is wrong with any of them is reported together."""
     loaded: list[tuple[Choice, Dataset]] = []
     problems: list[str] = []
+    absent: list[tuple[Choice, MissingDataError]] = []
     for choice in config.datasets:
         catalogued = registry.accepts(registry.components("dataset")[choice.name], "data_dir")
         place = {"data_dir": data_dir} if catalogued else {}
         try:
             loaded.append((choice, choice.build(**place).load()))
+        except MissingDataError as error:
+            absent.append((choice, error))
         except ValueError as error:
             problems += config.error(choice.where, str(error)).messages
         except MemoryError:
             message = "the data do not fit into memory"
             problems += config.error(choice.where, message).messages
+    if absent:
+        # One command fetches them all.
+        entries = [entry for _, error in absent for entry in error.absent]
+        message = str(MissingDataError(entries, absent[0][1].folder))
+        problems += config.error(absent[0][0].where, message).messages
     if problems:
         raise ConfigError(*problems)
     return loaded
