@@ -9,6 +9,7 @@ S_{t+1} = HT(r_{t+1}), the N - p rows of smallest residual.  The step is either 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -111,7 +112,13 @@ class TORRENTDefense(Defense):
         if self.step == "auto":
             self.step_ = "gradient" if isinstance(estimator, LinearModel) else "full"
         if self.step_ == "gradient":
-            kept, self.n_iter_ = self._by_gradient(estimator, X, y, n_kept)
+            if not isinstance(estimator, LinearModel):
+                raise ValueError(
+                    f"TORRENTDefense: step is 'gradient', expected 'full' or 'auto' with a "
+                    f"{type(estimator).__name__}, whose gradient is not known"
+                )
+            descent = descend(estimator, X, y, n_kept, self.max_iter, self.tol)
+            kept, self.n_iter_ = descent.kept, descent.n_iter
         else:
             engine = fits(estimator, X, y)
             residual = engine.on_rows(np.ones(len(y), dtype=bool)).residual
@@ -121,34 +128,60 @@ class TORRENTDefense(Defense):
         self.support_ = kept
         self._adopt(clone(estimator).fit(X[kept], y[kept]), X)
 
-    def _by_gradient(
-        self, model: Any, X: FloatArray, y: FloatArray, n_kept: int
-    ) -> tuple[BoolArray, int]:
-        """Return S_t and t at the end of proximal gradient steps."""
-        if not isinstance(model, LinearModel):
-            raise ValueError(  # noqa: TRY004
-                f"TORRENTDefense: step is 'gradient', expected 'full' or 'auto' with a "
-                f"{type(model).__name__}, whose gradient is not known"
-            )
-        lam, rho = model.lambda_for(n_kept), model.l1_ratio()
-        X = X - X.mean(axis=0)
-        gram = X.T @ X if X.shape[0] > X.shape[1] else X @ X.T
-        # No subset's loss bends more than this, so a step of its inverse never overshoots.
-        curvature = 2 / n_kept * float(np.linalg.eigvalsh(gram)[-1]) + lam * (1 - rho)
-        eta = 1 / curvature if curvature > 0 else 0.0
-        enough = self.tol * float(np.ptp(y))
-        w, kept = np.zeros(X.shape[1]), np.ones(len(y), dtype=bool)
-        residual = y - y.mean()
-        for n_iter in range(1, self.max_iter + 1):  # noqa: B007
-            gradient = -2 / kept.sum() * (X[kept].T @ residual[kept]) + lam * (1 - rho) * w
-            w = w - eta * gradient
-            w = np.sign(w) * np.maximum(np.abs(w) - eta * lam * rho, 0.0)
-            before = residual
-            residual = y - X @ w
-            residual -= residual[kept].mean()
-            following = smallest(residual**2, n_kept)
-            stays = np.array_equal(following, kept)
-            kept = following
-            if stays and np.abs(residual - before).max() <= enough:
-                break
-        return kept, n_iter
+
+@dataclass(frozen=True)
+class Descent:
+    """Where gradient steps ended.
+
+    Parameters
+    ----------
+    kept : ndarray of bool of shape (N,)
+        The rows S_t.
+    residual : ndarray of shape (N,)
+        The residuals of all rows.
+    n_iter : int
+        Steps made, t.
+    """
+
+    kept: BoolArray
+    residual: FloatArray
+    n_iter: int
+
+
+def descend(
+    model: LinearModel, X: FloatArray, y: FloatArray, n_kept: int, max_iter: int, tol: float
+) -> Descent:
+    """Alternate proximal gradient steps on L(D_S, w), from w = 0, and hard thresholding.
+
+    Parameters
+    ----------
+    model : LinearModel
+        The learner, whose objective L is.
+    X, y : ndarray of shape (N, d) and (N,)
+        All rows.
+    n_kept : int
+        Rows in S, from the first step on.
+    max_iter : int
+        Most steps.
+    tol : float
+        Stop when S stays and no residual moves by more than this share of the spread of `y`.
+    """
+    lam, rho = model.lambda_for(n_kept), model.l1_ratio()
+    X = X - X.mean(axis=0)
+    gram = X.T @ X if X.shape[0] > X.shape[1] else X @ X.T
+    # No subset's loss bends more than this, so a step of its inverse never overshoots.
+    curvature = 2 / n_kept * float(np.linalg.eigvalsh(gram)[-1]) + lam * (1 - rho)
+    eta = 1 / curvature if curvature > 0 else 0.0
+    enough = tol * float(np.ptp(y))
+    w, kept = np.zeros(X.shape[1]), np.ones(len(y), dtype=bool)
+    residual = y - y.mean()
+    for n_iter in range(1, max_iter + 1):  # noqa: B007
+        gradient = lam * (1 - rho) * w - 2 / kept.sum() * (X[kept].T @ residual[kept])
+        w = w - eta * gradient
+        w = np.sign(w) * np.maximum(np.abs(w) - eta * lam * rho, 0.0)
+        before, residual = residual, y - X @ w
+        residual -= residual[kept].mean()
+        stayed, kept = kept, smallest(residual**2, n_kept)
+        if np.array_equal(kept, stayed) and np.abs(residual - before).max() <= enough:
+            break
+    return Descent(kept, residual, n_iter)
