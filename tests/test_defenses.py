@@ -165,11 +165,25 @@ def test_the_count_can_be_estimated(defense: Any, p: int) -> None:
 
 
 @EVERY
-@pytest.mark.parametrize("case", ["wide", "one distinct row", "constant y", "mostly constant y"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "wide",
+        "rank-deficient",
+        "identical poison",
+        "one distinct row",
+        "constant y",
+        "mostly constant y",
+    ],
+)
 def test_degenerate_rows_give_a_finite_model(defense: Any, case: str) -> None:
     X, y, _ = poisoned(n=24, p=6)
     if case == "wide":
         X = np.random.default_rng(0).random((30, 60))
+    elif case == "rank-deficient":
+        X = np.column_stack([X, X[:, :2], np.zeros(30), 1 - X[:, 0]])
+    elif case == "identical poison":
+        X[24:], y[24:] = 1.0, 0.0
     elif case == "one distinct row":
         X, y = np.repeat(X[:1], 30, axis=0), np.repeat(y[:1], 30)
     elif case == "constant y":

@@ -161,7 +161,7 @@ def test_crr_with_ols_is_the_papers_algorithm(seed: int, p: int) -> None:
 @EVERY_MODEL
 def test_crr_learners_predict_what_they_are_given(model: Any) -> None:
     X, y, _ = shifted(40, 50, 0)
-    fitted_to = smoother(model, X)
+    fitted_to = smoother(model, X, 1e-12)
     for responses in (y, y**2, y):
         expected = clone(model).fit(X, responses).predict(X)
         np.testing.assert_allclose(fitted_to(responses), expected, atol=1e-5)
@@ -170,7 +170,7 @@ def test_crr_learners_predict_what_they_are_given(model: Any) -> None:
 @EVERY_MODEL
 def test_crr_ends_where_corruptions_are_residuals(model: Any) -> None:
     X, y, mask = shifted(100, 4, 20)
-    crr = CRRDefense(model, n_poison=20, tol=1e-9, max_iter=5000).fit(X, y)
+    crr = CRRDefense(model, n_poison=20, tol=1e-12, max_iter=5000).fit(X, y)
     assert np.array_equal(crr.support_, ~mask)
     residual = y - crr.predict(X)
     np.testing.assert_allclose(crr.corruption_[mask], residual[mask], atol=1e-6)

@@ -56,7 +56,8 @@ class CRRDefense(Defense):
     max_iter : int, default=1000
         Most iterations.
     tol : float, default=1e-4
-        Stop when the corruptions move by less than this share of the spread of the responses.
+        Stop when the corruptions move by less than this share of the spread of the responses;
+        also the relative duality gap of LASSO and elastic-net fits on the way.
     random_state : int, RandomState or None, default=None
         Breaks ties by the order of rows; draws for the estimate of the count.
 
@@ -104,7 +105,7 @@ class CRRDefense(Defense):
     def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
         self.n_poison_ = assumed_poison(self, X, y, rng)
         estimator = learner(self.estimator)
-        fitted_to = smoother(estimator, X)
+        fitted_to = smoother(estimator, X, self.tol)
         b, enough = np.zeros(len(y)), self.tol * float(np.ptp(y))
         for n_iter in range(1, self.max_iter + 1):  # noqa: B007
             residual = y - fitted_to(y - b)
@@ -117,7 +118,7 @@ class CRRDefense(Defense):
         self._adopt(clone(estimator).fit(X, y - b), X)
 
 
-def smoother(estimator: Any, X: FloatArray) -> Callable[[FloatArray], FloatArray]:
+def smoother(estimator: Any, X: FloatArray, tol: float) -> Callable[[FloatArray], FloatArray]:
     """Return what maps responses to the learner's predictions for the rows fitted.
 
     Parameters
@@ -126,6 +127,8 @@ def smoother(estimator: Any, X: FloatArray) -> Callable[[FloatArray], FloatArray
         The learner, unfitted.
     X : ndarray of shape (N, d)
         The rows.
+    tol : float
+        Relative duality gap at which coordinate descent stops: a fit is one step of many.
 
     Returns
     -------
@@ -141,5 +144,5 @@ def smoother(estimator: Any, X: FloatArray) -> Callable[[FloatArray], FloatArray
         return lambda y: y.mean() + shrunk @ (U.T @ (y - y.mean()))
     solver = clone(estimator)
     if isinstance(estimator, ElasticNet):
-        solver = estimator.solver(len(X)).set_params(warm_start=True)
+        solver = estimator.solver(len(X)).set_params(warm_start=True, tol=tol)
     return lambda y: np.ravel(solver.fit(X, y).predict(X))
