@@ -156,7 +156,7 @@ def measured(options: argparse.Namespace, refuse: Callable[[str], Any]) -> Itera
                     "engine": coordinate.ENGINE,
                 }
                 key = tuple(case.values())
-                if key not in peaks:  # before the clock runs: it warms everything up, too
+                if key not in peaks:
                     peaks[key] = peak_memory(group, setting, model)
                 yield {**case, **run(group, dataset, setting, model), "peak_mb": peaks[key]}
                 bar.update()
@@ -188,6 +188,7 @@ def peak_memory(group: Any, setting: Any, model: Any) -> float:
     """Return what the attack allocates at most beside what was there, in MB of 10^6 bytes."""
     from poisonbench import pipeline
 
+    pipeline.attack(group, setting, model)  # loads and compiles what is to be loaded and compiled
     tracemalloc.start()
     pipeline.attack(group, setting, model)
     peak = tracemalloc.get_traced_memory()[1]
