@@ -18,7 +18,7 @@ from poisonbench.preparation.encoding import Encoded, encode
 from poisonbench.preparation.reading import (
     Dialect,
     batches,
-    has_leading_zeros,
+    columns_with_codes,
     short_lines,
     sniff,
 )
@@ -75,7 +75,8 @@ class Prepared:
             lines.append("missing values filled")
             lines += [f"  {name:<{width}}  {what}" for name, what in self.filled.items()]
         if self.rows_dropped:
-            lines.append(f"{self.rows_dropped} rows dropped for a missing value")
+            rows = "row" if self.rows_dropped == 1 else "rows"
+            lines.append(f"{self.rows_dropped} {rows} dropped for a missing value")
         lines += [textwrap.fill(f"warning: {warning}", 96, subsequent_indent="  ",
                                 break_long_words=False, break_on_hyphens=False)
                   for warning in self.warnings]  # fmt: skip
@@ -199,8 +200,7 @@ def _columns(
             reader.add(batch[name])
     again = {name for name, reader in readers.items() if reader.wants_text}
     could_be_codes = {name for name, reader in readers.items() if reader.could_be_codes}
-    if could_be_codes and has_leading_zeros(raw, dialect):
-        again |= could_be_codes
+    again |= columns_with_codes(raw, dialect, could_be_codes)
     if again:
         readers |= {name: _reader(name, dialect, choices, words) for name in again}
         for batch in batches(raw, dialect, words, as_text=again, only=again):

@@ -22,6 +22,7 @@ from poisonbench.preparation.readings import (
     Reading,
     date_readings,
     number_reading,
+    plain_numbers,
     without_too_large,
 )
 
@@ -125,24 +126,41 @@ class ColumnReader:
         before, self._n_rows = self._n_rows, self._n_rows + len(cells)
         if self._mixed or self._readings == []:
             return
-        is_number = cells.dtype.kind in "iuf" and self._role != "categorical"
-        texts, codes = ([], np.full(len(cells), -1)) if is_number else self._distinct(cells)
-        if is_number or not texts:
-            values: FloatArray = np.full(len(cells), np.nan)
-            if is_number:
-                values[:] = cells.to_numpy(np.float64)
-            if not self._has_texts:
-                self._numbers.append(values)
-                return
-            self._mixed = not np.isnan(values).all()
-        elif self._numbers:
-            self._mixed = not all(np.isnan(part).all() for part in self._numbers)
-            self._numbers = []
-            self._take([], np.full(before, -1))
+        if cells.dtype.kind in "iuf" and self._role != "categorical":
+            self._add_numbers(cells.to_numpy(np.float64, copy=True))
+        elif self._readings is not None:
+            self._add_to_readings(cells)
+        else:
+            self._add_texts(*self._distinct(cells), before)
         if self._mixed:
             self._codes, self._vocabulary, self._readings = [], {}, None
+
+    def _add_numbers(self, values: FloatArray) -> None:
+        if not self._has_texts:
+            self._numbers.append(values)
+        elif np.isnan(values).all():
+            self._take([], np.full(len(values), -1))
+        else:
+            self._mixed = True
+
+    def _add_texts(self, texts: list[str], codes: IntArray, n_before: int) -> None:
+        if not texts:
+            self._add_numbers(np.full(len(codes), np.nan))
             return
+        if self._numbers:
+            self._mixed = not all(np.isnan(part).all() for part in self._numbers)
+            self._numbers = []
+            self._take([], np.full(n_before, -1))
         self._take(texts, codes)
+
+    def _add_to_readings(self, cells: pd.Series[Any]) -> None:
+        """Take cells of which few repeat: what is written as a plain number at once."""
+        numbers = plain_numbers(cells) if self._decimal == "." else np.full(len(cells), np.nan)
+        others = np.isnan(numbers)
+        codes = np.full(len(cells), -1)
+        texts, codes[others] = self._distinct(cells[others])
+        for reading in self._readings or ():
+            reading.add(texts, codes, numbers)
 
     @property
     def _has_texts(self) -> bool:
@@ -159,7 +177,7 @@ class ColumnReader:
         return (
             self._role == "any"
             and bool(self._numbers)
-            and all(((part % 1 == 0) | np.isnan(part)).all() for part in self._numbers)
+            and all((part[np.isfinite(part)] % 1 == 0).all() for part in self._numbers)
         )
 
     def finish(self) -> RawColumn:
@@ -279,12 +297,14 @@ class ColumnReader:
         remarks = [reading.mixture()] if reading.mixture() else []
         if reading.misfit:
             cell, row = reading.misfit
-            remedy = f"--categorical {shlex.quote(self.name)} makes each value a category"
+            remedy = ""
             if self._role == "response":
-                remedy = "their rows are dropped"
+                remedy = "; their rows are dropped"
+            elif self._role == "any":
+                remedy = f"; --categorical {shlex.quote(self.name)} makes each value a category"
             n_bad = reading.present - reading.fitting
             remarks.append(f"{n_bad} of its {reading.present} cells are not {reading.kind}s, such "
-                           f"as '{cell}' (data row {row}), and are taken as missing; {remedy}"
+                           f"as '{cell}' (data row {row}), and are taken as missing{remedy}"
                            )  # fmt: skip
         return remarks
 

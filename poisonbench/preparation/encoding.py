@@ -109,14 +109,15 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
     ready = ready_groups(raw, chosen, keep)
     names = _written_names(raw, ready)
     encoded = Encoded(Numeric(names[target.name], values), rows_dropped=int((~keep).sum()))
-    encoded.fates[target.name] = "number, the response"
     leakage = Leakage(values)
     leaks: list[str | None] = []
     while raw:
         column = raw.pop(0)
         if column.name not in choices.drop:
             encoded.warnings += column.remarks
+        found = column.kind + (f" ({column.note})" if column.note else "")
         if column.name == target.name:
+            encoded.fates = {target.name: f"{found}, the response", **encoded.fates}
             continue
         group = ready.get(column.name.partition(":")[0])
         if group is not None and column.name not in chosen:
@@ -127,7 +128,6 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
                 leaks.append(leakage.of_categories(group.name, categories(group)))
             _decided(encoded, column.name, found, "kept", reason)
             continue
-        found = column.kind + (f" ({column.note})" if column.note else "")
         column = column.select(keep)
         reason, what = _reason_to_drop(column, choices), ""
         if reason is None and _is_number(column):
@@ -191,10 +191,10 @@ def _target(raw: list[RawColumn], choices: Choices) -> tuple[Numeric, BoolArray]
 
 
 def _holds(column: RawColumn) -> str:
-    example = f" such as '{column.labels[0]}'" if column.labels else f" {column.note}"
     if column.kind == "empty":
         return "holds no values"
-    return f"holds {KINDS[column.kind]}{example}"
+    what = f"such as '{column.labels[0]}'" if column.labels else column.note
+    return f"holds {KINDS[column.kind]} {f'({what})' if column.kind == 'date' else what}"
 
 
 def _but(column: RawColumn) -> str:

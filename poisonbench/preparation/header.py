@@ -66,12 +66,12 @@ def read_header(
     wanted = [one_line(cell) or f"column {j}" for j, cell in enumerate(cells, start=1)]
     names = distinct(wanted)
     unnamed = [name for name, cell in zip(names, cells, strict=True) if not cell.strip()]
-    changed = [(" ".join(cell.split(" ")), name) for name, cell in zip(names, cells, strict=True)
+    changed = [(cell.strip(), name) for name, cell in zip(names, cells, strict=True)
                if cell.strip() not in ("", name)]  # fmt: skip
     if unnamed:
         remarks.append(f"columns without a name are called by their number: {listing(unnamed)}")
     if changed:
-        pairs = ", ".join(f"{before.strip()!r} is '{after}'" for before, after in changed[:5])
+        pairs = ", ".join(f"{before!r} is '{after}'" for before, after in changed[:5])
         more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
         remarks.append(f"column names changed, to be distinct and on one line: {pairs}{more}")
     repeated = tuple(name for name in dict.fromkeys(wanted) if wanted.count(name) > 1)
@@ -106,9 +106,9 @@ def _suspicion(path: Path, cells: Sequence[str]) -> list[str]:
                if _FRACTION.fullmatch(cell) or any(date(cell) for date in dates)]  # fmt: skip
     if certain or (numbers and len(numbers) == len(present)):
         raise DatasetError(
-            f"{path}: the first line holds {listing(certain or numbers)}, which look like data, "
-            "not like column names; --no-header if they are data (the columns are then called "
-            "'column 1', 'column 2', ...), --header if they are names"
+            f"{path}: the first line holds {listing(certain or numbers)}: that looks like data, "
+            "not like column names; --no-header if it is (the columns are then called "
+            "'column 1', 'column 2', ...), --header if not"
         )
     if numbers:
         return [f"the first line holds {listing(numbers)}, taken for column names; --no-header if "

@@ -41,6 +41,7 @@ _NOT_TEXT = {
     b"\x1f\x8b": "compressed; unpack it with gunzip",
     b"PAR1": "a Parquet file; write it as CSV",
 }
+_CODE = re.compile(r" *0[0-9]+ *")
 _COMMA = re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d*|[+-]?\d*,(\d{1,2}|\d{4,})(e[+-]?\d+)?", re.I)
 _POINT = re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d*|[+-]?\d*\.(\d{1,2}|\d{4,})(e[+-]?\d+)?", re.I)
 _COMMA_3 = re.compile(r"[+-]?\d+,\d{3}")
@@ -75,7 +76,7 @@ class Dialect:
 
     def __str__(self) -> str:
         """Return it in words."""
-        delimiter = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe"}
+        delimiter = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe", " ": "blank"}
         mark = "point" if self.decimal == "." else "comma"
         between = delimiter.get(self.delimiter, repr(self.delimiter))
         names = "" if self.header.line else ", no header line"
@@ -184,29 +185,38 @@ def batches(
             raise DatasetError(f"{path}: not a table: {fault}") from error
 
 
-def has_leading_zeros(path: Path, dialect: Dialect) -> bool:
-    """Whether some cell is a zero and more digits, a number that is rather a code."""
-    between = re.escape(dialect.delimiter)
-    cell = re.compile(rf'[{between}\r\n] *"?0[0-9]+"? *[{between}\r\n]')
-    tail = "\n"
-    with errors_of_reading(path, dialect.encoding), path.open(encoding=dialect.encoding) as file:
-        while block := file.read(BLOCK):
-            if cell.search(tail + block):
-                return True
-            tail = (tail + block)[-LONGEST_CODE:]
-    return cell.search(f"{tail}\n") is not None
+def columns_with_codes(path: Path, dialect: Dialect, names: Collection[str]) -> set[str]:
+    """Return which columns have a cell of 0 and more digits, a number that is rather a code.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    dialect : Dialect
+        How it is written.
+    names : collection of str
+        The columns to look at.
+    """
+    if not names or not _has_codes(path, dialect):
+        return set()
+    left = {j for j, name in enumerate(dialect.names) if name in names}
+    found = set()
+    for _, cells in _records(path, dialect.encoding, dialect.delimiter):
+        for j in left:
+            if cells[j : j + 1] and cells[j][:1] in "0 " and _CODE.fullmatch(cells[j]):
+                found.add(j)
+        left -= found
+    return {dialect.names[j] for j in found}
 
 
 def short_lines(path: Path, dialect: Dialect) -> tuple[int, int]:
     """Return how many lines have less cells than there are columns, and the first of them."""
-    count = first = 0
-    with path.open(encoding=dialect.encoding, newline="") as file:
-        records = csv.reader(file, delimiter=dialect.delimiter)
-        for cells in records:
-            if len(cells) < len(dialect.names) and any(map(str.strip, cells)):
-                count += 1
-                first = first or records.line_num
-    return count, first
+    short = [
+        line
+        for line, cells in _records(path, dialect.encoding, dialect.delimiter)
+        if len(cells) < len(dialect.names) and any(map(str.strip, cells))
+    ]
+    return len(short), min(short, default=0)
 
 
 @contextmanager
@@ -225,6 +235,32 @@ def errors_of_reading(path: Path, encoding: str | None) -> Iterator[None]:
     except csv.Error as error:
         raise DatasetError(f"{path}: not a CSV file: {error} (a quotation mark that is never "
                            "closed?)") from error  # fmt: skip
+
+
+def _has_codes(path: Path, dialect: Dialect) -> bool:
+    """Whether some cell of a file is 0 and more digits; much faster than to look at each."""
+    between = re.escape(dialect.delimiter)
+    cell = re.compile(rf'[{between}\r\n] *"?0[0-9]+"? *[{between}\r\n]')
+    tail = "\n"
+    with path.open(encoding=dialect.encoding) as file:
+        while block := file.read(BLOCK):
+            if cell.search(tail + block):
+                return True
+            tail = (tail + block)[-LONGEST_CODE:]
+    return cell.search(f"{tail}\n") is not None
+
+
+def _records(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the cells of each record, and the line that it ends on."""
+    before = 0
+    with path.open(encoding=encoding, newline="") as file:
+        records = csv.reader(file, delimiter=delimiter)
+        try:
+            for cells in records:
+                yield records.line_num, cells
+                before = records.line_num
+        except csv.Error as error:
+            raise csv.Error(f"the record from line {before + 1} on: {error}") from error
 
 
 def _fault(path: Path, dialect: Dialect) -> str | None:
@@ -268,17 +304,14 @@ def _encoding(path: Path) -> str:
 
 def _blank_records(path: Path, encoding: str, delimiter: str) -> int:
     """Return how many records of nothing but blank cells precede the first other one."""
-    with path.open(encoding=encoding, newline="") as file:
-        records = csv.reader(file, delimiter=delimiter)
-        return sum(1 for _ in takewhile(lambda cells: not any(map(str.strip, cells)), records))
+    records = (cells for _, cells in _records(path, encoding, delimiter))
+    return sum(1 for _ in takewhile(lambda cells: not any(map(str.strip, cells)), records))
 
 
 def _sample(path: Path, encoding: str, delimiter: str) -> list[list[str]]:
     """Return the first records that are not blank, the header among them."""
-    with path.open(encoding=encoding, newline="") as file:
-        records = csv.reader(file, delimiter=delimiter)
-        kept = (record for record in records if any(map(str.strip, record)))
-        return list(islice(kept, SAMPLE_RECORDS))
+    records = (cells for _, cells in _records(path, encoding, delimiter))
+    return list(islice((cells for cells in records if any(map(str.strip, cells))), SAMPLE_RECORDS))
 
 
 def _delimiter(path: Path, encoding: str) -> str:

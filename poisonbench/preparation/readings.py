@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from poisonbench.data.base import LARGEST
 from poisonbench.features import FloatArray, IntArray
@@ -52,7 +53,7 @@ class Reading:
         self.misfit: tuple[str, int] | None = None
         self.notations: dict[str, tuple[str, int]] = {}
 
-    def add(self, texts: list[str], codes: IntArray) -> None:
+    def add(self, texts: list[str], codes: IntArray, numbers: FloatArray | None = None) -> None:
         """Take a batch.
 
         Parameters
@@ -61,6 +62,9 @@ class Reading:
             Its distinct cells.
         codes : ndarray of shape (rows,)
             Which of them each row holds; -1 where the value is missing.
+        numbers : ndarray of shape (rows,), optional
+            Cells that were found to be plain numbers, NaN for the others; a cell is there or in
+            `texts`.
         """
         read = [self._parse(text) for text in texts]
         values = np.array([np.nan if cell is None else cell[0] for cell in read] + [np.nan])
@@ -75,8 +79,24 @@ class Reading:
             if cell is not None and cell[1] not in self.notations:
                 row = self._n_rows + int(np.argmax(codes == k)) + 1
                 self.notations[cell[1]] = texts[k], row
-        self._parts.append(values[codes])
+        part = values[codes]
+        if numbers is not None:
+            self._add_plain(numbers, part)
+        self._parts.append(part)
         self._n_rows += len(codes)
+
+    def _add_plain(self, numbers: FloatArray, part: FloatArray) -> None:
+        plain = np.flatnonzero(~np.isnan(numbers))
+        self.present += len(plain)
+        if not len(plain):
+            return
+        first = f"{numbers[plain[0]]:.15g}", self._n_rows + int(plain[0]) + 1
+        if self.kind == "number":
+            part[plain] = numbers[plain]
+            self.fitting += len(plain)
+            self.notations.setdefault("", first)
+        elif self.misfit is None:
+            self.misfit = first
 
     @property
     def share(self) -> float:
@@ -112,6 +132,21 @@ class Reading:
 def number_reading(decimal: str) -> Reading:
     """Return a reading as numbers with this decimal mark."""
     return Reading("number", "", number_parser(decimal))
+
+
+def plain_numbers(cells: pd.Series[Any]) -> FloatArray:
+    """Return the cells that are numbers with a decimal point and nothing special, NaN for others.
+
+    Parameters
+    ----------
+    cells : Series of str
+        Texts, NaN where missing.
+    """
+    numbers: FloatArray = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, copy=True)
+    for k, text in enumerate(cells):
+        if text == text and text[:1] == "0" and text.strip().isdecimal():
+            numbers[k] = np.nan  # a zero, or a code
+    return numbers
 
 
 def date_readings() -> list[Reading]:
