@@ -150,6 +150,8 @@ class ColumnReader:
         if self._numbers:
             self._mixed = not all(np.isnan(part).all() for part in self._numbers)
             self._numbers = []
+            if self._mixed:
+                return
             self._take([], np.full(n_before, -1))
         self._take(texts, codes)
 

@@ -178,6 +178,9 @@ def batches(
                     na_values=[spelt for word in missing
                                for spelt in (word, word.upper(), word.title(), "NaN")],
                     chunksize=BATCH_ROWS,
+                    # Otherwise types are found out for parts of a batch, and numbers among texts
+                    # are not as they were written.
+                    low_memory=False,
                 ) as reader:  # fmt: skip
                     yield from reader
         except (pd.errors.ParserError, pd.errors.ParserWarning) as error:

@@ -143,8 +143,9 @@ def plain_numbers(cells: pd.Series[Any]) -> FloatArray:
         Texts, NaN where missing.
     """
     numbers: FloatArray = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, copy=True)
-    for k, text in enumerate(cells):
-        if text == text and text[:1] == "0" and text.strip().isdecimal():
+    texts = cells.to_numpy()
+    for k in np.flatnonzero(numbers % 1 == 0):
+        if texts[k][:1] == "0" and texts[k].strip().isdecimal():
             numbers[k] = np.nan  # a zero, or a code
     return numbers
 
