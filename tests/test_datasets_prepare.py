@@ -26,6 +26,7 @@ from poisonbench.data.sidecar import Sidecar
 from poisonbench.preparation import Choices, Prepared, columns, prepare, reading
 from poisonbench.preparation.cells import DATE_ORDERS, date_parser
 from poisonbench.preparation.decimals import FILLER, decimals
+from poisonbench.preparation.dialect import Dialect
 from poisonbench.preparation.header import Header
 
 HEADER = "Größe;Stadt;Preis;Datum;Garten;leer;fest"
@@ -219,7 +220,7 @@ def test_the_cells_of_a_wide_batch_are_as_they_were_written(tmp_path: Path) -> N
     lines = [",".join(names), *[",".join(["007"] * width)] * n_rows]
     path = tmp_path / "wide.csv"
     path.write_text("\n".join([*lines, "x" + lines[1][3:]]))
-    (batch,) = reading.batches(path, reading.Dialect("utf-8", ",", ".", Header(names)), {""})
+    (batch,) = reading.batches(path, Dialect("utf-8", ",", ".", Header(names)), {""})
     assert set(batch["c0"]) == {"007", "x"}
 
 
@@ -381,6 +382,12 @@ def test_a_category_called_other_stays_apart_and_one_called_na_is_missing(tmp_pa
     data = loaded(run(tmp_path, text, rare=0.04))
     assert data.space.names == ("x", "g:other", "g:NA", "g:other (rare)")
     assert data.X[:, 1:].sum(axis=0).tolist() == [30, 4, 4]
+
+
+def test_a_rare_missing_value_is_said_to_be_merged(tmp_path: Path) -> None:
+    cells = ["a"] * 40 + ["b"] * 40 + ["c", ""]
+    text = "g,x,y\n" + "".join(f"{c},{i % 7},{i}\n" for i, c in enumerate(cells))
+    assert run(tmp_path, text, rare=0.05).filled["g"] == "1 rows, category other"
 
 
 def test_high_cardinality_text_is_left_out_and_named(tmp_path: Path) -> None:
@@ -674,6 +681,6 @@ def test_a_large_file_is_prepared_in_20_s_and_1_gib(tmp_path: Path) -> None:
     subprocess.run([*command, "--target", "c0"], check=True, capture_output=True)
     elapsed = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # 8 s of processor time where measured; this bounds a machine that does other things too.
+    # 10 s of processor time where measured; this bounds a machine that does other things too.
     assert after.ru_utime - before.ru_utime < 20, elapsed
     assert after.ru_maxrss < 1024 * 1024

@@ -13,15 +13,11 @@ from poisonbench.data.base import DatasetError
 from poisonbench.data.sidecar import place
 from poisonbench.data.table import MISSING
 from poisonbench.preparation.choices import Choices
-from poisonbench.preparation.columns import ColumnReader, RawColumn, Role
+from poisonbench.preparation.columns import ColumnReader, Role
+from poisonbench.preparation.dialect import Dialect, sniff
 from poisonbench.preparation.encoding import Encoded, encode
-from poisonbench.preparation.reading import (
-    Dialect,
-    batches,
-    columns_with_codes,
-    short_lines,
-    sniff,
-)
+from poisonbench.preparation.raw import RawColumn
+from poisonbench.preparation.reading import batches, columns_with_codes, short_lines
 from poisonbench.preparation.writing import write
 
 __all__ = ["Choices", "Prepared", "prepare"]

@@ -10,17 +10,13 @@ import numpy as np
 from poisonbench.data.base import DatasetError
 from poisonbench.features import BoolArray, FloatArray, IntArray
 from poisonbench.preparation.choices import Choices
-from poisonbench.preparation.columns import VOCABULARY, RawColumn
+from poisonbench.preparation.columns import VOCABULARY
 from poisonbench.preparation.features import Group, Numeric, ReadyGroup
+from poisonbench.preparation.grouping import MISSING_LABEL, one_hot, words
 from poisonbench.preparation.header import distinct
 from poisonbench.preparation.leakage import Leakage
+from poisonbench.preparation.raw import RawColumn
 from poisonbench.preparation.ready import categories, ready_groups
-
-MISSING_LABEL = "NA"
-"""The category of a missing value, named as in the files of the 2018 paper."""
-
-RARE_LABEL = "other"
-"""The category that rare ones are merged to."""
 
 KINDS = {"date": "dates", "boolean": "booleans", "category": "categories", "free text": "free text"}
 """Kinds of columns that are no numbers, in the plural."""
@@ -123,7 +119,7 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
         if group is not None and column.name not in chosen:
             reason = None if column.name in group.columns else "constant"
             found = f"0 and 1, a column of the one-hot group '{group.name}'"
-            if group not in encoded.groups and reason is None:
+            if reason is None and column.name == group.columns[0]:
                 encoded.groups.append(group)
                 leaks.append(leakage.of_categories(group.name, categories(group)))
             _decided(encoded, column.name, found, "kept", reason)
@@ -136,7 +132,7 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
             leaks.append(leakage.of_numbers(column.name, numeric.values, ~column.missing))
             what = "scaled"
         elif reason is None:
-            made = _group(column, names[column.name], choices)
+            made = one_hot(column, names[column.name], choices.rare)
             if isinstance(made, str):
                 reason = made
                 encoded.warnings.append(f"'{column.name}' is left out: {made}; a smaller --rare, "
@@ -144,9 +140,10 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
             else:
                 encoded.groups.append(made)
                 leaks.append(leakage.of_categories(column.name, column.values.astype(np.intp)))
-                what = _words(made)
+                what = words(made)
                 if (n_missing := int(column.missing.sum())) > 0:
-                    encoded.filled[column.name] = f"{n_missing} rows, category {MISSING_LABEL}"
+                    label = made.merged_label if MISSING_LABEL in made.merged else MISSING_LABEL
+                    encoded.filled[column.name] = f"{n_missing} rows, category {label}"
         if ":" in column.name and reason is None:
             what += f", named '{names[column.name]}': a colon marks one-hot groups of 0 and 1"
         _decided(encoded, column.name, found, what, reason)
@@ -248,53 +245,3 @@ def _number(column: RawColumn, name: str, encoded: Encoded) -> Numeric:
         values = np.where(column.missing, mean, values)
         encoded.filled[column.name] = f"{n_missing} rows, mean {mean:.6g}"
     return Numeric(name, values)
-
-
-def _group(column: RawColumn, name: str, choices: Choices) -> Group | str:
-    """Return the one-hot group of a column, or why it has none.
-
-    Of a boolean column the false value, of any other the most frequent category has no column.
-    """
-    codes, labels = column.values, list(column.labels)
-    if column.missing.any():
-        codes = np.where(column.missing, len(labels), codes)
-        labels.append(MISSING_LABEL)
-    # What different codes call alike (a category named NA or other) is one category.
-    position = {label: k for k, label in enumerate(dict.fromkeys(labels))}
-    codes = np.array([position[label] for label in labels], dtype=np.intp)[codes]
-    labels = list(position)
-    counts = np.bincount(codes, minlength=len(labels))
-    rare = [k for k, count in enumerate(counts) if 0 < count < choices.rare * len(codes)]
-    used = [k for k, count in enumerate(counts) if count > 0]
-    merged: tuple[str, ...] = ()
-    label = RARE_LABEL
-    if len(rare) > 1:
-        merged = tuple(labels[k] for k in rare)
-        kept = [k for k in used if k not in set(rare)]
-        if not kept:
-            return (f"none of its {len(used)} categories has {choices.rare:.3g} of the rows, the "
-                    "threshold of rare ones")  # fmt: skip
-        target_of = np.full(len(labels), len(kept), dtype=np.intp)
-        target_of[kept] = range(len(kept))
-        labels = [labels[k] for k in kept]
-        while label in labels:
-            label += " (rare)"
-        codes, labels = target_of[codes], [*labels, label]
-    else:
-        renumbered = np.zeros(len(labels), dtype=np.intp)
-        renumbered[used] = range(len(used))
-        codes, labels = renumbered[codes], [labels[k] for k in used]
-    order = np.arange(len(labels))
-    if column.kind != "boolean":
-        order = np.argsort(-np.bincount(codes, minlength=len(labels)), kind="stable")
-    labels = [labels[k] for k in order]
-    return Group(name, np.argsort(order)[codes], tuple(labels), merged, label if merged else "")
-
-
-def _words(group: Group) -> str:
-    n_merged, n_after = len(group.merged), len(group.labels)
-    text = f"{n_after} categories"
-    if n_merged:
-        text = (f"{n_after - 1 + n_merged} categories, {n_merged} rare ones merged to "
-                f"'{group.merged_label}', {n_after} left")  # fmt: skip
-    return f"{text}, '{group.labels[0]}' without a column"

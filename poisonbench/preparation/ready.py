@@ -7,8 +7,8 @@ from collections.abc import Collection
 import numpy as np
 
 from poisonbench.features import BoolArray, IntArray
-from poisonbench.preparation.columns import RawColumn
 from poisonbench.preparation.features import Bits, ReadyGroup
+from poisonbench.preparation.raw import RawColumn
 
 
 def ready_groups(
