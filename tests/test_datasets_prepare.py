@@ -408,9 +408,10 @@ def test_many_batches_agree_on_a_column(tmp_path: Path) -> None:
         ["" if i < 4_100 else "2020-01-01" if i % 2 else "2020-01-05" for i in range(n)],
         [f"2020-01-01 {i // 3600:02d}:{i // 60 % 60:02d}:{i % 60:02d}" for i in range(n)],
         ["true" if i < 3_000 else "FALSE" if i % 3 else "nope" for i in range(n)],
+        [f"{i / 8}" if i % 7 and i < 4_000 else "x" if i < 4_000 else "TRUE" for i in range(n)],
         [str(i * i % 101) for i in range(n)],
     ]
-    names = ["flagged", "mixed", "late", "stamp", "truth", "y"]
+    names = ["flagged", "mixed", "late", "stamp", "truth", "odd", "y"]
     text = "\n".join([",".join(names), *map(",".join, zip(*late, strict=True))])
     prepared = run(tmp_path, text)
     assert prepared.fates["flagged"] == "category, 2 categories, '1' without a column"
@@ -418,6 +419,7 @@ def test_many_batches_agree_on_a_column(tmp_path: Path) -> None:
     assert prepared.fates["late"] == "date (year first), scaled"
     assert prepared.fates["stamp"] == "date (year first), scaled"
     assert prepared.fates["truth"].startswith("category, 3 categories")
+    assert prepared.fates["odd"].startswith("free text (such as 'x'), dropped")
     stamps = loaded(prepared).X[:, list(loaded(prepared).space.names).index("stamp")]
     np.testing.assert_allclose(np.diff(stamps) * 86_400, 1, atol=1e-5)
 

@@ -115,7 +115,10 @@ class ColumnReader:
 
     def _add_to_readings(self, cells: pd.Series[Any]) -> None:
         """Take cells of which few repeat: what is written as a plain number at once."""
-        numbers = plain_numbers(cells) if self._decimal == "." else np.full(len(cells), np.nan)
+        numbers = np.full(len(cells), np.nan)
+        # A batch of nothing but truth values is no text.
+        if self._decimal == "." and pd.api.types.infer_dtype(cells, skipna=True) == "string":
+            numbers = plain_numbers(cells)
         others = np.isnan(numbers)
         codes = np.full(len(cells), -1)
         texts, codes[others] = self._distinct(cells[others])
@@ -154,9 +157,9 @@ class ColumnReader:
         for reading in readings if self._role != "categorical" else []:
             if reading.kind == "number" and self._is_number(reading):
                 return self._number(reading.values(), reading)
-        date = self._date([reading for reading in readings if reading.kind == "date"])
-        if date or truth:
-            return date or truth  # type: ignore[return-value]
+        found = self._date([reading for reading in readings if reading.kind == "date"]) or truth
+        if found:
+            return found
         remarks = self._doubts(best) if best else ()
         if streamed:
             return RawColumn(self.name, "free text", np.zeros(self._n_rows, dtype=np.intp), (),
