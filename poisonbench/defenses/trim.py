@@ -15,13 +15,17 @@ from sklearn.base import clone
 
 from poisonbench.defenses._concentration import (
     NESTED_ROWS,
+    NESTED_TOLERANCE,
     best_run,
     exchanged,
+    n_nested,
+    nested_start,
     small_starts,
     smallest,
 )
 from poisonbench.defenses._estimate import assumed_poison, learner
-from poisonbench.defenses._fits import RidgeFits, fits
+from poisonbench.defenses._fits import Refits, RidgeFits, fits
+from poisonbench.defenses._order import Keys
 from poisonbench.defenses.base import Defense
 from poisonbench.features import BoolArray, FloatArray
 
@@ -111,17 +115,45 @@ class TRIMRegressor(Defense):
         self.tol = tol
         self.random_state = random_state
 
+    def _fit_keyed(
+        self, X: FloatArray, y: FloatArray, keys: Keys, rng: np.random.RandomState
+    ) -> None:
+        if self.start != "subsets" or len(y) <= NESTED_ROWS or self.contamination == "auto":
+            super()._fit_keyed(X, y, keys, rng)
+            return
+        # Sums over many rows do not care for their order, and putting them in order would cost
+        # more than the fit: only the sample is.
+        self.n_poison_ = assumed_poison(self, X, y, rng)
+        estimator = learner(self.estimator)
+        n_kept = len(y) - self.n_poison_
+        m = n_nested(*X.shape)
+        sample = np.argpartition(keys, m - 1)[:m]
+        sample = sample[np.argsort(keys[sample])]
+        model = nested_start(
+            estimator, X[sample], y[sample], n_kept / len(y), self.restarts or 200, rng
+        )
+        kept = smallest((y - np.ravel(model.predict(X))) ** 2, n_kept)
+        self._finish(fits(estimator, X, y), [kept], max(self.tol, NESTED_TOLERANCE))
+
     def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
         self.n_poison_ = assumed_poison(self, X, y, rng)
         estimator = learner(self.estimator)
         starts = self._starts(estimator, X, y, rng)
-        engine = fits(estimator, X, y)
-        run = best_run(engine, starts, self.max_iter, self.tol)
+        self._finish(fits(estimator, X, y), starts, self.tol)
+
+    def _finish(self, engine: Refits, starts: list[BoolArray], tol: float) -> None:
+        """Run the starts to the end and learn from the best."""
+        run = best_run(engine, starts, self.max_iter, tol)
+        n_rows = len(run.kept)
         # Exchanges need the derivatives of all predictions, a matrix of N^2 numbers.
-        polish = self.start == "subsets" and self.n_poison_ > 0 and len(y) <= NESTED_ROWS
+        polish = self.start == "subsets" and self.n_poison_ > 0 and n_rows <= NESTED_ROWS
         if polish and isinstance(engine, RidgeFits):
-            run = exchanged(engine, run, self.max_iter, self.tol)
-        self._adopt(clone(estimator).fit(X[run.kept], y[run.kept]), X)
+            run = exchanged(engine, run, self.max_iter, tol)
+        if n_rows <= NESTED_ROWS:
+            fitted = clone(engine.estimator).fit(engine.X[run.kept], engine.y[run.kept])
+        else:
+            fitted = engine.model(run.kept, run.fitted)
+        self._adopt(fitted, engine.X)
         self.objective_path_ = run.objective_path
         self.objective_ = run.objective
         self.n_iter_ = len(run.objective_path)
