@@ -17,12 +17,16 @@ import numpy as np
 
 from poisonbench.defenses._fits import Fitted, Refits, RidgeFits, fits
 from poisonbench.features import BoolArray, FloatArray
+from poisonbench.models import OLS, Ridge
 
 START_ROWS = 30
 """Rows in a small start; fewer where d + 1 are enough."""
 
 SHRINKAGE = 1e-2
 """Ridge penalty of a small start, relative to the mean squared norm of its centred rows."""
+
+DETERMINED = 1e-3
+"""Least singular value, relative to the largest, of a design that determines least squares."""
 
 FINALISTS = 10
 """Small starts that are run to the end."""
@@ -33,7 +37,7 @@ NESTED_ROWS = 5000
 SAMPLES, SAMPLE_ROWS, ROWS_PER_FEATURE = 20, 2000, 10
 """Samples in which starts are sought, the least rows in each, and the least for each feature."""
 
-NESTED_TOLERANCE = 1e-3
+NESTED_TOLERANCE = 1e-4
 """With so many rows, a run ends when the objective falls by less than this share of itself."""
 
 EARLY_STEPS = 3
@@ -150,6 +154,25 @@ def exchanged(engine: RidgeFits, run: Run, max_iter: int = 100, tol: float = 1e-
     return run
 
 
+def stand_in(estimator: Any, X: FloatArray) -> Any:
+    """Return the learner to choose rows by: a ridge for least squares, else the learner itself.
+
+    Where features are nearly as many as rows, least squares of minimum norm follows any row that
+    has a direction for itself, with weights without bound: what it fits well says nothing.  The
+    ridge is small, of the strength that small starts have.
+    """
+    spread = float(np.var(X[:1000], axis=0).sum())
+    if isinstance(estimator, OLS) and spread > 0:
+        return Ridge(alpha=SHRINKAGE * spread)
+    return estimator
+
+
+def determined(X: FloatArray) -> bool:
+    """Return whether the rows determine a least-squares fit in every direction, and well."""
+    singular = np.linalg.svd(X - X.mean(axis=0), compute_uv=False)
+    return len(X) > X.shape[1] and bool(singular[-1] > DETERMINED * singular[0])
+
+
 def small_starts(
     estimator: Any,
     X: FloatArray,
@@ -222,6 +245,7 @@ def nested_start(
     rng : RandomState
         Draws their rows.
     """
+    estimator = stand_in(estimator, X)
     size = min(len(y), max(SAMPLE_ROWS, ROWS_PER_FEATURE * X.shape[1]))
     parts = np.array_split(np.arange(len(y)), len(y) // size)
     n_kept = max(1, round(share * len(y)))
@@ -233,7 +257,7 @@ def nested_start(
             estimator, X[part], y[part], n_part, max(1, restarts // len(parts)), rng
         )
         run = concentrate(engine, starts[0], EARLY_STEPS, 0.0, set())
-        squared = (y - np.ravel(engine.model(run.kept, run.fitted).predict(X))) ** 2
+        squared = (y - engine.elsewhere(run.kept, run.fitted, X)) ** 2
         kept = smallest(squared, n_kept)
         if not least <= (loss := float(squared[kept].sum())):
             best, least = kept, loss
