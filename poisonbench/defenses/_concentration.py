@@ -206,11 +206,31 @@ def small_starts(
         m = n_nested(*X.shape)
         model = nested_start(estimator, X[:m], y[:m], n_kept / n_rows, restarts, rng)
         return [smallest((y - np.ravel(model.predict(X))) ** 2, n_kept)]
+    return ranked_starts(small_residuals(X, y, restarts, rng) ** 2, n_kept, FINALISTS)
+
+
+def small_residuals(
+    X: FloatArray, y: FloatArray, restarts: int, rng: np.random.RandomState
+) -> FloatArray:
+    """Return the residuals of all rows under ridge fits to few random rows; (restarts, N)."""
+    n_rows = len(y)
     size = min(START_ROWS, X.shape[1] + 1, n_rows)
     drawn = np.argpartition(rng.random_sample((restarts, n_rows)), size - 1, axis=1)[:, :size]
-    squared = _small_fits(X, y, drawn) ** 2
+    return _small_fits(X, y, drawn)
+
+
+def ranked_starts(squared: FloatArray, n_kept: int, count: int) -> list[BoolArray]:
+    """Return the `n_kept` best rows of each of the `count` fits whose trimmed loss is least.
+
+    Parameters
+    ----------
+    squared : ndarray of shape (S, N)
+        Squared residuals of all rows under each fit.
+    n_kept, count : int
+        See above.
+    """
     losses = np.partition(squared, n_kept - 1, axis=1)[:, :n_kept].sum(axis=1)
-    best = np.argsort(losses, kind="stable")[:FINALISTS]
+    best = np.argsort(losses, kind="stable")[:count]
     return [smallest(squared[start], n_kept) for start in best]
 
 
