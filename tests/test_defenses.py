@@ -65,7 +65,16 @@ with warnings.catch_warnings():
 
 
 def test_all_are_registered_and_exported() -> None:
-    assert set(COMPONENTS) >= {"trim", "itrim", "huber", "ransac", "roni", "chen", "romp", "theil-sen"}
+    assert set(COMPONENTS) >= {
+        "trim",
+        "itrim",
+        "huber",
+        "ransac",
+        "roni",
+        "chen",
+        "romp",
+        "theil-sen",
+    }
     assert set(defenses.__all__) == {"Defense"} | {c.__name__ for c in COMPONENTS.values()}
 
 

@@ -55,8 +55,9 @@ class RowMoments:
 
     def __init__(self, X: FloatArray, y: FloatArray) -> None:
         self.X, self.y = X, y
-        # A point near the rows, so that centring the sums later cancels little.
-        self._shift, self._shift_y = X[:BLOCK].mean(axis=0), float(y[:BLOCK].mean())
+        # A point amid the rows, so that centring the sums later cancels little; the median, for
+        # a mean can be far from all rows but one.
+        self._shift, self._shift_y = np.median(X[:BLOCK], axis=0), float(np.median(y[:BLOCK]))
         self._kept: BoolArray = np.zeros(len(y), dtype=bool)
         self._sums: FloatArray = np.zeros((X.shape[1] + 2, X.shape[1] + 2))
 

@@ -110,8 +110,7 @@ class TheilSenDefense(Defense):
 
 def _most_components(X: FloatArray) -> int:
     """Return the number of components that subsets of the rows of `X` can determine."""
-    n_rows, n_features = X.shape
-    return max(min(n_features, n_rows - 2), 0)
+    return max(min(int(X.shape[1]), len(X) - 2), 0)
 
 
 def _spatial_median(

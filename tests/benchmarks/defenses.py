@@ -15,6 +15,7 @@ import os
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,15 +57,18 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "poison-sets")
     parser.add_argument("--output", type=Path, help="CSV file with a row for each fit")
     arguments = parser.parse_args()
-    rows = pd.DataFrame(measured(arguments))
-    if arguments.output:
-        rows.to_csv(arguments.output, index=False)
+    found: list[dict[str, Any]] = []
+    for row in measured(arguments):
+        found.append(row)
+        if arguments.output:  # after each one, for it may take hours
+            pd.DataFrame(found).to_csv(arguments.output, index=False)
+    rows = pd.DataFrame(found)
     with pd.option_context("display.width", 200, "display.max_rows", None):
         print(summary(rows).to_string(float_format=lambda value: f"{value:.4g}"))
 
 
-def measured(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return one row for each seed, attack, rate, model and defense."""
+def measured(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield one row for each seed, attack, rate, model and defense."""
     first, _, last = arguments.seeds.partition("-")
     words = {
         "dataset": arguments.dataset,
@@ -80,7 +84,6 @@ def measured(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         config.write_text(yaml.safe_dump(words))
         plan = make(load(config), arguments.data_dir)
     labels = {row.cell: row.labels for row in plan.rows}
-    found = []
     for group in plan.groups:
         dataset = plan.datasets[group.data]
         made = store.read_poison(arguments.cache, group)
@@ -90,17 +93,14 @@ def measured(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         unit = ridge_seconds(stage.rows)
         for task in group.tasks:
             label = labels[task.id]
-            found.append(
-                {
-                    "dataset": label.dataset,
-                    "seed": group.seed,
-                    "attack": f"{label.attack} {label.outer_objective or ''}".strip(),
-                    "rate": label.poisoning_rate,
-                    "defense": f"{group.model.name} {task.defense.label}",
-                    **one(stage, group, task, unit),
-                }
-            )
-    return found
+            yield {
+                "dataset": label.dataset,
+                "seed": group.seed,
+                "attack": f"{label.attack} {label.outer_objective or ''}".strip(),
+                "rate": label.poisoning_rate,
+                "defense": f"{group.model.name} {task.defense.label}",
+                **one(stage, group, task, unit),
+            }
 
 
 def one(stage: pipeline.Stage, group: Group, task: Task, unit: float) -> dict[str, Any]:
