@@ -285,6 +285,7 @@ def measure(stage: Stage, task: Task) -> tuple[Measured, Timings]:
         objective_initial=poison.objective_initial,
         objective_final=poison.objective_final,
         chosen_variant=" ".join(poison.variant.values()) or None,
+        defense_note=getattr(model, "note_", None),
         poison_file=group.poison_file,
         **errors,
         **metrics.removal(kept, stage.is_poison),

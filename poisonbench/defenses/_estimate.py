@@ -26,10 +26,10 @@ from poisonbench.defenses._fits import fits
 from poisonbench.features import FloatArray
 from poisonbench.models import Ridge
 
-STEP, MAX_RATE = 0.02, 0.4
+STEP, MAX_RATE = 0.02, 0.3
 """Rates compared: multiples of the one, up to the other, as shares of all rows."""
 
-RELATIVE_FALL = 0.4
+RELATIVE_FALL = 0.35
 """A step that lowers the error by a larger share of itself has removed poison.
 
 Without poison the first steps, which remove the few rows that fit worst, lower it by a tenth to a
@@ -49,7 +49,7 @@ class RateSearch:
     rates : ndarray of shape (K,)
         Shares of the rows removed, rising from 0.
     errors : ndarray of shape (K,)
-        The mean squared error on the rows kept.
+        TRIM's objective on the rows kept at each.
     """
 
     rates: FloatArray
@@ -96,16 +96,17 @@ def search_rates(
     rates: FloatArray = step * np.arange(int(max_rate / step + 1e-9) + 1, dtype=np.float64)
     engine = fits(stand_in(estimator, X), X, y)
     squared = small_residuals(X, y, 200, rng) ** 2
-    run: Run | None = None
-    errors = []
-    for rate in rates:
-        n_kept = max(1, n_rows - int(rate * n_rows + 0.5))
+    counts = [max(1, n_rows - int(rate * n_rows + 0.5)) for rate in rates]
+    runs: list[Run] = []
+    for n_kept in counts:
         starts = ranked_starts(squared, n_kept, STARTS)
-        if run is not None:
-            starts.append(smallest(run.residual**2, n_kept))
-        run = best_run(engine, starts)
-        errors.append(float(np.mean(run.residual[run.kept] ** 2)))
-    return RateSearch(rates, np.array(errors))
+        starts += [smallest(run.residual**2, n_kept) for run in runs[-1:]]
+        runs.append(best_run(engine, starts))
+    # A model that was free of poison at a higher rate is often the best at this one too.
+    for k in reversed(range(len(runs) - 1)):
+        again = best_run(engine, [smallest(runs[k + 1].residual ** 2, counts[k])])
+        runs[k] = min(runs[k], again, key=lambda run: run.objective)
+    return RateSearch(rates, np.array([run.objective for run in runs]))
 
 
 def assumed_poison(defense: Any, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> int:

@@ -48,11 +48,11 @@ class ITRIMRegressor(Defense):
         Whether a fall counts as a share of the error before it, or in squared units of the
         response as in the paper.
     threshold : float, optional
-        Falls of the training error in one step beyond this are steep; .4 ("relative") or the
+        Falls of the training error in one step beyond this are steep; .35 ("relative") or the
         paper's 1e-3 ("absolute") if None.
     step : float, default=0.02
         Distance between the rates compared, which are shares of all rows.
-    max_rate : float, default=0.4
+    max_rate : float, default=0.3
         Largest rate compared.
     max_iter : int, default=100
         Most fits in a run of TRIM.
@@ -72,7 +72,7 @@ class ITRIMRegressor(Defense):
     n_poison_ : int
         The number of rows removed.
     rates_, errors_ : ndarray of shape (K,)
-        The rates compared, and the mean squared error of the rows kept at each.
+        The rates compared, and TRIM's objective at each.
     objective_ : float
         TRIM's objective at the end.
     n_iter_ : int
