@@ -311,6 +311,8 @@ def working_alpha(model: LinearModel, train: Sample, n_rows: int) -> float:
     """
     alpha = model.alpha_for(n_rows)
     Z = with_intercept(train.X)
+    if alpha >= NEGLIGIBLE * np.vdot(Z, Z):  # the trace is no less than the largest eigenvalue
+        return alpha
     eigenvalues = np.linalg.eigvalsh(Z.T @ Z)
     deficient = eigenvalues[0] < RANK_CUT * eigenvalues[-1]
     too_small = alpha < NEGLIGIBLE * eigenvalues[-1]
