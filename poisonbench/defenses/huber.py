@@ -53,7 +53,7 @@ class HuberDefense(Defense):
         "cv" chooses by the mean of the smaller three quarters of the squared errors on held-out
         rows, among 1.1, 1.35, 2.5 and infinity.
     n_folds : int, default=3
-        Folds to choose by.
+        Folds to choose by; one for each row where that is fewer.
     max_iter : int, default=100
         Most rounds of reweighting.
     tol : float, default=1e-3

@@ -50,7 +50,7 @@ class RANSACDefense(Defense):
     max_trials : int, default=100
         Most samples drawn.
     n_folds : int, default=3
-        Folds to choose by.
+        Folds to choose by; one for each row where that is fewer.
     random_state : int, RandomState or None, default=None
         Draws the samples and shuffles the rows into folds.
 

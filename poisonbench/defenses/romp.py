@@ -49,7 +49,7 @@ class RoMPDefense(Defense):
         Number k of columns to choose, at most the number of columns.  "cv" chooses it among 0 to
         30 by held-out squared errors, the p largest dropped.
     n_folds : int, default=3
-        Folds to choose by, at most as many as rows.
+        Folds to choose by; one for each row where that is fewer.
     random_state : int, RandomState or None, default=None
         Shuffles the rows into folds.
 

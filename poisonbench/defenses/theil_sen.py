@@ -45,7 +45,7 @@ class TheilSenDefense(Defense):
     max_subsets : int, default=2000
         Most subsets.
     n_folds : int, default=3
-        Folds to choose by, at most as many as rows.
+        Folds to choose by; one for each row where that is fewer.
     random_state : int, RandomState or None, default=None
         Draws the subsets and shuffles the rows into folds.
 
