@@ -3,6 +3,7 @@
 from poisonbench.defenses.base import Defense
 from poisonbench.defenses.chen import ChenDefense
 from poisonbench.defenses.huber import HuberDefense
+from poisonbench.defenses.mm import MMRegressor
 from poisonbench.defenses.ransac import RANSACDefense
 from poisonbench.defenses.roni import RONIDefense
 from poisonbench.defenses.trim import TRIMRegressor
@@ -11,6 +12,7 @@ __all__ = [
     "ChenDefense",
     "Defense",
     "HuberDefense",
+    "MMRegressor",
     "RANSACDefense",
     "RONIDefense",
     "TRIMRegressor",
