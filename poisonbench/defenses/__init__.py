@@ -2,6 +2,7 @@
 
 from poisonbench.defenses.base import Defense
 from poisonbench.defenses.chen import ChenDefense
+from poisonbench.defenses.fast_lts import LTSRegressor
 from poisonbench.defenses.huber import HuberDefense
 from poisonbench.defenses.mm import MMRegressor
 from poisonbench.defenses.ransac import RANSACDefense
@@ -12,6 +13,7 @@ __all__ = [
     "ChenDefense",
     "Defense",
     "HuberDefense",
+    "LTSRegressor",
     "MMRegressor",
     "RANSACDefense",
     "RONIDefense",

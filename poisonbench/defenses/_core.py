@@ -36,7 +36,7 @@ FOLDS = 10
 """Folds for residuals of a learner whose leave-one-out residuals have no closed form."""
 
 NOTHING = 1e-9
-"""A scale below this share of the responses' range is rounding."""
+"""A scale below this share of the largest response is rounding."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,11 @@ class Core:
 
     def scale(self, y: FloatArray) -> float:
         """Return 1.4826 median |residual|, or what counts as nothing where that is smaller."""
-        floor = NOTHING * max(float(np.ptp(y)), float(np.abs(y).max()), np.finfo(float).tiny)
-        return max(MAD_TO_SD * float(np.median(np.abs(self.residual))), floor)
+        return max(MAD_TO_SD * float(np.median(np.abs(self.residual))), self.floor(y))
+
+    def floor(self, y: FloatArray) -> float:
+        """Return the scale below which residuals are rounding."""
+        return NOTHING * max(float(np.abs(y).max()), np.finfo(float).tiny / NOTHING)
 
 
 def find_core(engine: Refits, share: float, restarts: int, rng: np.random.RandomState) -> Core:

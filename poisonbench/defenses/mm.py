@@ -11,16 +11,14 @@ are.  The start is least trimmed squares on three quarters of the rows, and its 
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
-from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from poisonbench.defenses._core import find_core
 from poisonbench.defenses._estimate import learner
-from poisonbench.defenses._fits import Refits, WeightedRefits, fits
+from poisonbench.defenses._fits import WeightedRefits, fits
 from poisonbench.defenses._indicators import Groups, indicator_columns
 from poisonbench.defenses.base import Defense
 from poisonbench.features import BoolArray, FloatArray
@@ -63,8 +61,10 @@ class MMRegressor(Defense):
     Parameters
     ----------
     estimator : estimator, optional
-        The learner, unfitted; :class:`poisonbench.models.Ridge` if None.  Ridge keeps its penalty
-        on numeric columns.  For other learners core and scale come from that default ridge.
+        The learner, unfitted; :class:`poisonbench.models.Ridge` if None.  Ridge and OLS keep
+        their own penalty, or none, on numeric columns.  Any other learner is fitted to the
+        responses that MM-regression with the default ridge has cleaned, for rows should be judged
+        by a fit without bias: by a strong LASSO, the dearest houses would be outliers.
     groups : iterable of sequences of int, optional
         One-hot groups as column indices.  If None, columns named ``Group:value`` in a data frame
         that has such names, else every column that holds 0 and 1 and nothing else.
@@ -89,11 +89,9 @@ class MMRegressor(Defense):
     coef_, intercept_ : ndarray of shape (d,) and float
         The model.
     estimator_ : estimator
-        The learner fitted to the columns times ``column_scale_`` and to responses whose residuals
-        are multiplied by the weights, which has the same solution.
-    column_scale_ : ndarray of shape (d,)
-        1, and less on one-hot columns: a penalty on the scaled column's weight is heavier on the
-        column's own.
+        The learner fitted to cleaned responses: predictions plus residuals times their weights.
+        For ridge and OLS it was given one-hot columns scaled down, so that its penalty is the
+        heavy one there; ``coef_`` is for the columns as they are.
     weights_ : ndarray of shape (N,)
         The weight of each row, from 0 (rejected) to 1.
     support_ : ndarray of bool of shape (N,)
@@ -149,43 +147,35 @@ class MMRegressor(Defense):
             estimator = Ridge(alpha=ALMOST_NONE)
         # alpha, not lambda, is held: the penalty does not fall with the rows of the core.
         alpha = (estimator if isinstance(estimator, Ridge) else Ridge()).alpha_for(n_rows)
-        ridge = Ridge(alpha=alpha)
         # Penalty alpha on the weight of a scaled column is alpha / scale^2 on the column's own.
         shrunk = np.sqrt(alpha / (alpha + self.group_shrinkage * n_rows))
-        self.column_scale_ = np.where(indicator, shrunk, 1.0)
-        X_s = X * self.column_scale_
-        engine = fits(ridge, X_s, y)
+        scale = np.where(indicator, shrunk, 1.0)
+        engine = cast(WeightedRefits, fits(Ridge(alpha=alpha), X * scale, y))
         core = find_core(engine, self.core, self.restarts, rng)
         self.scale_ = core.scale(y)
-        if not isinstance(estimator, Ridge):
-            engine = fits(estimator, X_s, y)
         residual, self.n_iter_ = self._reweighted(engine, core.residual)
         self.weights_ = biweight(residual, self.tuning * self.scale_)
         self.support_ = self.weights_ > 0
-        self._adopt(clone(engine.estimator).fit(X_s, y - residual + self.weights_ * residual), X_s)
-        if hasattr(self, "coef_"):
-            self.coef_ = self.coef_ * self.column_scale_
         self.rejected_groups_ = self._rejected_together(X, residual, indicator)
+        # Where all residuals are multiplied by their weights, the fit without weights is the same.
+        cleaned = y - residual + self.weights_ * residual
+        if isinstance(estimator, Ridge):
+            self._adopt(engine.estimator.fit(engine.X, cleaned), engine.X)
+            self.coef_ = self.coef_ * scale
+        else:
+            self._adopt(estimator.fit(X, cleaned), X)
 
-    def _reweighted(self, engine: Refits, residual: FloatArray) -> tuple[FloatArray, int]:
-        """Iterate from the residuals given; return the residuals and the number of rounds.
-
-        A learner that takes no weights is fitted to responses with weighted residuals instead:
-        more rounds, the same fixed point.
-        """
-        cut = self.tuning * self.scale_
-        for iteration in range(1, self.max_iter + 1):
-            weight = biweight(residual, cut)
-            if isinstance(engine, WeightedRefits):
-                fitted = engine.on_weights(np.maximum(weight, FLOOR))
-            else:
-                fitted = engine.on_responses(engine.y - residual + weight * residual)
+    def _reweighted(
+        self, engine: WeightedRefits, residual: FloatArray
+    ) -> tuple[FloatArray, int]:
+        """Iterate from the residuals given; return the residuals and the number of rounds."""
+        n_iter, moved = 0, np.inf
+        while n_iter < self.max_iter and moved > self.tol * self.scale_:
+            weight = biweight(residual, self.tuning * self.scale_)
+            fitted = engine.on_weights(np.maximum(weight, FLOOR))
             moved = np.abs(fitted.residual - residual).max()
-            residual = fitted.residual
-            # Left-out residuals differ from fitted ones, so the first round always moves.
-            if moved <= self.tol * self.scale_:
-                break
-        return residual, iteration
+            residual, n_iter = fitted.residual, n_iter + 1
+        return residual, n_iter
 
     def _rejected_together(
         self, X: FloatArray, residual: FloatArray, indicator: BoolArray
@@ -201,12 +191,6 @@ class MMRegressor(Defense):
                 found.append((m / rows.sum(), f"category {category}: {m} of {rows.sum()} rows "
                               "rejected together"))  # fmt: skip
         return tuple(line for _, line in sorted(found, key=lambda entry: -entry[0]))
-
-    def predict(self, X: Any) -> FloatArray:
-        """Return f(x) for each row of `X`; shape (rows,)."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        return np.ravel(self.estimator_.predict(X * self.column_scale_))
 
 
 def biweight(residual: FloatArray, cut: float) -> FloatArray:
