@@ -7,6 +7,7 @@ from poisonbench.defenses.huber import HuberDefense
 from poisonbench.defenses.mm import MMRegressor
 from poisonbench.defenses.ransac import RANSACDefense
 from poisonbench.defenses.roni import RONIDefense
+from poisonbench.defenses.sparse_lts import SparseLTSRegressor
 from poisonbench.defenses.trim import TRIMRegressor
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "MMRegressor",
     "RANSACDefense",
     "RONIDefense",
+    "SparseLTSRegressor",
     "TRIMRegressor",
 ]

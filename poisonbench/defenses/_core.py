@@ -60,13 +60,15 @@ class Core:
     objective: float
     n_iter: int
 
-    def scale(self, y: FloatArray) -> float:
-        """Return 1.4826 median |residual|, or what counts as nothing where that is smaller."""
-        return max(MAD_TO_SD * float(np.median(np.abs(self.residual))), self.floor(y))
 
-    def floor(self, y: FloatArray) -> float:
-        """Return the scale below which residuals are rounding."""
-        return NOTHING * max(float(np.abs(y).max()), np.finfo(float).tiny / NOTHING)
+def rounding_scale(y: FloatArray) -> float:
+    """Return the scale below which residuals of responses `y` are rounding."""
+    return max(NOTHING * float(np.abs(y).max()), np.finfo(float).tiny)
+
+
+def median_scale(residual: FloatArray, y: FloatArray) -> float:
+    """Return 1.4826 median |residual|, or what counts as rounding where that is smaller."""
+    return max(MAD_TO_SD * float(np.median(np.abs(residual))), rounding_scale(y))
 
 
 def find_core(engine: Refits, share: float, restarts: int, rng: np.random.RandomState) -> Core:

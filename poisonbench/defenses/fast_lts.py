@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt, Le
 from scipy.stats import norm
 from sklearn.base import clone
 
-from poisonbench.defenses._core import find_core
+from poisonbench.defenses._core import find_core, rounding_scale
 from poisonbench.defenses._estimate import learner
 from poisonbench.defenses._fits import fits
 from poisonbench.defenses.base import Defense
@@ -96,7 +96,7 @@ class LTSRegressor(Defense):
         estimator = learner(self.estimator)
         core = find_core(fits(estimator, X, y), self.core, self.restarts, rng)
         self.core_, self.objective_, self.n_iter_ = core.kept, core.objective, core.n_iter
-        self.scale_ = max(lts_scale(core.residual, int(core.kept.sum())), core.floor(y))
+        self.scale_ = max(lts_scale(core.residual, int(core.kept.sum())), rounding_scale(y))
         self.support_ = kept = np.abs(core.residual) <= self.cut * self.scale_
         self._adopt(clone(estimator).fit(X[kept], y[kept]), X)
 

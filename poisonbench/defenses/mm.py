@@ -16,7 +16,7 @@ from typing import Annotated, Any, cast
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
-from poisonbench.defenses._core import find_core
+from poisonbench.defenses._core import find_core, median_scale
 from poisonbench.defenses._estimate import learner
 from poisonbench.defenses._fits import WeightedRefits, fits
 from poisonbench.defenses._indicators import Groups, indicator_columns
@@ -152,7 +152,7 @@ class MMRegressor(Defense):
         scale = np.where(indicator, shrunk, 1.0)
         engine = cast(WeightedRefits, fits(Ridge(alpha=alpha), X * scale, y))
         core = find_core(engine, self.core, self.restarts, rng)
-        self.scale_ = core.scale(y)
+        self.scale_ = median_scale(core.residual, y)
         residual, self.n_iter_ = self._reweighted(engine, core.residual)
         self.weights_ = biweight(residual, self.tuning * self.scale_)
         self.support_ = self.weights_ > 0
@@ -165,9 +165,7 @@ class MMRegressor(Defense):
         else:
             self._adopt(estimator.fit(X, cleaned), X)
 
-    def _reweighted(
-        self, engine: WeightedRefits, residual: FloatArray
-    ) -> tuple[FloatArray, int]:
+    def _reweighted(self, engine: WeightedRefits, residual: FloatArray) -> tuple[FloatArray, int]:
         """Iterate from the residuals given; return the residuals and the number of rounds."""
         n_iter, moved = 0, np.inf
         while n_iter < self.max_iter and moved > self.tol * self.scale_:
