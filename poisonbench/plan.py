@@ -52,6 +52,8 @@ class Task:
     n_poison_assumed : int or "auto" or None
         The number of poison rows that it is told, that it shall estimate it, or that it takes
         no such number.
+    n_poison_assumed_clean : int or "auto" or None
+        The same where there is no poison.
     select_on : str
         ``poisoned`` if the learner's strength is selected again on the poisoned rows, else
         ``clean``.
@@ -60,6 +62,7 @@ class Task:
     id: str
     defense: Choice
     n_poison_assumed: int | str | None
+    n_poison_assumed_clean: int | str | None
     select_on: str
 
 
@@ -364,7 +367,10 @@ def _group(
     for defense in config.defenses:
         parameters = dict(defense.resolved())
         source = parameters.pop("n_poison", None)
-        assumed = p if defense.name == "oracle" else _assumed(source, rate, ground.n_clean, p)
+        assumed, assumed_clean = (
+            known if defense.name == "oracle" else _assumed(source, rate, ground.n_clean, known)
+            for known in (p, 0)
+        )
         if isinstance(assumed, int) and assumed >= ground.n_clean + p:
             raise config.error(
                 defense.where,
@@ -376,8 +382,8 @@ def _group(
                 defense.build().check_rows(ground.n_clean + p)
         except ValueError as error:
             raise config.error(defense.where, str(error)) from error
-        cell = _digest(id_, parameters, assumed, select_on)
-        tasks.setdefault(cell, Task(cell, defense, assumed, select_on))
+        cell = _digest(id_, parameters, assumed, assumed_clean, select_on)
+        tasks.setdefault(cell, Task(cell, defense, assumed, assumed_clean, select_on))
         told.append((defense, cell))
     group = Group(
         id_,

@@ -30,7 +30,9 @@ KINDS = {
 }
 """For each word of a config, the package whose modules define its components, and their base."""
 
-INJECTED = frozenset({"self", "estimator", "n_poison", "contamination", "random_state", "data_dir"})
+INJECTED = frozenset(
+    {"self", "estimator", "one_hot_groups", "n_poison", "contamination", "random_state", "data_dir"}
+)
 """Parameters of ``__init__`` that the pipeline fills in and a config does not set."""
 
 KEYWORDS = {"lam": "lambda"}

@@ -37,7 +37,7 @@ def indicator_columns(groups: Groups, names: Sequence[str] | None, X: FloatArray
     if groups is not None:
         for column in _flat(groups):
             if not 0 <= column < d:
-                raise ValueError(f"groups name column {column}, expected 0 to {d - 1}")
+                raise ValueError(f"one_hot_groups names column {column}, expected 0 to {d - 1}")
             mask[column] = True
         return mask
     if names is not None and any(":" in name for name in names):
@@ -55,6 +55,6 @@ def _flat(groups: Any) -> list[int]:
         columns = [None]
     if not all(isinstance(column, int | np.integer) for column in columns):
         raise ValueError(
-            f"groups are {groups!r}, expected sequences of column indices, such as [(3, 4, 5)]"
+            f"one_hot_groups is {groups!r}, expected sequences of column indices, as in [(3, 4)]"
         )
     return [int(column) for column in columns]

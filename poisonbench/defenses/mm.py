@@ -65,7 +65,7 @@ class MMRegressor(Defense):
         their own penalty, or none, on numeric columns.  Any other learner is fitted to the
         responses that MM-regression with the default ridge has cleaned, for rows should be judged
         by a fit without bias: by a strong LASSO, the dearest houses would be outliers.
-    groups : iterable of sequences of int, optional
+    one_hot_groups : iterable of sequences of int, optional
         One-hot groups as column indices.  If None, columns named ``Group:value`` in a data frame
         that has such names, else every column that holds 0 and 1 and nothing else.
     group_shrinkage : float, default=1/12
@@ -120,7 +120,7 @@ class MMRegressor(Defense):
         self,
         estimator: Any = None,
         *,
-        groups: Groups = None,
+        one_hot_groups: Groups = None,
         group_shrinkage: Annotated[float, Ge(0)] = 1 / 12,
         core: Annotated[float, Ge(0.5), Le(1)] = 0.75,
         tuning: Annotated[float, Gt(0)] = 4.685,
@@ -130,7 +130,7 @@ class MMRegressor(Defense):
         random_state: Any = None,
     ) -> None:
         self.estimator = estimator
-        self.groups = groups
+        self.one_hot_groups = one_hot_groups
         self.group_shrinkage = group_shrinkage
         self.core = core
         self.tuning = tuning
@@ -141,7 +141,9 @@ class MMRegressor(Defense):
 
     def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
         n_rows = len(y)
-        indicator = indicator_columns(self.groups, getattr(self, "feature_names_in_", None), X)
+        indicator = indicator_columns(
+            self.one_hot_groups, getattr(self, "feature_names_in_", None), X
+        )
         estimator = learner(self.estimator)
         if isinstance(estimator, OLS) and indicator.any():
             estimator = Ridge(alpha=ALMOST_NONE)
