@@ -272,20 +272,20 @@ class _Climb:
         model = self.problem.model
         n_rows = len(self.problem.train) + self.problem.n_poison
         alpha, rho = model.alpha_for(n_rows), model.l1_ratio()
-        theta = self._trained(rows, m)
-        trace = [self.W.value(theta)]
-        reached = _Reached(rows, m, trace[0], ())
-        without_gain = 0
+        reached = _Reached(rows, m, -np.inf, ())
+        learner = ElasticNetRetraining(self.problem.train, reached.expanded(), alpha, rho)
+        trace = [self.W.value(learner.theta)]
+        reached, without_gain = replace(reached, W=trace[0]), 0
         for k in range(min(ROUNDS, self.settings.sweeps)):
-            penalty = n_rows * alpha * (rho / (np.abs(theta[:-1]) + SHRINK**k) + 1 - rho)
-            state = self._state(rows, m, penalty)
+            weights = np.abs(learner.theta[:-1])
+            state = self._state(rows, m, n_rows * alpha * (rho / (weights + SHRINK**k) + 1 - rho))
             SWEEP(state, self.moves, np.arange(len(m)))
             rows = Sample(state.X, state.y)
-            theta = self._trained(rows, m)
-            W = self.W.value(theta)
-            trace.append(W)
-            if W > reached.W:
-                reached, without_gain = _Reached(rows, m, W, ()), 0
+            now = _Reached(rows, m, 0.0, ())
+            learner.retrain(now.expanded())
+            trace.append(self.W.value(learner.theta))
+            if trace[-1] > reached.W:
+                reached, without_gain = replace(now, W=trace[-1]), 0
             else:
                 without_gain += 1
             if without_gain == PATIENCE:
