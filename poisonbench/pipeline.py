@@ -27,9 +27,9 @@ from poisonbench.data.scaling import Scaling
 from poisonbench.data.split import rows_of
 from poisonbench.features import BoolArray, FeatureSpace, FloatArray
 from poisonbench.models import LinearModel
-from poisonbench.plan import Group, Task
 from poisonbench.problem import AttackProblem, PoisonSet, Sample, Split
 from poisonbench.records import Measured, Timings
+from poisonbench.work import Group, Task
 
 _SELECTED: dict[tuple[str, int, str], float] = {}
 """Strengths selected in this process, by learner, folds and rows."""

@@ -40,6 +40,14 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class Row:
+    """A row of the tables: its labels, and the cell that holds its numbers."""
+
+    labels: Labels
+    cell: str
+
+
+@dataclass(frozen=True)
 class Measured:
     """What a cell measures; everything here is the same for the same config, whoever runs it."""
 

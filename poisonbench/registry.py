@@ -33,8 +33,8 @@ KINDS = {
 INJECTED = frozenset({"self", "estimator", "n_poison", "contamination", "random_state", "data_dir"})
 """Parameters of ``__init__`` that the pipeline fills in and a config does not set."""
 
-KEYWORDS = {"lam": "lambda"}
-"""Parameters whose config name is a Python keyword."""
+KEYWORDS = {"lam": "lambda", "score_by": "score"}
+"""Parameters whose config name is a Python keyword, or a method of scikit-learn's estimators."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[BinaryIO]:
+def written_whole(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     """Open a new file that takes the place of `path` once the block has ended well.
 
     Until then, and where the block fails, what was at `path` stays; nothing else is left behind.
@@ -21,6 +21,8 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     ----------
     path : Path
         The file; its folder is made if need be.
+    durable : bool, default=True
+        Whether to wait until it is on the disk, which takes milliseconds.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.")
@@ -28,13 +30,15 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_UMASK)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    _sync(path.parent)
+    if durable:
+        _sync(path.parent)
 
 
 def checksum(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -34,6 +35,13 @@ class Missing(StrEnum):
 
     fill = "fill"
     drop = "drop"
+
+
+class Dates(StrEnum):
+    """Which way round a date is."""
+
+    day_first = "day-first"
+    month_first = "month-first"
 
 
 class Decimal(StrEnum):
@@ -244,11 +252,17 @@ def prepare(
     target: Annotated[str, typer.Option(metavar="COLUMN", help="The response.")],
     categorical: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMNS", help="Columns whose numbers name categories."),
+        typer.Option(
+            metavar="COLUMNS", help="Columns whose values, numbers or not, are categories."
+        ),
     ] = None,
     numeric: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMNS", help="Columns to keep as numbers, identifiers or not."),
+        typer.Option(
+            metavar="COLUMNS",
+            help="Columns to read as numbers: identifiers, codes with "
+            "leading zeros, and where other cells are to be missing.",
+        ),
     ] = None,
     drop: Annotated[
         list[str] | None, typer.Option(metavar="COLUMNS", help="Columns to leave out.")
@@ -258,11 +272,33 @@ def prepare(
         typer.Option("--out", "-o", metavar="FILE", help="FILE-prepared.csv if not given."),
     ] = None,
     rare: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of rows below which categories are merged.")
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of rows below which categories are merged to "
+            "'other' if there are several; 0 merges none.",
+        ),
     ] = 0.01,
     missing: Annotated[
-        Missing, typer.Option(help="Fill missing values, or drop their rows.")
+        Missing,
+        typer.Option(help="Fill missing values (mean, category NA), or drop their rows."),
     ] = Missing.fill,
+    dates: Annotated[
+        Dates | None,
+        typer.Option(
+            help="How to read a column of dates that could be either; day first, with a "
+            "warning, if not given."
+        ),
+    ] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option(
+            "--header/--no-header",
+            help="Whether the first line has the column names; "
+            "it must look like that if not given.",
+        ),
+    ] = None,
     encoding: Annotated[str | None, typer.Option(help="Found out if not given.")] = None,
     delimiter: Annotated[str | None, typer.Option(help="Found out if not given.")] = None,
     decimal: Annotated[Decimal | None, typer.Option(help="Found out if not given.")] = None,
@@ -273,11 +309,18 @@ def prepare(
     several times, or several names with commas between them.  Beside the prepared file goes one
     with the ending .json: groups, inverse of the scaling, and what was done.
 
+    Missing is a cell that is empty, or one of NA, N/A, NaN, null, none, ?, - and . in any case; so
+    is one that is not a number (or date) in a column where 9 in 10 are, and a number beyond 1e150.
+    A 0 before other digits makes a code, not a number; --numeric says otherwise.  Rare categories,
+    if there are several, become one, called other; --rare 0 keeps all.
+
     \b
     Examples:
       poisonbench datasets prepare raw.csv --target price
       poisonbench datasets prepare raw.csv --target price --categorical zip --drop id,url
     """  # noqa: D301
+    import yaml
+
     from poisonbench.preparation import Choices
     from poisonbench.preparation import prepare as prepare_file
 
@@ -295,10 +338,15 @@ def prepare(
         drop=tuple(drop or ()),
         rare=rare,
         missing=missing.value,
+        dates=dates.value if dates else None,
     )
     with _errors(2):
         prepared = prepare_file(file, out, choices, encoding=encoding, delimiter=delimiter,
-                                decimal=decimal.value if decimal else None)  # fmt: skip
+                                decimal=decimal.value if decimal else None,
+                                header=header)  # fmt: skip
     typer.echo(prepared.report())
     typer.echo(f"Written: {out}, {out}.json.  In a config:")
-    typer.echo(f"  dataset: {{name: csv, path: {out.absolute()}, target: {prepared.target}}}")
+    line = {"dataset": {"name": "csv", "path": str(out.absolute()), "target": prepared.target}}
+    written = yaml.safe_dump(line, default_flow_style=None, sort_keys=False, allow_unicode=True,
+                             width=math.inf)  # fmt: skip
+    typer.echo(f"  {written.rstrip()}")
