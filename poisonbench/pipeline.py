@@ -252,9 +252,10 @@ def measure(stage: Stage, task: Task) -> tuple[Measured, Timings]:
     test, validation = setting.test, setting.validation
     n, p = len(setting.train), group.n_poison
     model, kept, seconds = defended(stage, task)
+    # Told, estimated because it was not told, or estimated as that is what the defense does.
     assumed = task.n_poison_assumed
-    if assumed == "auto":
-        assumed = model.n_poison_
+    if assumed is None or assumed == "auto":
+        assumed = getattr(model, "n_poison_", None)
     undefended = stage.undefended[task.select_on]
     # The strength of the learner in this row, where it was given its rows.
     strength, n_rows = (stage.clean, n) if task.defense.name == "oracle" else (undefended, n + p)
@@ -284,6 +285,7 @@ def measure(stage: Stage, task: Task) -> tuple[Measured, Timings]:
         objective_initial=poison.objective_initial,
         objective_final=poison.objective_final,
         chosen_variant=" ".join(poison.variant.values()) or None,
+        defense_note=getattr(model, "note_", None),
         poison_file=group.poison_file,
         **errors,
         **metrics.removal(kept, stage.is_poison),

@@ -93,6 +93,9 @@ class Measured:
                                           "without poison")  # fmt: skip
     poison_kept: float | None = column("share of the poison rows that were kept; empty without "
                                        "poison")  # fmt: skip
+    defense_note: str | None = column("what the defense says of its model that the parameters do "
+                                      "not: a reduced dimension, no penalty, fits that "
+                                      "failed")  # fmt: skip
     poison_file: str | None = column("file of the poison rows below the output folder; empty "
                                      "without poison")  # fmt: skip
 

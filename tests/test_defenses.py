@@ -40,7 +40,7 @@ COUNTING = pytest.mark.parametrize(
 
 def quick(defense: Any, **parameters: Any) -> Any:
     """Return the defense with a fixed seed and as few repetitions as it can do with."""
-    few = {"restarts": 20, "max_trials": 20, "trials": 2}
+    few = {"restarts": 20, "max_trials": 20, "trials": 2, "max_subsets": 40, "step": 0.1}
     few = {name: value for name, value in few.items() if registry.accepts(defense, name)}
     return defense(**few, random_state=0).set_params(**parameters)
 
@@ -65,7 +65,16 @@ with warnings.catch_warnings():
 
 
 def test_all_are_registered_and_exported() -> None:
-    assert set(COMPONENTS) >= {"trim", "huber", "ransac", "roni", "chen"}
+    assert set(COMPONENTS) >= {
+        "trim",
+        "itrim",
+        "huber",
+        "ransac",
+        "roni",
+        "chen",
+        "romp",
+        "theil-sen",
+    }
     assert set(defenses.__all__) == {"Defense"} | {c.__name__ for c in COMPONENTS.values()}
 
 

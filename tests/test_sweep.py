@@ -216,6 +216,9 @@ def test_run_passes_over_the_block_and_says_so(here):
     result = invoke("run", "x.yaml", "--dry-run")
     assert "1 model," in result.stdout
     assert "the sweep: block is passed over" in result.stderr
+    Path("x.yaml").write_text("dataset: diabetes\nsweep: {attack: [statp, bgd]}\n")
+    assert "the sweep: block has it" in invoke("run", "x.yaml", code=2).stderr
+    invoke("sweep", "x.yaml", "--dry-run")
 
 
 # What is computed

@@ -249,7 +249,9 @@ def _check_keys(reader: Reader, data: Mapping[str, Any]) -> None:
     for key in ("dataset", "attack"):
         if key not in data:
             known = fields.one_of(choices.names(key))
-            reader.complain((key,), f"missing; expected {known}")
+            swept = "" if key not in data.get("sweep", {}) else (
+                "; the sweep: block has it, which is for poisonbench sweep")  # fmt: skip
+            reader.complain((key,), f"missing; expected {known}{swept}")
 
 
 def _check_axes_used(reader: Reader, attacks: Sequence[Choice]) -> None:

@@ -11,13 +11,16 @@ from poisonbench.defenses.base import Defense
 from poisonbench.defenses.chen import ChenDefense
 from poisonbench.defenses.crr import CRRDefense
 from poisonbench.defenses.huber import HuberDefense
+from poisonbench.defenses.itrim import ITRIMRegressor
 from poisonbench.defenses.low_rank import LowRankDefense
 from poisonbench.defenses.nlid import NLIDDefense
 from poisonbench.defenses.proda import ProdaDefense
 from poisonbench.defenses.ransac import RANSACDefense
+from poisonbench.defenses.romp import RoMPDefense
 from poisonbench.defenses.roni import RONIDefense
 from poisonbench.defenses.sanitizer import SanitizerDefense
 from poisonbench.defenses.sever import SEVERDefense
+from poisonbench.defenses.theil_sen import TheilSenDefense
 from poisonbench.defenses.torrent import TORRENTDefense
 from poisonbench.defenses.trim import TRIMRegressor
 
@@ -26,13 +29,16 @@ __all__ = [
     "ChenDefense",
     "Defense",
     "HuberDefense",
+    "ITRIMRegressor",
     "LowRankDefense",
     "NLIDDefense",
     "ProdaDefense",
     "RANSACDefense",
     "RONIDefense",
+    "RoMPDefense",
     "SEVERDefense",
     "SanitizerDefense",
     "TORRENTDefense",
     "TRIMRegressor",
+    "TheilSenDefense",
 ]
