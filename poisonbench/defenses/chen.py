@@ -43,8 +43,8 @@ class ChenDefense(Defense):
     contamination : float or "auto", default=0.2
         Share of the rows that p is, or "auto" to estimate it with a ridge fit.
     n_nonzero : int or "cv", default="cv"
-        Number k of weights to keep; all where it is more than there are.  "cv" chooses it by held-out squared errors, the p largest
-        dropped.
+        Number k of weights to keep; all where it is more than there are.  "cv" chooses it by
+        held-out squared errors, the p largest dropped.
     n_folds : int, default=5
         Folds to choose by; one for each row where that is fewer.
     random_state : int, RandomState or None, default=None
