@@ -32,6 +32,15 @@ FINALISTS = 5
 MAD_TO_SD = 1.4826
 """Standard deviation of a normal variable over its median absolute deviation."""
 
+MAX_ITER = 100
+"""Most fits in a run of concentration steps."""
+
+FULL_STEPS = 3
+"""Fits to all rows where there are many: what a sample has found needs little mending."""
+
+WITHIN = 3.0
+"""Scales within which a row has a say in what the scale is."""
+
 FOLDS = 10
 """Folds for residuals of a learner whose leave-one-out residuals have no closed form."""
 
@@ -67,8 +76,19 @@ def rounding_scale(y: FloatArray) -> float:
 
 
 def median_scale(residual: FloatArray, y: FloatArray) -> float:
-    """Return 1.4826 median |residual|, or what counts as rounding where that is smaller."""
-    return max(MAD_TO_SD * float(np.median(np.abs(residual))), rounding_scale(y))
+    """Return 1.4826 median |residual| over the rows within three of these scales.
+
+    Over all rows a sixth of poison raises the median by a quarter, and with it the cut below which
+    poison passes.  What counts as rounding in responses `y` is the least scale.
+    """
+    size = np.sort(np.abs(residual))
+    n_within, scale = len(size), np.inf
+    while True:
+        scale = max(MAD_TO_SD * float(np.median(size[:n_within])), rounding_scale(y))
+        within = int(np.searchsorted(size, WITHIN * scale, side="right"))
+        if within >= n_within:
+            return scale
+        n_within = within
 
 
 def find_core(engine: Refits, share: float, restarts: int, rng: np.random.RandomState) -> Core:
@@ -86,7 +106,8 @@ def find_core(engine: Refits, share: float, restarts: int, rng: np.random.Random
         Draws them.
     """
     n_kept = max(1, int(np.ceil(share * len(engine.y))))
-    run = best_run(engine, starts(engine, n_kept, restarts, rng))
+    max_iter = FULL_STEPS if len(engine.y) > NESTED_ROWS else MAX_ITER
+    run = best_run(engine, starts(engine, n_kept, restarts, rng), max_iter)
     return Core(run.kept, left_out_residuals(engine, run), run.objective, len(run.objective_path))
 
 
