@@ -14,35 +14,49 @@ the true model, the next penalty, with eps shrinking; the best true W is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge
+from scipy import linalg
 
 from poisonbench import registry
+from poisonbench.attacks import coordinate_ascent, coordinate_rows
+from poisonbench.attacks.active_set import solve_elastic_net
 from poisonbench.attacks.base import Attack
-from poisonbench.attacks.coordinate_ascent import Moves, State, sweep
+from poisonbench.attacks.coordinate_ascent import Moves, State, with_rows
+from poisonbench.attacks.coordinate_rows import RowState
 from poisonbench.attacks.gradient_ascent import columns_not_to_touch, trained_value
-from poisonbench.attacks.objectives import Quadratic, with_intercept
+from poisonbench.attacks.objectives import Function, Quadratic, RowLosses, moments
 from poisonbench.attacks.optp import OptP
-from poisonbench.attacks.retraining import ElasticNetRetraining, working_alpha
-from poisonbench.features import FloatArray
+from poisonbench.attacks.retraining import RANK_CUT, working_alpha
+from poisonbench.data.scaling import Scaling
+from poisonbench.features import FeatureSpace, FloatArray
 from poisonbench.problem import AttackProblem, PoisonSet, Sample
 
 try:
-    from poisonbench.attacks import _compiled
+    import numba
+
+    from poisonbench.attacks import _compiled, _compiled_rows
 except ImportError:  # the extra `fast` is not installed
-    SWEEP, ENGINE = sweep, "numpy"
+    SWEEP, ROW_SWEEP = coordinate_ascent.sweep, coordinate_rows.sweep
+    ENGINE = f"numpy {np.__version__}"
 else:
-    SWEEP, ENGINE = _compiled.sweep, "numba"
+    SWEEP, ROW_SWEEP = _compiled.sweep, _compiled_rows.sweep
+    ENGINE = f"numba {numba.__version__}"
+
+logger = logging.getLogger(__name__)
 
 REDRAWN = 0.25
 """Share of the distinct rows that a perturbation draws anew."""
 
 ROUNDS, SHRINK, PATIENCE = 30, 0.75, 4
 """Of the adaptive ridge: most rounds, how eps shrinks in each, and rounds without gain to stop."""
+
+APPROACHES, APPROACH_SWEEPS = 3, 2
+"""Starts of an objective that is approached through others, and sweeps to tell the best."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +85,11 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class _Reached:
-    """Distinct rows, their multiplicities, and the true W that they reach."""
+    """Distinct rows, the W that they reach, and W on the way."""
 
     rows: Sample
-    m: FloatArray
     W: float
     trace: tuple[float, ...]
-
-    def expanded(self) -> Sample:
-        """Return the p rows."""
-        index = np.repeat(np.arange(len(self.m)), self.m.astype(np.intp))
-        return Sample(self.rows.X[index], self.rows.y[index])
 
 
 class Coordinate(Attack):
@@ -117,7 +125,8 @@ class Coordinate(Attack):
     """
 
     name = "coordinate"
-    reference = "this project, coordinate_ascent.py"
+    reference = "this project, coordinate_ascent.py and coordinate_rows.py"
+    engine = ENGINE
 
     def __init__(
         self,
@@ -148,6 +157,22 @@ class Coordinate(Attack):
         self.kappa = kappa
         self.warm_start = warm_start
 
+    def own_rows(
+        self, space: FeatureSpace, target: str, scaling: Scaling | None = None
+    ) -> int | None:
+        """Return None; see the base class.
+
+        Raises
+        ------
+        ValueError
+            ``kappa`` is given with an objective that is no quadratic.
+        """
+        objective = registry.components("outer_objective")[self.outer_objective]
+        if self.kappa and not objective.quadratic:
+            raise ValueError(f"kappa is {self.kappa:g}, and its term can be added to a quadratic "
+                             f"objective only; expected 0 with {self.outer_objective}")  # fmt: skip
+        return None
+
     def generate(self, problem: AttackProblem) -> PoisonSet:
         """Return the poison rows that reach the highest objective."""
         given: dict[str, Any] = {
@@ -156,21 +181,23 @@ class Coordinate(Attack):
             if (value := getattr(self, name)) is not None
         }
         settings = replace(PRESETS[self.preset], **given)
-        W = registry.components("outer_objective")[self.outer_objective]().quadratic(problem)
+        W = registry.components("outer_objective")[self.outer_objective]().function(problem)
         climb = _Climb(problem, W, settings, self.tol, self.kappa)
-        starts = self._starts(problem, settings)
-        start = next(starts)
-        best = climb(start)
-        for other in starts:
-            best = max(best, climb(other), key=lambda reached: reached.W)
+        m = _multiplicities(problem.n_poison, settings.max_distinct)
+        starts = self._starts(problem, settings.restarts, climb.n_starts, len(m))
+        best = climb(starts[0], m, refine=self.warm_start == "optp")
+        for others in starts[1:]:
+            best = max(best, climb(others, m), key=lambda reached: reached.W)
         rng = problem.generator()
         for _ in range(settings.perturbations):
-            best = max(best, climb(self._perturbed(problem, best, rng)), key=lambda r: r.W)
-        initial = trained_value(problem, replace(best, rows=start[0], m=start[1]).expanded(), W)
-        reached = best.expanded()
-        final = trained_value(problem, reached, W)
-        if final < initial:  # possible only where a surrogate stood in for the learner
-            reached, final = replace(best, rows=start[0], m=start[1]).expanded(), initial
+            perturbed = climb([self._perturbed(problem, best.rows, rng)], m, refine=True)
+            best = max(best, perturbed, key=lambda reached: reached.W)
+        initial, final = climb.value(starts[0][0], m), climb.value(best.rows, m)
+        if final < initial:
+            # Where a surrogate stood in for the learner, kappa's term was climbed at W's cost, or
+            # what was climbed first led astray.
+            best, final = replace(best, rows=starts[0][0]), initial
+        reached = expanded(best.rows, m)
         return PoisonSet(
             reached.X,
             reached.y,
@@ -181,36 +208,55 @@ class Coordinate(Attack):
         )
 
     def _starts(
-        self, problem: AttackProblem, settings: Preset
-    ) -> Iterator[tuple[Sample, FloatArray]]:
-        """Yield the starting rows of each restart, with their multiplicities."""
-        p = problem.n_poison
-        n_distinct = min(settings.max_distinct or p, p)
-        m = np.full(n_distinct, float(p // n_distinct)) if p else np.empty(0)
-        m[: p % n_distinct if p else 0] += 1
+        self, problem: AttackProblem, n_restarts: int, n_starts: int, n_distinct: int
+    ) -> list[list[Sample]]:
+        """Return the starting rows of each restart: the best of `n_starts` will be climbed."""
         initialization = registry.components("initialization")[self.initialization]()
-        for restart in range(settings.restarts):
-            if restart == 0 and self.warm_start == "optp":
-                attack = OptP(
-                    initialization=self.initialization, outer_objective=self.outer_objective
-                )
-                poison = attack.generate(problem)
-                rows = Sample(poison.X, poison.y)
-            else:
-                rows = initialization.rows(replace(problem, entropy=problem.entropy + restart))
-            yield Sample(rows.X[:n_distinct], rows.y[:n_distinct]), m
+        # A prefix of the p starting rows; the others would only be thrown away.
+        drawn = [
+            initialization.rows(
+                replace(problem, n_poison=n_distinct, entropy=problem.entropy + number)
+            )
+            for number in range(n_restarts * n_starts)
+        ]
+        starts = [drawn[k * n_starts : (k + 1) * n_starts] for k in range(n_restarts)]
+        if self.warm_start == "optp":
+            optp = OptP(initialization=self.initialization, outer_objective=self.outer_objective)
+            poison = optp.generate(problem)
+            starts[0] = [Sample(poison.X[:n_distinct], poison.y[:n_distinct])]
+        return starts
 
-    def _perturbed(
-        self, problem: AttackProblem, best: _Reached, rng: np.random.Generator
-    ) -> tuple[Sample, FloatArray]:
+    def _perturbed(self, problem: AttackProblem, best: Sample, rng: np.random.Generator) -> Sample:
         """Return the best rows with some of them drawn anew."""
-        X, y = best.rows.X.copy(), best.rows.y.copy()
+        X, y = best.X.copy(), best.y.copy()
         where = rng.choice(len(y), int(np.ceil(REDRAWN * len(y))), replace=False)
         drawn = rng.integers(len(problem.train), size=len(where))
         initialization = registry.components("initialization")[self.initialization]()
         X[where] = problem.train.X[drawn]
         y[where] = initialization.responses(problem.train.y[drawn])
-        return Sample(X, y), best.m
+        return Sample(X, y)
+
+
+def _multiplicities(n_poison: int, max_distinct: int | None) -> FloatArray:
+    """Return how often each distinct row is repeated, as equally often as may be."""
+    n_distinct = min(max_distinct or n_poison, n_poison)
+    m = np.zeros(n_distinct)
+    for row in range(min(n_poison, n_distinct)):
+        m[row] = len(range(row, n_poison, n_distinct))
+    return m
+
+
+def sweep(state: State | RowState, moves: Moves) -> int:
+    """Visit every row once; return how many rows changed."""
+    return ROW_SWEEP(state, moves) if isinstance(state, RowState) else SWEEP(state, moves)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A function to climb: as it is, and as the sweeps take it."""
+
+    true: Function
+    climbed: Function
 
 
 class _Climb:
@@ -219,78 +265,154 @@ class _Climb:
     def __init__(
         self,
         problem: AttackProblem,
-        W: Quadratic,
+        W: Function,
         settings: Preset,
         tol: float,
         kappa: float,
     ) -> None:
         self.problem, self.W, self.settings, self.tol = problem, W, settings, tol
-        Z = with_intercept(problem.train.X)
-        self.gram, self.moment = Z.T @ Z, Z.T @ problem.train.y
+        self.gram, self.moment = moments(problem.train)
+        self.n_rows = n_rows = len(problem.train) + problem.n_poison
+        self.alpha = working_alpha(problem.model, problem.train, n_rows)
+        # What Cholesky loses of the inverse is then below what W is compared to.
+        self.gram_is_exact = problem.model.l1_ratio() == 0 and (
+            self.alpha == problem.model.alpha_for(n_rows) > RANK_CUT * self.gram.trace()
+        )
         self.moves = Moves.within(problem.space, settings.levels, columns_not_to_touch(problem))
-        # What is climbed is quadratic: W's own penalty term as far as it is, and kappa's.
-        rho = problem.model.l1_ratio()
-        diagonal = np.full(problem.space.n_features, W.gamma * (1 - rho) / 2)
-        diagonal[self.moves.group_of >= 0] += kappa
-        diagonal[problem.space.binary] += kappa
-        self.climbed = replace(W, A=W.A + np.diag(np.append(diagonal, 0.0)), gamma=0.0)
+        approach = W.approach if isinstance(W, RowLosses) else ()
+        self.stages = [_Stage(f, self._without_penalty(f, kappa)) for f in (*approach, W)]
+        self.n_starts = APPROACHES if approach else 1
 
-    def __call__(self, start: tuple[Sample, FloatArray]) -> _Reached:
-        """Return where the ascent from `start` ends."""
-        rows, m = start
+    def _without_penalty(self, W: Function, kappa: float) -> Function:
+        """Return W and kappa's term as the sweeps take them: what is quadratic all in A."""
+        if not isinstance(W, Quadratic):
+            return W
+        rho, space = self.problem.model.l1_ratio(), self.problem.space
+        diagonal = np.full(space.n_features, W.gamma * (1 - rho) / 2)
+        diagonal[self.moves.group_of >= 0] += kappa
+        diagonal[space.binary] += kappa
+        return replace(W, A=W.A + np.diag(np.append(diagonal, 0.0)), gamma=0.0)
+
+    def __call__(self, starts: list[Sample], m: FloatArray, *, refine: bool = False) -> _Reached:
+        """Return where the ascent ends.
+
+        Parameters
+        ----------
+        starts : list of Sample
+            Rows to start from.  If there are several, the best after the first stage goes on.
+        m : ndarray of shape (r,)
+            Their multiplicities.
+        refine : bool
+            Whether the rows are good already: only W itself is climbed.
+        """
         if not len(m):
-            return _Reached(rows, m, -np.inf, ())
+            return _Reached(starts[0], -np.inf, ())
+        first, *others = self.stages[-1:] if refine else self.stages
+        most = APPROACH_SWEEPS if others else self.settings.sweeps
+        begun = []
+        for start in starts:
+            trace = [self._trained(start, m)[0]]
+            begun.append((*self._climbed(first, start, m, most, trace), trace))
+        _, rows, W, trace = max(begun, key=lambda entry: entry[0])
+        for stage in others:
+            _, rows, W = self._climbed(stage, rows, m, self.settings.sweeps, trace)
+        return _Reached(rows, W, tuple(trace))
+
+    def _climbed(
+        self, stage: _Stage, rows: Sample, m: FloatArray, most: int, trace: list[float]
+    ) -> tuple[float, Sample, float]:
+        """Return the value that a stage reaches, its rows and W; each round goes to `trace`."""
         if self.problem.model.l1_ratio() > 0:
-            return self._adaptive(rows, m)
-        n_rows = len(self.problem.train) + self.problem.n_poison
-        alpha = working_alpha(self.problem.model, self.problem.train, n_rows)
-        trace: list[float] = []
-        for factor in (*self.settings.anneal, 1.0):
-            state = self._state(rows, m, np.full(rows.X.shape[1], factor * alpha))
-            for _ in range(1 if factor != 1 else self.settings.sweeps):
-                if factor == 1:
-                    trace.append(state.W)
+            return self._adaptive(stage, rows, m, min(most, ROUNDS), trace)
+        # A stage that is no quadratic starts from what another has reached, which annealing undoes.
+        anneal = self.settings.anneal if isinstance(stage.climbed, Quadratic) else ()
+        for factor in (*anneal, 1.0):
+            penalty = np.full(rows.X.shape[1], factor * self.alpha)
+            state = self._state(stage, rows, m, penalty)
+            for _ in range(1 if factor != 1 else most):
                 before = state.W
-                n_changed = SWEEP(state, self.moves)
+                n_changed = sweep(state, self.moves)
+                rows = Sample(state.X, state.y)
+                self._note(
+                    self.W.value(state.theta) if factor == 1 else self._trained(rows, m)[0], trace
+                )
                 if not n_changed or state.W - before <= self.tol * abs(before):
                     break
-            rows = Sample(state.X, state.y)
-        trace.append(state.W)
-        return _Reached(rows, m, state.W, tuple(trace))
+        return state.W, rows, trace[-1]
 
-    def _adaptive(self, rows: Sample, m: FloatArray) -> _Reached:
-        """Return the best rows on the way of the adaptive ridge."""
+    def _adaptive(
+        self, stage: _Stage, rows: Sample, m: FloatArray, most: int, trace: list[float]
+    ) -> tuple[float, Sample, float]:
+        """Return the best value of a stage on the way of the adaptive ridge, its rows and W."""
         model = self.problem.model
-        n_rows = len(self.problem.train) + self.problem.n_poison
-        alpha, rho = model.alpha_for(n_rows), model.l1_ratio()
-        best = self._true(rows, m)
-        theta, trace = best[1], [best[0]]
-        reached = _Reached(rows, m, best[0], ())
+        alpha, rho = model.alpha_for(self.n_rows), model.l1_ratio()
+        W, theta = self._trained(rows, m)
+        best = stage.true.value(theta), rows, W
         without_gain = 0
-        for k in range(min(ROUNDS, self.settings.sweeps)):
-            penalty = n_rows * alpha * (rho / (np.abs(theta[:-1]) + SHRINK**k) + 1 - rho)
-            state = self._state(rows, m, penalty)
-            SWEEP(state, self.moves)
+        for k in range(most):
+            penalty = self.n_rows * alpha * (rho / (np.abs(theta[:-1]) + SHRINK**k) + 1 - rho)
+            state = self._state(stage, rows, m, penalty)
+            sweep(state, self.moves)
             rows = Sample(state.X, state.y)
-            W, theta = self._true(rows, m)
-            trace.append(W)
-            if W > reached.W:
-                reached, without_gain = _Reached(rows, m, W, ()), 0
+            W, theta = self._trained(rows, m, theta)
+            self._note(W, trace)
+            value = stage.true.value(theta)
+            if value > best[0]:
+                best, without_gain = (value, rows, W), 0
             else:
                 without_gain += 1
             if without_gain == PATIENCE:
                 break
-        return replace(reached, trace=tuple(trace))
+        return best
 
-    def _true(self, rows: Sample, m: FloatArray) -> tuple[float, FloatArray]:
-        """Return W and theta of the learner itself."""
-        model = self.problem.model
-        expanded = _Reached(rows, m, 0.0, ()).expanded()
-        n_rows = len(self.problem.train) + len(expanded)
-        trained = ElasticNetRetraining(
-            self.problem.train, expanded, model.alpha_for(n_rows), model.l1_ratio()
-        )
-        return self.W.value(trained.theta), trained.theta
+    def value(self, rows: Sample, m: FloatArray) -> float:
+        """Return W of the learner itself, trained afresh with these rows."""
+        if self.gram_is_exact:
+            return self._trained(rows, m)[0]
+        return trained_value(self.problem, expanded(rows, m), self.W)
 
-    def _state(self, rows: Sample, m: FloatArray, penalty: FloatArray) -> State:
-        return State.trained(self.gram, self.moment, rows, m, penalty, self.climbed)
+    def _trained(
+        self, rows: Sample, m: FloatArray, near: FloatArray | None = None
+    ) -> tuple[float, FloatArray]:
+        """Return W and theta of the learner, or of its surrogate, in O(d^3) whatever n and p.
+
+        LASSO and elastic net are solved from the weights of `near` on.
+        """
+        n, rho = self.n_rows, self.problem.model.l1_ratio()
+        gram, moment = with_rows(self.gram, self.moment, rows, m)
+        if rho > 0:
+            alpha = self.problem.model.alpha_for(n)
+            mean, mean_y = gram[-1, :-1] / n, moment[-1] / n
+            w = solve_elastic_net(
+                gram[:-1, :-1] - n * np.outer(mean, mean),
+                moment[:-1] - n * mean_y * mean,
+                n * alpha * rho,
+                n * alpha * (1 - rho),
+                np.zeros(len(mean)) if near is None else near[:-1],
+            ).w
+            theta: FloatArray = np.append(w, mean_y - mean @ w)
+        else:
+            gram[np.diag_indices(len(gram) - 1)] += self.alpha
+            theta = linalg.solve(gram, moment, assume_a="pos")
+        return self.W.value(theta), theta
+
+    def _state(
+        self, stage: _Stage, rows: Sample, m: FloatArray, penalty: FloatArray
+    ) -> State | RowState:
+        W = stage.climbed
+        if isinstance(W, Quadratic):
+            return State.trained(self.gram, self.moment, rows, m, penalty, W)
+        if isinstance(W, RowLosses):
+            return RowState.trained(self.gram, self.moment, rows, m, penalty, W)
+        raise TypeError(f"the sweeps take a Quadratic or RowLosses, not {type(W).__name__}")
+
+    def _note(self, W: float, trace: list[float]) -> None:
+        """Put W after a round into the trace, and the log."""
+        trace.append(W)
+        logger.info("coordinate: round %d, W = %.6g", len(trace) - 1, W)
+
+
+def expanded(rows: Sample, m: FloatArray) -> Sample:
+    """Return the p rows."""
+    index = np.repeat(np.arange(len(m)), m.astype(np.intp))
+    return Sample(rows.X[index], rows.y[index])

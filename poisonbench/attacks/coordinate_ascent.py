@@ -152,13 +152,7 @@ class State:
         W : Quadratic
             The outer objective, without a penalty term of its own.
         """
-        Z = with_intercept(rows.X)
-        H = gram + (Z * m[:, None]).T @ Z
-        H[np.diag_indices(len(penalty))] += penalty
-        factor = linalg.cho_factor(H, overwrite_a=True, check_finite=False)
-        K = linalg.cho_solve(factor, np.eye(len(H)), check_finite=False)
-        K = (K + K.T) / 2
-        theta = K @ (moment + Z.T @ (m * rows.y))
+        K, theta = inverse(gram, moment, rows, m, penalty)
         Q = K @ W.A @ K
         return cls(
             rows.X.copy(),
@@ -170,6 +164,26 @@ class State:
             K @ W.gradient(theta),
             W.value(theta),
         )
+
+
+def with_rows(
+    gram: FloatArray, moment: FloatArray, rows: Sample, m: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return Z'Z and Z'y with `rows`, each m times, beside the clean rows."""
+    Z = with_intercept(rows.X)
+    return gram + (Z * m[:, None]).T @ Z, moment + Z.T @ (m * rows.y)
+
+
+def inverse(
+    gram: FloatArray, moment: FloatArray, rows: Sample, m: FloatArray, penalty: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return K and theta from scratch; parameters as in :meth:`State.trained`."""
+    H, moment = with_rows(gram, moment, rows, m)
+    H[np.diag_indices(len(penalty))] += penalty
+    factor, _ = linalg.cho_factor(H, lower=True, overwrite_a=True, check_finite=False)
+    K, _ = linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)  # its lower triangle
+    K = np.tril(K) + np.tril(K, -1).T
+    return K, K @ moment
 
 
 def sweep(state: State, moves: Moves) -> int:
@@ -193,7 +207,7 @@ def _visit(state: State, moves: Moves, c: int) -> bool:
     k = u + (g * (u @ z)) * u
     q = q_in + p * (u @ z) + u * (p @ z)
 
-    row = _Row(moves, z)
+    row = Row(moves, z)
     terms = _Terms(K, Q, g, u, p, a_out, theta_out)
     fixed = terms.of(row, np.arange(len(moves.column)))
     h, qq, az, zt = z @ k, z @ q, z @ a_out, z @ theta_out
@@ -250,7 +264,7 @@ def _updated(matrix: FloatArray, left: list[FloatArray], right: list[FloatArray]
     return updated
 
 
-class _Row:
+class Row:
     """A row, and what each move would do to it.
 
     Parameters
@@ -337,7 +351,7 @@ class _Terms:
         self._diagonal_K = np.append(np.diagonal(K) + g * u * u, pad)
         self._diagonal_Q = np.append(np.diagonal(Q) + 2 * p * u, pad)
 
-    def of(self, row: _Row, at: IntArray) -> FloatArray:
+    def of(self, row: Row, at: IntArray) -> FloatArray:
         """Return, for the moves `at`, the constant changes of h, qq, a.z and theta.z."""
         new, old, step = row.moves.column[at], row.old[at], row.step[at]
         u, p = self._u, self._p

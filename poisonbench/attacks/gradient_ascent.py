@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import clone
 
-from poisonbench.attacks.objectives import OuterObjective, Quadratic, with_intercept
+from poisonbench.attacks.objectives import Function, OuterObjective, with_intercept
 from poisonbench.attacks.retraining import retraining, working_alpha
 from poisonbench.features import BoolArray, FloatArray
 from poisonbench.problem import AttackProblem, PoisonSet, Sample
@@ -56,7 +56,7 @@ def gradient_ascent(
     PoisonSet
         Never worse than the initialization in W of the true model.
     """
-    W = objective.quadratic(problem)
+    W = objective.function(problem)
     initial = trained_value(problem, start, W)
     fixed = columns_not_to_touch(problem)
     learner = retraining(problem.model, problem.train, start)
@@ -95,7 +95,7 @@ def gradient_ascent(
     )
 
 
-def trained_value(problem: AttackProblem, poison: Sample | PoisonSet, W: Quadratic) -> float:
+def trained_value(problem: AttackProblem, poison: Sample | PoisonSet, W: Function) -> float:
     """Return W of the learner trained afresh on the clean rows and `poison`."""
     X = np.vstack([problem.train.X, poison.X])
     y = np.append(problem.train.y, poison.y)
