@@ -129,6 +129,10 @@ def run(
         typer.Option("--jobs", "-j", min=1, help="Processes; as many as processors if not given."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Say how attacks get on: the objective by round."),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")
     ] = False,
@@ -166,7 +170,13 @@ def run(
         store.open_folder(out, work)
     try:
         with engine.terminable():
-            outcome = engine.run(work, out, jobs=jobs or engine.default_jobs(), progress=not quiet)
+            outcome = engine.run(
+                work,
+                out,
+                jobs=jobs or engine.default_jobs(),
+                progress=not quiet,
+                verbose=verbose,
+            )
             results = tables.collect(work, out)
             files = tables.write_csvs(results, out)
     except KeyboardInterrupt as stop:

@@ -7,6 +7,7 @@ from there.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,9 @@ from tqdm import tqdm
 from poisonbench import pipeline, provenance, store
 from poisonbench.data.base import Dataset
 from poisonbench.plan import Group, Plan
+
+Work = tuple[Group, Dataset, Path, bool]
+"""The arguments of :func:`run_group`."""
 
 SHOWN_FAILURES = 10
 """How many failed cells a report names."""
@@ -97,7 +101,7 @@ def default_jobs() -> int:
     return joblib.cpu_count()
 
 
-def run(plan: Plan, out: Path, *, jobs: int, progress: bool) -> Outcome:
+def run(plan: Plan, out: Path, *, jobs: int, progress: bool, verbose: bool = False) -> Outcome:
     """Compute the cells of `plan` that `out` does not hold.
 
     Parameters
@@ -110,6 +114,8 @@ def run(plan: Plan, out: Path, *, jobs: int, progress: bool) -> Outcome:
         Number of processes.
     progress : bool
         Whether to show a progress bar on stderr.
+    verbose : bool
+        Whether the processes say on stderr how their attacks get on.
 
     Returns
     -------
@@ -133,14 +139,13 @@ def run(plan: Plan, out: Path, *, jobs: int, progress: bool) -> Outcome:
         # On a terminal a living bar; in a log a line now and then.
         mininterval=0.2 if sys.stderr.isatty() else 10,
     ) as bar:
-        for _, n_done, n_failed in _results(plan, missing, out, jobs):
+        for _, n_done, n_failed in _results(plan, missing, out, jobs, verbose):
             bar.update(n_done)
             if n_failed:
                 bar.set_postfix_str("some cells failed")
     left = {cell: _reason(out, cell) for cell in cells if store.read_cell(out, cell) is None}
     failures = tuple(
-        f"{plan.datasets[group.data].name}, seed {group.seed}, {group.model.label}, "
-        f"{group.attack.label} with {group.n_poison} rows, {task.defense.label}: {left[task.id]}"
+        f"{_named(group, plan.datasets[group.data])}, {task.defense.label}: {left[task.id]}"
         for group in plan.groups
         for task in group.tasks
         if task.id in left
@@ -155,22 +160,30 @@ def _missing(out: Path, group: Group) -> list[str]:
     return [task.id for task in group.tasks if store.read_cell(out, task.id) is None]
 
 
+def _named(group: Group, dataset: Dataset) -> str:
+    """Return what people call a group."""
+    return (
+        f"{dataset.name}, seed {group.seed}, {group.model.label}, {group.attack.label} with "
+        f"{group.n_poison} rows"
+    )
+
+
 def _reason(out: Path, cell: str) -> str:
     failure = store.read_failure(out, cell)
     return failure["error"] if failure else "its process was killed"
 
 
 def _results(
-    plan: Plan, groups: list[Group], out: Path, jobs: int
+    plan: Plan, groups: list[Group], out: Path, jobs: int, verbose: bool
 ) -> Iterator[tuple[str, int, int]]:
     """Run the groups, yielding what :func:`run_group` returns as each ends."""
-    work = [(group, plan.datasets[group.data], out) for group in groups]
+    work = [(group, plan.datasets[group.data], out, verbose) for group in groups]
     if jobs == 1 or len(work) <= 1:
         for arguments in work:
             yield run_group(*arguments)
         return
     try:
-        suspects: list[tuple[Group, Dataset, Path]] = []
+        suspects: list[Work] = []
         while work:
             ended = set()
             try:
@@ -197,7 +210,7 @@ def _results(
         raise
 
 
-def _parallel(work: list[tuple[Group, Dataset, Path]], jobs: int) -> Iterable[tuple[str, int, int]]:
+def _parallel(work: list[Work], jobs: int) -> Iterable[tuple[str, int, int]]:
     parallel = Parallel(
         n_jobs=jobs,
         batch_size=1,
@@ -216,7 +229,30 @@ def _leave_interrupts_to_the_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def run_group(group: Group, dataset: Dataset, out: Path) -> tuple[str, int, int]:
+@contextmanager
+def _heard(name: str) -> Iterator[None]:
+    """Write to stderr what the package logs while the block runs, each line after `name`.
+
+    A worker's stderr is the terminal too; a progress bar that stands there is wiped first, and
+    drawn again at its next step.
+    """
+    wipe = "\r\x1b[K" if sys.stderr.isatty() else ""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(f"{wipe}{name}: %(message)s"))
+    logger = logging.getLogger("poisonbench")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+
+
+def run_group(
+    group: Group, dataset: Dataset, out: Path, verbose: bool = False
+) -> tuple[str, int, int]:
     """Compute the missing cells of one group, and its poison set if that is missing.
 
     Parameters
@@ -227,6 +263,8 @@ def run_group(group: Group, dataset: Dataset, out: Path) -> tuple[str, int, int]
         Its data.
     out : Path
         The output folder.
+    verbose : bool
+        Whether to say on stderr how the attack gets on.
 
     Returns
     -------
@@ -242,7 +280,8 @@ def run_group(group: Group, dataset: Dataset, out: Path) -> tuple[str, int, int]
         warnings.simplefilter("always")
         made = store.read_poison(out, group)
         try:
-            stage = pipeline.stage(group, dataset, made)
+            with _heard(_named(group, dataset)) if verbose else nullcontext():
+                stage = pipeline.stage(group, dataset, made)
         except (Exception, SystemExit) as error:
             for task in tasks:
                 store.write_failure(out, task.id, _failure(error))
@@ -261,7 +300,12 @@ def run_group(group: Group, dataset: Dataset, out: Path) -> tuple[str, int, int]
                 n_failed += 1
                 continue
             said = sorted({str(warning.message) for warning in (*on_the_way, *caught)})
-            facts = {**provenance.facts(), "warnings": said, "finished": time.time()}
+            facts = {
+                **provenance.facts(),
+                "engine": stage.made.engine,
+                "warnings": said,
+                "finished": time.time(),
+            }
             store.write_cell(out, task.id, measured, timings, facts)
     return group.id, len(tasks) - n_failed, n_failed
 

@@ -71,10 +71,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Poisoned:
-    """A poison set and what making it took."""
+    """A poison set, what making it took, and what it was computed with, where that varies."""
 
     poison: PoisonSet
     seconds: float
+    engine: str | None = None
 
 
 @dataclass(frozen=True)
@@ -182,8 +183,9 @@ def attack(group: Group, setting: Setting, model: LinearModel) -> Poisoned:
         entropy=seeds.entropy(group.seed, "attack", setting.content),
     )
     start = time.perf_counter()
-    poison = group.attack.build().generate(problem)
-    return Poisoned(poison, time.perf_counter() - start)
+    chosen = group.attack.build()
+    poison = chosen.generate(problem)
+    return Poisoned(poison, time.perf_counter() - start, chosen.engine)
 
 
 def check(poison: PoisonSet, n_poison: int, space: FeatureSpace) -> None:

@@ -189,7 +189,10 @@ def write_poison(out: Path, group: Group, setting: Setting, made: Poisoned) -> N
         trace=np.array(poison.trace, dtype=np.float64),
         summary=np.array(json.dumps(summary)),
     )
-    write(_place(out, "meta", group.id), _json({"attack_seconds": made.seconds}))
+    write(
+        _place(out, "meta", group.id),
+        _json({"attack_seconds": made.seconds, "engine": made.engine}),
+    )
     write(out / group.poison_file, buffer.getvalue())
 
 
@@ -206,8 +209,19 @@ def read_poison(out: Path, group: Group) -> Poisoned | None:
     if summary.pop("id", None) != group.id:
         return None
     trace = tuple(arrays["trace"].tolist())
-    seconds = (_read(_place(out, "meta", group.id)) or {}).get("attack_seconds", 0.0)
-    return Poisoned(PoisonSet(arrays["X"], arrays["y"], **summary, trace=trace), seconds)
+    meta = _read(_place(out, "meta", group.id)) or {}
+    poison = PoisonSet(arrays["X"], arrays["y"], **summary, trace=trace)
+    return Poisoned(poison, meta.get("attack_seconds", 0.0), meta.get("engine"))
+
+
+def read_trace(out: Path, group: Group) -> tuple[float, ...]:
+    """Return W by round of a group's attack; nothing where that is not known."""
+    if group.poison_file is None:
+        return ()
+    try:
+        return tuple(read_arrays(out / group.poison_file, ("trace",))["trace"].tolist())
+    except DatasetError:
+        return ()
 
 
 def _place(out: Path, kind: str, cell: str) -> Path:

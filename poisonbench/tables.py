@@ -1,9 +1,9 @@
-"""The result files: ``results.csv``, ``timings.csv``, and the MSE table as papers print it."""
+"""The result files: results, timings, convergence, and the MSE table as papers print it."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pandas as pd
 from poisonbench import records, store
 from poisonbench.config.choices import labelled
 from poisonbench.plan import Plan, Row
-from poisonbench.records import Labels, Measured, Timings
+from poisonbench.records import Labels, Measured, Round, Timings
 
 METRICS = ("test_mse", "test_mse_clipped")
 """The metrics of the MSE table."""
@@ -34,10 +34,13 @@ class Results:
         The rows of ``results.csv``.
     timings : pandas.DataFrame
         The rows of ``timings.csv``.
+    convergence : pandas.DataFrame
+        The rows of ``convergence.csv``.
     """
 
     results: pd.DataFrame
     timings: pd.DataFrame
+    convergence: pd.DataFrame
 
 
 def collect(plan: Plan, out: Path) -> Results:
@@ -53,7 +56,15 @@ def collect(plan: Plan, out: Path) -> Results:
     return Results(
         _frame(key + records.names(Measured), labels, [records.values(m) for _, m, _ in done]),
         _frame(key + records.names(Timings), labels, [records.values(t) for _, _, t in done]),
+        pd.DataFrame(list(_rounds(plan, out)), columns=records.names(Round)),
     )
+
+
+def _rounds(plan: Plan, out: Path) -> Iterator[Round]:
+    """Yield the rounds of every attack that has an objective, in the plan's order."""
+    for group in plan.groups:
+        for number, objective in enumerate(store.read_trace(out, group)):
+            yield Round(group.poison_file or "", number, objective)
 
 
 def _frame(
@@ -108,11 +119,12 @@ def _headers(rates: Iterable[float]) -> dict[float, str]:
 
 
 def write_csvs(results: Results, out: Path) -> list[Path]:
-    """Write the three CSV files below `out` and return their paths."""
+    """Write the CSV files below `out` and return their paths."""
     frames = {
         "results.csv": results.results,
         "table.csv": mse_table(results.results),
         "timings.csv": results.timings,
+        "convergence.csv": results.convergence,
     }
     for name, frame in frames.items():
         buffer = io.StringIO()

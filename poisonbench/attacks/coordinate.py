@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge
@@ -126,7 +126,7 @@ class Coordinate(Attack):
 
     name = "coordinate"
     reference = "this project, coordinate_ascent.py and coordinate_rows.py"
-    engine = ENGINE
+    engine: ClassVar[str | None] = ENGINE
 
     def __init__(
         self,
@@ -191,7 +191,8 @@ class Coordinate(Attack):
         rng = problem.generator()
         for _ in range(settings.perturbations):
             perturbed = climb([self._perturbed(problem, best.rows, rng)], m, refine=True)
-            best = max(best, perturbed, key=lambda reached: reached.W)
+            if perturbed.W > best.W:
+                best = replace(perturbed, trace=best.trace + perturbed.trace)
         initial, final = climb.value(starts[0][0], m), climb.value(best.rows, m)
         if final < initial:
             # Where a surrogate stood in for the learner, kappa's term was climbed at W's cost, or
@@ -409,7 +410,7 @@ class _Climb:
     def _note(self, W: float, trace: list[float]) -> None:
         """Put W after a round into the trace, and the log."""
         trace.append(W)
-        logger.info("coordinate: round %d, W = %.6g", len(trace) - 1, W)
+        logger.info("round %d: W = %.6g", len(trace) - 1, W)
 
 
 def expanded(rows: Sample, m: FloatArray) -> Sample:

@@ -9,6 +9,8 @@ groups are repaired at the end.
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 from sklearn.base import clone
 
@@ -16,6 +18,8 @@ from poisonbench.attacks.objectives import Function, OuterObjective, with_interc
 from poisonbench.attacks.retraining import retraining, working_alpha
 from poisonbench.features import BoolArray, FloatArray
 from poisonbench.problem import AttackProblem, PoisonSet, Sample
+
+logger = logging.getLogger(__name__)
 
 STEPS = np.geomspace(0.05, 25.0, 20)
 """Lengths of the steps tried along the normalised gradient.
@@ -78,6 +82,7 @@ def gradient_ascent(
         rounds += 1
         previous, value = value, W.value(learner.theta)
         trace.append(value)
+        logger.info("round %d: W = %.6g", rounds, value)
         if abs(value - previous) <= tol * abs(previous):
             break
     reached = Sample(learner.Z[:, :-1].copy(), learner.y.copy())
