@@ -13,7 +13,6 @@ cell write the same bytes, so no file is ever locked.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -176,24 +175,23 @@ def write_poison(out: Path, group: Group, setting: Setting, made: Poisoned) -> N
         "rounds": poison.rounds,
         "variant": poison.variant,
     }
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        X=poison.X,
-        y=poison.y,
-        train=setting.split.train,
-        validation=setting.split.validation,
-        test=setting.split.test,
-        feature_names=np.array(setting.space.names),
-        target=np.array(setting.target),
-        trace=np.array(poison.trace, dtype=np.float64),
-        summary=np.array(json.dumps(summary)),
-    )
     write(
         _place(out, "meta", group.id),
         _json({"attack_seconds": made.seconds, "engine": made.engine}),
     )
-    write(out / group.poison_file, buffer.getvalue())
+    with written_whole(out / group.poison_file) as file:
+        np.savez(
+            file,
+            X=poison.X,
+            y=poison.y,
+            train=setting.split.train,
+            validation=setting.split.validation,
+            test=setting.split.test,
+            feature_names=np.array(setting.space.names),
+            target=np.array(setting.target),
+            trace=np.array(poison.trace, dtype=np.float64),
+            summary=np.array(json.dumps(summary)),
+        )
 
 
 def read_poison(out: Path, group: Group) -> Poisoned | None:
