@@ -40,6 +40,10 @@ Overrides = Annotated[
     ),
 ]
 
+Fetch = Annotated[
+    bool, typer.Option("--fetch", help="Fetch data sets of the catalogue that are not here.")
+]
+
 
 class ConfigCommand(TyperCommand):
     """A command that takes a config; its help ends with the names that a config may hold."""
@@ -66,16 +70,20 @@ def user_errors() -> Iterator[None]:
 
 def fetch_data(experiment: Config, data_dir: Path | None, *, progress: bool) -> None:
     """Fetch the data sets of an experiment that are not in the data folder."""
-    from poisonbench.data.catalogue import data_folder
-    from poisonbench.datasets.download import FetchError
+    from poisonbench.data.base import DatasetError
+    from poisonbench.data.catalogue import checked_folder
     from poisonbench.datasets.fetch import fetch_missing
+    from poisonbench.datasets.policy import FetchError
 
     names = [choice.name for choice in experiment.datasets]
     try:
-        fetch_missing(names, data_folder(data_dir), progress=progress, say=_to_stderr)
-    except FetchError as error:
+        fetch_missing(names, checked_folder(data_dir), progress=progress, say=_to_stderr)
+    except (DatasetError, FetchError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. What is fetched is kept; the same command goes on.", err=True)
+        raise typer.Exit(130) from None
 
 
 def _to_stderr(line: str) -> None:
@@ -137,9 +145,7 @@ def run(
         bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")
     ] = False,
     data_dir: DataDir = None,
-    fetch: Annotated[
-        bool, typer.Option("--fetch", help="Fetch data sets of the catalogue that are not here.")
-    ] = False,
+    fetch: Fetch = False,
 ) -> None:
     """Run a config: attacks, defenses, errors; write the tables as CSV.
 
@@ -204,7 +210,12 @@ def run(
 
 
 @app.command(cls=ConfigCommand)
-def validate(config: ConfigFile, overrides: Overrides = None, data_dir: DataDir = None) -> None:
+def validate(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    data_dir: DataDir = None,
+    fetch: Fetch = False,
+) -> None:
     """Check a config and the data that it names; nothing is run.
 
     Exit code 2 if it is wrong, with the file and the line of everything that is.
@@ -218,7 +229,10 @@ def validate(config: ConfigFile, overrides: Overrides = None, data_dir: DataDir 
         from poisonbench import plan, summary
         from poisonbench.config import load
 
-        work = plan.make(load(config, overrides or ()), data_dir)
+        experiment = load(config, overrides or ())
+        if fetch:
+            fetch_data(experiment, data_dir, progress=True)
+        work = plan.make(experiment, data_dir)
     typer.echo(f"{config}: OK: {summary.counts(work)}")
 
 

@@ -25,6 +25,7 @@ from poisonbench.attacks.base import AXES
 from poisonbench.config import Choice, Config, ConfigError, Rate, SplitChoice
 from poisonbench.config.choices import REFERENCE_ROWS
 from poisonbench.data.base import Dataset
+from poisonbench.data.catalogued import MissingDataError
 from poisonbench.data.scaling import Scaling
 from poisonbench.data.split import SplitCounts, SplitSizes, read_indices, rows_of
 from poisonbench.problem import Split
@@ -263,16 +264,24 @@ def _load(config: Config, data_dir: Path | None) -> list[tuple[Choice, Dataset]]
     """Return the data sets; what is wrong with any of them is reported together."""
     loaded: list[tuple[Choice, Dataset]] = []
     problems: list[str] = []
+    absent: list[tuple[Choice, MissingDataError]] = []
     for choice in config.datasets:
         catalogued = registry.accepts(registry.components("dataset")[choice.name], "data_dir")
         place = {"data_dir": data_dir} if catalogued else {}
         try:
             loaded.append((choice, choice.build(**place).load()))
+        except MissingDataError as error:
+            absent.append((choice, error))
         except ValueError as error:
             problems += config.error(choice.where, str(error)).messages
         except MemoryError:
             message = "the data do not fit into memory"
             problems += config.error(choice.where, message).messages
+    if absent:
+        # One command fetches them all.
+        entries = [entry for _, error in absent for entry in error.absent]
+        message = str(MissingDataError(entries, absent[0][1].folder))
+        problems += config.error(absent[0][0].where, message).messages
     if problems:
         raise ConfigError(*problems)
     return loaded

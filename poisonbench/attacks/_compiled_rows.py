@@ -15,13 +15,15 @@ from poisonbench.attacks import coordinate_rows
 from poisonbench.attacks.coordinate_ascent import MAX_STEPS, TIE, Moves
 from poisonbench.attacks.coordinate_rows import RowState
 from poisonbench.attacks.objectives import ClippedError
+from poisonbench.features import IntArray
 
 
-def sweep(state: RowState, moves: Moves) -> int:
-    """Visit every row once, climbing to a local maximum in it; return how many rows changed."""
+def sweep(state: RowState, moves: Moves, visited: IntArray) -> IntArray:
+    """Climb to a local maximum in each of the rows `visited`; return which of them changed."""
     if not isinstance(state.objective, ClippedError):
-        return coordinate_rows.sweep(state, moves)
-    state.W, n_changed = _sweep(
+        return coordinate_rows.sweep(state, moves, visited)
+    changed = np.zeros(len(visited), dtype=bool)
+    state.W = _sweep(
         state.K,
         state.R,
         state.theta,
@@ -38,8 +40,10 @@ def sweep(state: RowState, moves: Moves) -> int:
         moves.group,
         moves.may_drop,
         moves.group_of,
+        visited,
+        changed,
     )
-    return int(n_changed)
+    return visited[changed]
 
 
 @njit(cache=True, fastmath={"reassoc", "contract", "nnan", "nsz"})  # type: ignore[untyped-decorator]
@@ -89,16 +93,18 @@ def _sweep(
     group: Any,
     may_drop: Any,
     group_of: Any,
-) -> Any:
+    visited: Any,
+    changed: Any,
+) -> float:
     D = len(theta)
     d = D - 1
     n_v = len(F)
-    n_changed = 0
     z, u, k, theta_out = np.empty(D), np.empty(D), np.empty(D), np.empty(D)
     w, v, F_out, without = np.empty(n_v), np.empty(n_v), np.empty(n_v), np.empty(n_v)
     choice = np.empty(len(may_drop), np.int64)
     scores = np.empty(2 * len(column))
-    for c in range(len(M)):
+    for visit in range(len(visited)):
+        c = visited[visit]
         m, y = M[c], Y[c]
         z[:d], z[d] = X[c], 1.0
         choice[:] = -1
@@ -204,7 +210,7 @@ def _sweep(
         if not moved:
             continue
         # Put the new row in, and bring K and R up to date with both changes at once.
-        n_changed += 1
+        changed[visit] = True
         i_ = m / (1 + m * (z @ k))
         s = i_ * (y - z @ theta_out)
         W = 0.0
@@ -220,4 +226,4 @@ def _sweep(
             for j in range(n_v):
                 R[i, j] += gu * w[j] - ik * v[j]
         X[c], Y[c] = z[:d], y
-    return W, n_changed
+    return W

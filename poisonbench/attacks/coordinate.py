@@ -33,7 +33,7 @@ from poisonbench.attacks.objectives import Function, Quadratic, RowLosses, momen
 from poisonbench.attacks.optp import OptP
 from poisonbench.attacks.retraining import RANK_CUT, working_alpha
 from poisonbench.data.scaling import Scaling
-from poisonbench.features import FeatureSpace, FloatArray
+from poisonbench.features import FeatureSpace, FloatArray, IntArray
 from poisonbench.problem import AttackProblem, PoisonSet, Sample
 
 try:
@@ -65,6 +65,7 @@ class Preset:
 
     restarts: int = 1
     sweeps: int = 50
+    tol: float = 1e-2
     levels: tuple[float, ...] = (0.0, 1.0)
     anneal: tuple[float, ...] = ()
     max_distinct: int | None = None
@@ -73,12 +74,13 @@ class Preset:
 
 PRESETS = {
     "fast": Preset(sweeps=2, max_distinct=20),
-    "standard": Preset(),
+    "standard": Preset(anneal=(10.0, 3.0)),
     "strong": Preset(
         restarts=4,
+        tol=1e-3,
         levels=(0.0, 0.25, 0.5, 0.75, 1.0),
-        anneal=(1000.0, 300.0, 100.0, 30.0, 10.0, 3.0),
-        perturbations=8,
+        anneal=(10.0, 3.0),
+        perturbations=15,
     ),
 }
 
@@ -102,13 +104,14 @@ class Coordinate(Attack):
     outer_objective : str, default="validation"
         What the attack maximises.
     preset : {"fast", "standard", "strong"}, default="standard"
-        Values for the parameters that are not given: two sweeps over 20 distinct rows; sweeps
-        to convergence; annealing, restarts, perturbations and five levels.
+        Values for the parameters that are not given: two sweeps over 20 distinct rows; two
+        annealed sweeps and then to convergence; the same with restarts, perturbations and five
+        levels.
     restarts : int, optional
         Starts from different training rows; the one that reaches the highest objective is kept.
     sweeps : int, optional
         Visits to every row at most.
-    tol : float, default=1e-3
+    tol : float, optional
         Relative gain of a sweep below which the ascent has converged.
     levels : list of float, optional
         Values in [0, 1] that numeric features may take; they also keep their starting values.
@@ -136,7 +139,7 @@ class Coordinate(Attack):
         preset: Literal["fast", "standard", "strong"] = "standard",
         restarts: Annotated[int, Ge(1)] | None = None,
         sweeps: Annotated[int, Ge(1)] | None = None,
-        tol: Annotated[float, Ge(0)] = 1e-3,
+        tol: Annotated[float, Ge(0)] | None = None,
         levels: tuple[float, ...] | None = None,
         anneal: tuple[float, ...] | None = None,
         max_distinct: Annotated[int, Ge(1)] | None = None,
@@ -182,7 +185,7 @@ class Coordinate(Attack):
         }
         settings = replace(PRESETS[self.preset], **given)
         W = registry.components("outer_objective")[self.outer_objective]().function(problem)
-        climb = _Climb(problem, W, settings, self.tol, self.kappa)
+        climb = _Climb(problem, W, settings, self.kappa)
         m = _multiplicities(problem.n_poison, settings.max_distinct)
         starts = self._starts(problem, settings.restarts, climb.n_starts, len(m))
         best = climb(starts[0], m, refine=self.warm_start == "optp")
@@ -193,7 +196,7 @@ class Coordinate(Attack):
             perturbed = climb([self._perturbed(problem, best.rows, rng)], m, refine=True)
             if perturbed.W > best.W:
                 best = replace(perturbed, trace=best.trace + perturbed.trace)
-        initial, final = climb.value(starts[0][0], m), climb.value(best.rows, m)
+        initial, final = climb.objective(starts[0][0], m), climb.objective(best.rows, m)
         if final < initial:
             # Where a surrogate stood in for the learner, kappa's term was climbed at W's cost, or
             # what was climbed first led astray.
@@ -247,9 +250,11 @@ def _multiplicities(n_poison: int, max_distinct: int | None) -> FloatArray:
     return m
 
 
-def sweep(state: State | RowState, moves: Moves) -> int:
-    """Visit every row once; return how many rows changed."""
-    return ROW_SWEEP(state, moves) if isinstance(state, RowState) else SWEEP(state, moves)
+def sweep(state: State | RowState, moves: Moves, visited: IntArray) -> IntArray:
+    """Climb to a local maximum in each of the rows `visited`; return which of them changed."""
+    if isinstance(state, RowState):
+        return ROW_SWEEP(state, moves, visited)
+    return SWEEP(state, moves, visited)
 
 
 @dataclass(frozen=True)
@@ -268,16 +273,17 @@ class _Climb:
         problem: AttackProblem,
         W: Function,
         settings: Preset,
-        tol: float,
         kappa: float,
     ) -> None:
-        self.problem, self.W, self.settings, self.tol = problem, W, settings, tol
+        self.problem, self.W, self.settings = problem, W, settings
         self.gram, self.moment = moments(problem.train)
         self.n_rows = n_rows = len(problem.train) + problem.n_poison
-        self.alpha = working_alpha(problem.model, problem.train, n_rows)
-        # What Cholesky loses of the inverse is then below what W is compared to.
-        self.gram_is_exact = problem.model.l1_ratio() == 0 and (
-            self.alpha == problem.model.alpha_for(n_rows) > RANK_CUT * self.gram.trace()
+        sparse = problem.model.l1_ratio() > 0
+        alpha = 0.0 if sparse else working_alpha(problem.model, problem.train, n_rows)
+        self.penalty = np.full(problem.space.n_features, alpha)
+        # No surrogate, and Cholesky loses less of theta than anybody compares W to.
+        self.is_learner = sparse or (
+            alpha == problem.model.alpha_for(n_rows) > RANK_CUT * self.gram.trace()
         )
         self.moves = Moves.within(problem.space, settings.levels, columns_not_to_touch(problem))
         approach = W.approach if isinstance(W, RowLosses) else ()
@@ -309,37 +315,47 @@ class _Climb:
         if not len(m):
             return _Reached(starts[0], -np.inf, ())
         first, *others = self.stages[-1:] if refine else self.stages
+        anneal = () if refine else self.settings.anneal
         most = APPROACH_SWEEPS if others else self.settings.sweeps
         begun = []
         for start in starts:
             trace = [self._trained(start, m)[0]]
-            begun.append((*self._climbed(first, start, m, most, trace), trace))
+            begun.append((*self._climbed(first, start, m, most, trace, anneal), trace))
         _, rows, W, trace = max(begun, key=lambda entry: entry[0])
         for stage in others:
             _, rows, W = self._climbed(stage, rows, m, self.settings.sweeps, trace)
         return _Reached(rows, W, tuple(trace))
 
     def _climbed(
-        self, stage: _Stage, rows: Sample, m: FloatArray, most: int, trace: list[float]
+        self,
+        stage: _Stage,
+        rows: Sample,
+        m: FloatArray,
+        most: int,
+        trace: list[float],
+        anneal: tuple[float, ...] = (),
     ) -> tuple[float, Sample, float]:
         """Return the value that a stage reaches, its rows and W; each round goes to `trace`."""
         if self.problem.model.l1_ratio() > 0:
             return self._adaptive(stage, rows, m, min(most, ROUNDS), trace)
-        # A stage that is no quadratic starts from what another has reached, which annealing undoes.
-        anneal = self.settings.anneal if isinstance(stage.climbed, Quadratic) else ()
-        for factor in (*anneal, 1.0):
-            penalty = np.full(rows.X.shape[1], factor * self.alpha)
-            state = self._state(stage, rows, m, penalty)
-            for _ in range(1 if factor != 1 else most):
-                before = state.W
-                n_changed = sweep(state, self.moves)
-                rows = Sample(state.X, state.y)
-                self._note(
-                    self.W.value(state.theta) if factor == 1 else self._trained(rows, m)[0], trace
-                )
-                if not n_changed or state.W - before <= self.tol * abs(before):
-                    break
-        return state.W, rows, trace[-1]
+        everyone = np.arange(len(m))
+        for factor in anneal:
+            state = self._state(stage, rows, m, factor * self.penalty)
+            sweep(state, self.moves, everyone)
+            rows = Sample(state.X, state.y)
+            self._note(self._trained(rows, m)[0], trace)
+        state = self._state(stage, rows, m, self.penalty)
+        visited = everyone
+        for _ in range(most):
+            before = state.W
+            changed = sweep(state, self.moves, visited)
+            self._note(self.W.value(state.theta), trace)
+            converged = state.W - before <= self.settings.tol * abs(before)
+            if converged and len(visited) == len(m):
+                break
+            # Late sweeps change few rows, mostly the same ones: follow those, then look at all.
+            visited = everyone if converged else changed
+        return state.W, Sample(state.X, state.y), trace[-1]
 
     def _adaptive(
         self, stage: _Stage, rows: Sample, m: FloatArray, most: int, trace: list[float]
@@ -353,7 +369,7 @@ class _Climb:
         for k in range(most):
             penalty = self.n_rows * alpha * (rho / (np.abs(theta[:-1]) + SHRINK**k) + 1 - rho)
             state = self._state(stage, rows, m, penalty)
-            sweep(state, self.moves)
+            sweep(state, self.moves, np.arange(len(m)))
             rows = Sample(state.X, state.y)
             W, theta = self._trained(rows, m, theta)
             self._note(W, trace)
@@ -366,9 +382,9 @@ class _Climb:
                 break
         return best
 
-    def value(self, rows: Sample, m: FloatArray) -> float:
-        """Return W of the learner itself, trained afresh with these rows."""
-        if self.gram_is_exact:
+    def objective(self, rows: Sample, m: FloatArray) -> float:
+        """Return W of the learner itself, trained on the clean rows and these."""
+        if self.is_learner:
             return self._trained(rows, m)[0]
         return trained_value(self.problem, expanded(rows, m), self.W)
 
@@ -393,8 +409,8 @@ class _Climb:
             ).w
             theta: FloatArray = np.append(w, mean_y - mean @ w)
         else:
-            gram[np.diag_indices(len(gram) - 1)] += self.alpha
-            theta = linalg.solve(gram, moment, assume_a="pos")
+            gram[np.diag_indices(len(self.penalty))] += self.penalty
+            theta = linalg.solve(gram, moment, assume_a="pos", overwrite_a=True)
         return self.W.value(theta), theta
 
     def _state(

@@ -26,7 +26,7 @@ import numpy as np
 
 from poisonbench.attacks.coordinate_ascent import MAX_STEPS, TIE, Moves, Row, inverse
 from poisonbench.attacks.objectives import RowLosses
-from poisonbench.features import FloatArray
+from poisonbench.features import FloatArray, IntArray
 from poisonbench.problem import Sample
 
 
@@ -77,9 +77,9 @@ class RowState:
         return cls(rows.X.copy(), rows.y.copy(), m, K, R, theta, F, float(W.losses(F).mean()), W)
 
 
-def sweep(state: RowState, moves: Moves) -> int:
-    """Visit every row once, climbing to a local maximum in it; return how many rows changed."""
-    return sum(_visit(state, moves, c) for c in range(len(state.m)))
+def sweep(state: RowState, moves: Moves, visited: IntArray) -> IntArray:
+    """Climb to a local maximum in each of the rows `visited`; return which of them changed."""
+    return np.array([c for c in visited if _visit(state, moves, c)], dtype=np.intp)
 
 
 def _visit(state: RowState, moves: Moves, c: int) -> bool:
@@ -95,18 +95,22 @@ def _visit(state: RowState, moves: Moves, c: int) -> bool:
     theta, F = state.theta + rho * u, state.F + rho * w
 
     row = Row(moves, z)
-    diagonal = np.append(np.diagonal(K), 0.0)
+    # One more entry, 0, for the column that a move does not displace.
+    diagonal, padded = np.append(K.diagonal(), 0.0), np.zeros((2, len(z) + 1))
+    padded[1, :-1] = theta
     best, moved = state.W, False
     for _ in range(MAX_STEPS):
         k, v = K @ row.z, row.z @ R
+        padded[0, :-1] = k
+        shift_h, shift_zt = row.shift(padded)
         legal = np.flatnonzero(row.legal)
         j, step, old = moves.column[legal], row.step[legal], row.old[legal]
         displaces = old < len(K)
         inside = np.minimum(old, len(K) - 1)
         cross = np.where(displaces, K[inside, j], 0.0)
-        h = row.z @ k + 2 * row.shift(k)[legal]
+        h = row.z @ k + 2 * shift_h[legal]
         h += step * step * diagonal[j] + diagonal[old] - 2 * step * cross
-        zt = row.z @ theta + row.shift(theta)[legal]
+        zt = row.z @ theta + shift_zt[legal]
         V = v + step[:, None] * R[j]
         V[displaces] -= R[old[displaces]]
         gain = m / (1 + m * h)

@@ -69,6 +69,14 @@ def _entries(names: list[str]) -> list[Entry]:
     return [known[name] for name in dict.fromkeys(names)]
 
 
+def _folder(data_dir: Path | None, *, to_read: bool = True) -> Path:
+    """Return the data folder, or say what is wrong with it."""
+    from poisonbench.data.catalogue import checked_folder
+
+    with _errors(2):
+        return checked_folder(data_dir, to_read=to_read)
+
+
 @app.command("list")
 def list_(
     data_dir: DataDir = None,
@@ -83,21 +91,24 @@ def list_(
       poisonbench datasets list
       poisonbench datasets list --markdown > datasets/README.md
     """  # noqa: D301
-    from poisonbench.data.catalogue import data_folder, entries
+    from poisonbench.data.catalogue import entries
 
     if markdown:
         from poisonbench.datasets.readme import readme
 
         typer.echo(readme(), nl=False)
         return
-    folder = data_folder(data_dir)
-    typer.echo(f"data folder: {folder.absolute()}")
+    from poisonbench.datasets.verify import presence
+
+    folder = _folder(data_dir)
+    typer.echo(f"data folder: {folder.absolute()}" + ("" if folder.exists() else " (not there)"))
+    states = {entry.name: presence(entry, folder) for entry in entries().values()}
     for entry in entries().values():
-        here = "no file" if entry.file is None else "-"
-        if entry.file and (folder / entry.file).is_file():
-            here = "here"
         rows = "" if entry.rows is None else f"{entry.rows} x {entry.columns}"
-        typer.echo(f"  {entry.name:<17}{rows:>11}  {here:<8}{entry.title}")
+        typer.echo(f"  {entry.name:<17}{rows:>11}  {states[entry.name]:<10}{entry.title}")
+    wrong = [name for name, state in states.items() if state == "wrong"]
+    if wrong:
+        typer.echo(f"poisonbench datasets verify {' '.join(wrong)} says what is wrong")
 
 
 @app.command()
@@ -114,16 +125,15 @@ def describe(
     """  # noqa: D301
     (entry,) = _entries([name])
     from poisonbench import registry
-    from poisonbench.data.catalogue import data_folder
-    from poisonbench.data.catalogued import missing
+    from poisonbench.data.catalogued import how_to_get
     from poisonbench.data.sidecar import Sidecar
     from poisonbench.datasets.describe import provenance, statistics
 
+    folder = _folder(data_dir)
     typer.echo(provenance(entry))
-    folder = data_folder(data_dir)
     loader = registry.components("dataset")[name]
-    if entry.file and not (folder / entry.file).is_file():
-        typer.echo(missing(entry, folder))
+    if entry.file and not (folder / entry.file).exists():
+        typer.echo(how_to_get([entry], folder))
         return
     with _errors(1):
         data = (loader(data_dir=folder) if entry.file else loader()).load()
@@ -133,7 +143,7 @@ def describe(
 
 @app.command()
 def fetch(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Data sets.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Data sets.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All of the catalogue.")] = False,
     data_dir: DataDir = None,
     timeout: Annotated[
@@ -146,29 +156,39 @@ def fetch(
 
     A download that broke off is resumed.  Proxies are taken from HTTPS_PROXY and NO_PROXY;
     POISONBENCH_MIRROR is the address of a web folder to use instead of the sources.
-    Exit code 0 if all are there, 1 if one could not be fetched, 2 if a name is not known.
+    Exit code 0 if all are there, 1 if one could not be fetched, 2 if a name is not known, the
+    mirror is no address or the data folder no folder, 130 if interrupted.
 
     \b
     Examples:
       poisonbench datasets fetch house health
       poisonbench datasets fetch --all --data-dir /scratch/data
     """  # noqa: D301
-    from poisonbench.data.catalogue import data_folder, entries
+    from poisonbench.data.catalogue import entries
 
-    if bool(names) == every:
+    if names and every:
+        typer.echo("--all fetches all of the catalogue: expected it, or names, not both", err=True)
+        raise typer.Exit(2)
+    if not names and not every:
         typer.echo("expected the names of data sets, or --all; poisonbench datasets list has the "
                    "names", err=True)  # fmt: skip
         raise typer.Exit(2)
     chosen = list(entries().values()) if every else _entries(names or [])
-    from poisonbench.datasets.download import FetchError, Limits
+    folder = _folder(data_dir, to_read=False)
     from poisonbench.datasets.fetch import fetch as fetch_one
+    from poisonbench.datasets.fetch import mirror_address
+    from poisonbench.datasets.policy import FetchError, Limits
 
+    try:
+        mirror_address()
+    except FetchError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
     limits = Limits(timeout=timeout, retries=retries)
     failed = 0
     for entry in chosen:
         try:
-            fetch_one(entry, data_folder(data_dir), limits=limits, progress=not quiet,
-                      say=typer.echo)  # fmt: skip
+            fetch_one(entry, folder, limits=limits, progress=not quiet, say=typer.echo)
         except FetchError as error:
             failed += 1
             typer.echo(f"{entry.name}: {error}", err=True)
@@ -182,24 +202,36 @@ def fetch(
 @app.command()
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME...]", help="Data sets; all if none.")
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME|FILE", help="Data sets, or files that were prepared; all if none."
+        ),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Say what is right and wrong with the files in the data folder.
+    """Say what is right and wrong with the files in the data folder, or with files of your own.
 
-    Exit code 1 if a file that is there is wrong, 0 otherwise.
+    Exit code 1 if a file that is there is wrong, 2 if an argument is neither a name nor a file,
+    0 otherwise.
 
     \b
     Examples:
       poisonbench datasets verify
       poisonbench datasets verify house --data-dir /scratch/data
+      poisonbench datasets verify raw-prepared.csv
     """  # noqa: D301
-    from poisonbench.data.catalogue import data_folder, entries
+    from poisonbench.data.catalogue import entries
     from poisonbench.datasets.verify import verify as verify_one
+    from poisonbench.datasets.verify import verify_file
 
-    chosen = _entries(names) if names else [entry for entry in entries().values() if entry.file]
-    verdicts = [verify_one(entry, data_folder(data_dir)) for entry in chosen]
+    given = list(dict.fromkeys(names or [e.name for e in entries().values() if e.file]))
+    paths = [name for name in given if name not in entries() and Path(name).is_file()]
+    chosen = {entry.name: entry for entry in _entries([n for n in given if n not in paths])}
+    folder = _folder(data_dir) if chosen else Path()
+    verdicts = [
+        verify_one(chosen[name], folder) if name in chosen else verify_file(Path(name))
+        for name in given
+    ]
     for verdict in verdicts:
         typer.echo(verdict.report())
     if any(verdict.wrong for verdict in verdicts):
