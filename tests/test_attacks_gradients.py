@@ -156,9 +156,7 @@ def test_only_the_training_objective_has_a_penalty_and_only_validation_needs_its
     make_problem: Make,
 ) -> None:
     problem = make_problem(Ridge(alpha=0.3), n=40, n_poison=10)
-    gammas = {
-        cls: cls().function(problem).gamma for cls in (Training, Validation, PredictionShift)
-    }
+    gammas = {cls: cls().function(problem).gamma for cls in (Training, Validation, PredictionShift)}
     # The lambda of the fit on all n + p rows.
     assert gammas == {Training: pytest.approx(2 * 0.3 / 50), Validation: 0, PredictionShift: 0}
     assert [cls.needs_validation for cls in gammas] == [False, True, False]

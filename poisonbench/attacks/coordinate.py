@@ -15,6 +15,7 @@ the true model, the next penalty, with eps shrinking; the best true W is kept.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -54,9 +55,6 @@ REDRAWN = 0.25
 
 ROUNDS, SHRINK, PATIENCE = 30, 0.75, 4
 """Of the adaptive ridge: most rounds, how eps shrinks in each, and rounds without gain to stop."""
-
-APPROACHES, APPROACH_SWEEPS = 3, 2
-"""Starts of an objective that is approached through others, and sweeps to tell the best."""
 
 
 @dataclass(frozen=True)
@@ -187,20 +185,21 @@ class Coordinate(Attack):
         W = registry.components("outer_objective")[self.outer_objective]().function(problem)
         climb = _Climb(problem, W, settings, self.kappa)
         m = _multiplicities(problem.n_poison, settings.max_distinct)
-        starts = self._starts(problem, settings.restarts, climb.n_starts, len(m))
-        best = climb(starts[0], m, refine=self.warm_start == "optp")
-        for others in starts[1:]:
-            best = max(best, climb(others, m), key=lambda reached: reached.W)
+        starts = self._starts(problem, settings.restarts, len(m))
+        start = next(starts)
+        best = climb(start, m, refine=self.warm_start == "optp")
+        for other in starts:
+            best = max(best, climb(other, m), key=lambda reached: reached.W)
         rng = problem.generator()
         for _ in range(settings.perturbations):
-            perturbed = climb([self._perturbed(problem, best.rows, rng)], m, refine=True)
+            perturbed = climb(self._perturbed(problem, best.rows, rng), m, refine=True)
             if perturbed.W > best.W:
                 best = replace(perturbed, trace=best.trace + perturbed.trace)
-        initial, final = climb.objective(starts[0][0], m), climb.objective(best.rows, m)
+        initial, final = climb.objective(start, m), climb.objective(best.rows, m)
         if final < initial:
             # Where a surrogate stood in for the learner, kappa's term was climbed at W's cost, or
             # what was climbed first led astray.
-            best, final = replace(best, rows=starts[0][0]), initial
+            best, final = _Reached(start, initial, (*best.trace, initial)), initial
         reached = expanded(best.rows, m)
         return PoisonSet(
             reached.X,
@@ -211,24 +210,20 @@ class Coordinate(Attack):
             trace=best.trace,
         )
 
-    def _starts(
-        self, problem: AttackProblem, n_restarts: int, n_starts: int, n_distinct: int
-    ) -> list[list[Sample]]:
-        """Return the starting rows of each restart: the best of `n_starts` will be climbed."""
+    def _starts(self, problem: AttackProblem, n_restarts: int, n_distinct: int) -> Iterator[Sample]:
+        """Yield the starting rows of each restart."""
         initialization = registry.components("initialization")[self.initialization]()
-        # A prefix of the p starting rows; the others would only be thrown away.
-        drawn = [
-            initialization.rows(
-                replace(problem, n_poison=n_distinct, entropy=problem.entropy + number)
-            )
-            for number in range(n_restarts * n_starts)
-        ]
-        starts = [drawn[k * n_starts : (k + 1) * n_starts] for k in range(n_restarts)]
-        if self.warm_start == "optp":
-            optp = OptP(initialization=self.initialization, outer_objective=self.outer_objective)
-            poison = optp.generate(problem)
-            starts[0] = [Sample(poison.X[:n_distinct], poison.y[:n_distinct])]
-        return starts
+        for restart in range(n_restarts):
+            if restart == 0 and self.warm_start == "optp":
+                attack = OptP(
+                    initialization=self.initialization, outer_objective=self.outer_objective
+                )
+                poison = attack.generate(problem)
+                yield Sample(poison.X[:n_distinct], poison.y[:n_distinct])
+            else:
+                # A prefix of the p starting rows; the others would only be thrown away.
+                entropy = problem.entropy + restart
+                yield initialization.rows(replace(problem, n_poison=n_distinct, entropy=entropy))
 
     def _perturbed(self, problem: AttackProblem, best: Sample, rng: np.random.Generator) -> Sample:
         """Return the best rows with some of them drawn anew."""
@@ -244,10 +239,7 @@ class Coordinate(Attack):
 def _multiplicities(n_poison: int, max_distinct: int | None) -> FloatArray:
     """Return how often each distinct row is repeated, as equally often as may be."""
     n_distinct = min(max_distinct or n_poison, n_poison)
-    m = np.zeros(n_distinct)
-    for row in range(min(n_poison, n_distinct)):
-        m[row] = len(range(row, n_poison, n_distinct))
-    return m
+    return np.bincount(np.arange(n_poison) % max(n_distinct, 1)).astype(np.float64)
 
 
 def sweep(state: State | RowState, moves: Moves, visited: IntArray) -> IntArray:
@@ -288,7 +280,6 @@ class _Climb:
         self.moves = Moves.within(problem.space, settings.levels, columns_not_to_touch(problem))
         approach = W.approach if isinstance(W, RowLosses) else ()
         self.stages = [_Stage(f, self._without_penalty(f, kappa)) for f in (*approach, W)]
-        self.n_starts = APPROACHES if approach else 1
 
     def _without_penalty(self, W: Function, kappa: float) -> Function:
         """Return W and kappa's term as the sweeps take them: what is quadratic all in A."""
@@ -300,44 +291,38 @@ class _Climb:
         diagonal[space.binary] += kappa
         return replace(W, A=W.A + np.diag(np.append(diagonal, 0.0)), gamma=0.0)
 
-    def __call__(self, starts: list[Sample], m: FloatArray, *, refine: bool = False) -> _Reached:
+    def __call__(self, start: Sample, m: FloatArray, *, refine: bool = False) -> _Reached:
         """Return where the ascent ends.
 
         Parameters
         ----------
-        starts : list of Sample
-            Rows to start from.  If there are several, the best after the first stage goes on.
+        start : Sample
+            The distinct rows to start from.
         m : ndarray of shape (r,)
             Their multiplicities.
         refine : bool
-            Whether the rows are good already: only W itself is climbed.
+            Whether the rows are good already: then only W is climbed, and nothing annealed.
         """
         if not len(m):
-            return _Reached(starts[0], -np.inf, ())
-        first, *others = self.stages[-1:] if refine else self.stages
-        anneal = () if refine else self.settings.anneal
-        most = APPROACH_SWEEPS if others else self.settings.sweeps
-        begun = []
-        for start in starts:
-            trace = [self._trained(start, m)[0]]
-            begun.append((*self._climbed(first, start, m, most, trace, anneal), trace))
-        _, rows, W, trace = max(begun, key=lambda entry: entry[0])
-        for stage in others:
-            _, rows, W = self._climbed(stage, rows, m, self.settings.sweeps, trace)
+            return _Reached(start, -np.inf, ())
+        rows, W = start, self._trained(start, m)[0]
+        trace, anneal = [W], () if refine else self.settings.anneal
+        for stage in self.stages[-1:] if refine else self.stages:
+            rows, W = self._climbed(stage, anneal, rows, m, trace)
+            anneal = ()  # it would undo what has been reached
         return _Reached(rows, W, tuple(trace))
 
     def _climbed(
         self,
         stage: _Stage,
+        anneal: tuple[float, ...],
         rows: Sample,
         m: FloatArray,
-        most: int,
         trace: list[float],
-        anneal: tuple[float, ...] = (),
-    ) -> tuple[float, Sample, float]:
-        """Return the value that a stage reaches, its rows and W; each round goes to `trace`."""
+    ) -> tuple[Sample, float]:
+        """Return the rows that a stage reaches, and their W; each round goes to `trace`."""
         if self.problem.model.l1_ratio() > 0:
-            return self._adaptive(stage, rows, m, min(most, ROUNDS), trace)
+            return self._adaptive(stage, rows, m, trace)
         everyone = np.arange(len(m))
         for factor in anneal:
             state = self._state(stage, rows, m, factor * self.penalty)
@@ -346,7 +331,7 @@ class _Climb:
             self._note(self._trained(rows, m)[0], trace)
         state = self._state(stage, rows, m, self.penalty)
         visited = everyone
-        for _ in range(most):
+        for _ in range(self.settings.sweeps):
             before = state.W
             changed = sweep(state, self.moves, visited)
             self._note(self.W.value(state.theta), trace)
@@ -355,18 +340,18 @@ class _Climb:
                 break
             # Late sweeps change few rows, mostly the same ones: follow those, then look at all.
             visited = everyone if converged else changed
-        return state.W, Sample(state.X, state.y), trace[-1]
+        return Sample(state.X, state.y), trace[-1]
 
     def _adaptive(
-        self, stage: _Stage, rows: Sample, m: FloatArray, most: int, trace: list[float]
-    ) -> tuple[float, Sample, float]:
-        """Return the best value of a stage on the way of the adaptive ridge, its rows and W."""
+        self, stage: _Stage, rows: Sample, m: FloatArray, trace: list[float]
+    ) -> tuple[Sample, float]:
+        """Return the rows best for a stage on the way of the adaptive ridge, and their W."""
         model = self.problem.model
         alpha, rho = model.alpha_for(self.n_rows), model.l1_ratio()
         W, theta = self._trained(rows, m)
-        best = stage.true.value(theta), rows, W
+        best, highest = (rows, W), stage.true.value(theta)
         without_gain = 0
-        for k in range(most):
+        for k in range(min(ROUNDS, self.settings.sweeps)):
             penalty = self.n_rows * alpha * (rho / (np.abs(theta[:-1]) + SHRINK**k) + 1 - rho)
             state = self._state(stage, rows, m, penalty)
             sweep(state, self.moves, np.arange(len(m)))
@@ -374,8 +359,8 @@ class _Climb:
             W, theta = self._trained(rows, m, theta)
             self._note(W, trace)
             value = stage.true.value(theta)
-            if value > best[0]:
-                best, without_gain = (value, rows, W), 0
+            if value > highest:
+                best, highest, without_gain = (rows, W), value, 0
             else:
                 without_gain += 1
             if without_gain == PATIENCE:

@@ -27,7 +27,7 @@ from poisonbench.problem import AttackProblem, Sample
 BEYOND = 2.0
 """How far outside the box lies the point that a climb of the clipped error first heads for."""
 
-MARGIN = 0.25
+MARGIN = 0.5
 """How much wider the box is in which the clipped error is climbed next."""
 
 
