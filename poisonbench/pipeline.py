@@ -327,10 +327,8 @@ def measure(stage: Stage, task: Task) -> tuple[Measured, Timings]:
     test, validation = setting.test, setting.validation
     n, p = len(setting.train), group.n_poison
     model, kept, seconds = defended(stage, task)
-    # Told, estimated because it was not told, or estimated as that is what the defense does.
-    assumed = task.n_poison_assumed
-    if assumed is None or assumed == "auto":
-        assumed = getattr(model, "n_poison_", None)
+    # What the defense went by: what it was told, or its own estimate.
+    assumed = getattr(model, "n_poison_", task.n_poison_assumed)
     undefended = stage.undefended[task.select_on]
     # The strength of the learner in this row, where it was given its rows.
     strength, n_rows = (stage.clean, n) if task.defense.name == "oracle" else (undefended, n + p)
