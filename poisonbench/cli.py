@@ -6,20 +6,52 @@ Everything but Typer is imported where it is used, so that ``--help`` answers at
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
+from poisonbench.commands import (
+    carry_out,
+    dry_run_of,
+    emit_slurm_script,
+    fetch_data,
+    merge_tables,
+    open_index,
+    say_notes,
+    shard_of,
+    usage,
+    user_errors,
+    writing,
+)
 from poisonbench.datasets.cli import DataDir
 from poisonbench.datasets.cli import app as datasets_app
+from poisonbench.options import (
+    Axes,
+    ConfigFile,
+    DryRun,
+    EmitSlurm,
+    Extend,
+    FailFast,
+    Fetch,
+    Folder,
+    Jobs,
+    MaxParallel,
+    Output,
+    Overrides,
+    Partition,
+    Quiet,
+    RetryCrashed,
+    Shards,
+    SlurmMemory,
+    SlurmTime,
+    TimeLimit,
+    Verbose,
+)
 
 if TYPE_CHECKING:
-    from poisonbench.config import Config
+    pass
 
 app = typer.Typer(
     add_completion=False,
@@ -31,15 +63,6 @@ app = typer.Typer(
 
 app.add_typer(datasets_app, name="datasets")
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The config, a YAML file.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="KEY=VALUE",
-        help="Values that replace or extend the file's, such as seeds=3 or model.alpha=0.1.",
-    ),
-]
-
 
 class ConfigCommand(TyperCommand):
     """A command that takes a config; its help ends with the names that a config may hold."""
@@ -49,37 +72,6 @@ class ConfigCommand(TyperCommand):
         from poisonbench.listing import names_by_kind
 
         return f"{super().get_help(ctx)}\n\n{names_by_kind()}"
-
-
-@contextmanager
-def user_errors() -> Iterator[None]:
-    """Turn what is wrong with a config into messages on stderr and exit code 2."""
-    from poisonbench.config.strict_yaml import ConfigError
-    from poisonbench.store import StoreError
-
-    try:
-        yield
-    except (ConfigError, StoreError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
-
-
-def fetch_data(experiment: Config, data_dir: Path | None, *, progress: bool) -> None:
-    """Fetch the data sets of an experiment that are not in the data folder."""
-    from poisonbench.data.catalogue import data_folder
-    from poisonbench.datasets.download import FetchError
-    from poisonbench.datasets.fetch import fetch_missing
-
-    names = [choice.name for choice in experiment.datasets]
-    try:
-        fetch_missing(names, data_folder(data_dir), progress=progress, say=_to_stderr)
-    except FetchError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
-
-
-def _to_stderr(line: str) -> None:
-    typer.echo(line, err=True)
 
 
 def _print_version(wanted: bool) -> None:
@@ -104,6 +96,7 @@ def _poisonbench(
     \b
     Examples:
       poisonbench run configs/quickstart.yaml           attacks, defenses, MSE tables
+      poisonbench sweep configs/sweeps/diabetes.yaml    the same over many poisoning rates
       poisonbench list                                  what there is to choose from
       poisonbench validate configs/quickstart.yaml      is this config right?
       poisonbench show configs/quickstart.yaml          what it amounts to, defaults filled in
@@ -115,33 +108,23 @@ def _poisonbench(
 def run(
     config: ConfigFile,
     overrides: Overrides = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="DIR",
-            help="Output folder; results/<config's name> if not given.",
-        ),
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option("--jobs", "-j", min=1, help="Processes; as many as processors if not given."),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")
-    ] = False,
+    output: Output = None,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    dry_run: DryRun = False,
     data_dir: DataDir = None,
-    fetch: Annotated[
-        bool, typer.Option("--fetch", help="Fetch data sets of the catalogue that are not here.")
-    ] = False,
+    fetch: Fetch = False,
+    extend: Extend = False,
+    fail_fast: FailFast = False,
+    retry_crashed: RetryCrashed = False,
+    time_limit: TimeLimit = None,
 ) -> None:
     """Run a config: attacks, defenses, errors; write the tables as CSV.
 
     What is done already is not done again: the same line goes on where it was interrupted.
-    Exit code 0 if all is done, 1 if some cells failed, 2 if the config is wrong, 130 or 143 if
-    interrupted or terminated.
+    Exit code 0 if all is done, 1 if some cells failed, 2 if the config is wrong, 3 if some cells
+    are missing, 130 or 143 if interrupted or terminated.
 
     \b
     Examples:
@@ -149,52 +132,200 @@ def run(
       poisonbench run configs/quickstart.yaml --dry-run
       poisonbench run configs/quickstart.yaml seeds=2 defense='[none, trim]' --output results/try
     """  # noqa: D301
+    out = output or Path("results") / config.stem
     with user_errors():
-        from poisonbench import engine, plan, store, summary, tables
+        from poisonbench import plan
         from poisonbench.config import load
 
         experiment = load(config, overrides or ())
+        say_notes(experiment, quiet=quiet)
         if fetch:
             fetch_data(experiment, data_dir, progress=not quiet)
         work = plan.make(experiment, data_dir)
-        out = output or Path("results") / config.stem
-        if dry_run:
-            store.check_folder(out, work)
-            done = store.n_done(out, work)
-            typer.echo(f"{summary.describe(work)}\n{done} cells are in {out} already")
-            return
-        store.open_folder(out, work)
-    try:
-        with engine.terminable():
-            outcome = engine.run(work, out, jobs=jobs or engine.default_jobs(), progress=not quiet)
-            results = tables.collect(work, out)
-            files = tables.write_csvs(results, out)
-    except KeyboardInterrupt as stop:
-        typer.echo(
-            f"Interrupted. What is done is kept in {out}; the same command goes on.", err=True
+    if dry_run:
+        dry_run_of(work, out, extend=extend)
+    else:
+        carry_out(
+            work,
+            out,
+            jobs=jobs,
+            quiet=quiet,
+            verbose=verbose,
+            extend=extend,
+            fail_fast=fail_fast,
+            retry_crashed=retry_crashed,
+            time_limit=time_limit,
+            only_whole=False,
         )
-        raise typer.Exit(143 if isinstance(stop, engine.Terminated) else 130) from None
-    except OSError as error:
-        typer.echo(
-            f"{error.filename or out}: {error.strerror or error}. What is done is kept.", err=True
-        )
-        raise typer.Exit(1) from None
-    if not quiet:
-        if len(results.results):
-            typer.echo(f"\n{tables.render(results.results)}\n")
-        written = [str(path) for path in files]
-        if (out / "poison").is_dir():
-            written.append(f"{out / 'poison'}{os.sep}")
-        typer.echo(f"Written: {', '.join(written)}")
-    if outcome.n_warned and not quiet:
-        typer.echo(f"Libraries warned in {outcome.n_warned} cells; see {out / 'meta'}.", err=True)
-    if outcome.failures:
-        typer.echo(outcome.report(out), err=True)
-        raise typer.Exit(1)
 
 
 @app.command(cls=ConfigCommand)
-def validate(config: ConfigFile, overrides: Overrides = None, data_dir: DataDir = None) -> None:
+def sweep(
+    config: ConfigFile,
+    axes: Axes = None,
+    rates: Annotated[
+        str | None,
+        typer.Option(
+            "--rates",
+            metavar="R,R,...",
+            help="Poisoning rates; else those of the sweep: block, else a list in the config, "
+            "else the paper's 0, 0.04, ..., 0.2.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Output folder; results/<config's name>-sweep if not given.",
+        ),
+    ] = None,
+    jobs: Jobs = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard", metavar="I/N", help="Only the I-th of N parts, from 0; merge makes the CSVs."
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    dry_run: DryRun = False,
+    data_dir: DataDir = None,
+    fetch: Fetch = False,
+    extend: Extend = False,
+    fail_fast: FailFast = False,
+    retry_crashed: RetryCrashed = False,
+    time_limit: TimeLimit = None,
+    emit_slurm: EmitSlurm = False,
+    shards: Shards = None,
+    slurm_time: SlurmTime = None,
+    slurm_memory: SlurmMemory = None,
+    partition: Partition = None,
+    max_parallel: MaxParallel = None,
+) -> None:
+    """Run a config over poisoning rates and any other axis, on one machine or many.
+
+    Like run, but it takes axes: from the command line, from the config's block sweep:, and the
+    rates of the paper's curves if none are given.  On a cluster each of N tasks does one shard,
+    in the same output folder, and merge makes the tables.
+
+    Exit code 0 if all is done (of a shard: its own cells), 1 if some cells failed, 2 if the
+    config is wrong, 3 if some cells are missing, 130 or 143 if interrupted or terminated.  The
+    same line goes on where it was.
+
+    \b
+    Examples:
+      poisonbench sweep configs/quickstart.yaml
+      poisonbench sweep configs/quickstart.yaml --rates 0,0.1,0.2 model.alpha=0.01,0.1,1
+      poisonbench sweep configs/quickstart.yaml --output results/curve --shard 0/20
+      poisonbench merge results/curve
+      poisonbench sweep configs/quickstart.yaml --emit-slurm --shards 20 --time 02:00:00
+    """  # noqa: D301
+    out = output or Path("results") / f"{config.stem}-sweep"
+    part = shard_of(shard)
+    asked = {
+        "shards": shards,
+        "time": slurm_time,
+        "memory": slurm_memory,
+        "partition": partition,
+        "max_parallel": max_parallel,
+    }
+    request = {name: value for name, value in asked.items() if value is not None}
+    if request and not emit_slurm:
+        option = {"memory": "mem"}.get(next(iter(request)), next(iter(request)))
+        raise usage(f"--{option.replace('_', '-')} is for --emit-slurm; expected both or neither")
+    if emit_slurm and (part or dry_run):
+        raise usage("--emit-slurm does nothing else; expected no --shard and no --dry-run with it")
+    with user_errors():
+        from poisonbench import plan
+        from poisonbench.config import load
+
+        experiment = load(config, axes or (), sweep=True, rates=rates)
+        say_notes(experiment, quiet=quiet)
+        if fetch:
+            fetch_data(experiment, data_dir, progress=not quiet)
+        work = plan.make(experiment, data_dir)
+    if emit_slurm:
+        words = [*(axes or ()), *(["--rates", rates] if rates is not None else [])]
+        flags = {"--extend": extend, "--fail-fast": fail_fast, "--retry-crashed": retry_crashed,
+                 "--quiet": quiet, "--verbose": verbose}  # fmt: skip
+        words += [flag for flag, given in flags.items() if given]
+        words += ["--jobs", str(jobs)] if jobs is not None else []
+        words += ["--time-limit", str(time_limit)] if time_limit is not None else []
+        emit_slurm_script(work, config, words, out, request, data_dir, extend=extend)
+    elif dry_run:
+        dry_run_of(work, out, extend=extend, shard=part)
+    else:
+        carry_out(
+            work,
+            out,
+            jobs=jobs,
+            quiet=quiet,
+            verbose=verbose,
+            extend=extend,
+            fail_fast=fail_fast,
+            retry_crashed=retry_crashed,
+            time_limit=time_limit,
+            shard=part,
+        )
+
+
+@app.command()
+def status(folder: Folder) -> None:
+    """Say how far an output folder is: cells done, failed and missing, and the time left.
+
+    It needs neither the config nor the data, and looks only at what is there: cells that another
+    machine wrote a moment ago may not be seen yet.  Exit code 0, or 2 if it is no output folder.
+
+    \b
+    Examples:
+      poisonbench status results/curve
+    """  # noqa: D301
+    from poisonbench import status as statuses
+
+    index = open_index(folder)
+    typer.echo(statuses.report(statuses.look(index, folder), folder))
+
+
+@app.command()
+def merge(
+    folder: Folder,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Write the tables of what is done all the same.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make the CSV files of an output folder from its cells, once all of them are there.
+
+    Every cell is read; exit code 3 with the names of those that are missing, and no file is
+    written then but with --partial.
+
+    \b
+    Examples:
+      poisonbench merge results/curve
+    """  # noqa: D301
+    from poisonbench import merging
+
+    index = open_index(folder)
+
+    missing = merging.missing(index, folder)
+    if missing:
+        typer.echo(merging.report(missing, folder), err=True)
+    if not missing or partial:
+        with writing(folder):
+            merge_tables(index, folder, quiet=quiet)
+    if missing:
+        raise typer.Exit(3)
+
+
+@app.command(cls=ConfigCommand)
+def validate(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    data_dir: DataDir = None,
+    fetch: Fetch = False,
+) -> None:
     """Check a config and the data that it names; nothing is run.
 
     Exit code 2 if it is wrong, with the file and the line of everything that is.
@@ -208,8 +339,12 @@ def validate(config: ConfigFile, overrides: Overrides = None, data_dir: DataDir 
         from poisonbench import plan, summary
         from poisonbench.config import load
 
-        work = plan.make(load(config, overrides or ()), data_dir)
+        experiment = load(config, overrides or (), sweep=None)
+        if fetch:
+            fetch_data(experiment, data_dir, progress=True)
+        work = plan.make(experiment, data_dir)
     typer.echo(f"{config}: OK: {summary.counts(work)}")
+    say_notes(experiment, quiet=False)
 
 
 @app.command(cls=ConfigCommand)
@@ -228,7 +363,13 @@ def show(config: ConfigFile, overrides: Overrides = None) -> None:
         from poisonbench.config import load
         from poisonbench.config.strict_yaml import dump
 
-        typer.echo(dump(load(config, overrides or ()).resolved()), nl=False)
+        experiment = load(config, overrides or (), sweep=None)
+        resolved = experiment.resolved()
+        single = resolved.get("poisoning_rate")
+        if "sweep" in experiment.source.data and isinstance(single, float):
+            # A sweep takes a list of rates as it is, and puts others in the place of a single one.
+            resolved["poisoning_rate"] = [single]
+        typer.echo(dump(resolved), nl=False)
 
 
 @app.command("list")

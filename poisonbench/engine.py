@@ -2,21 +2,21 @@
 
 Workers write their cells themselves, as soon as each is done; what reaches the parent is only
 news for the progress bar.  So whatever is killed, at any moment, the same command line goes on
-from there.
+from there.  A cell that kills its process is found by running what was at work then one by one.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
-import sys
-import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import joblib
@@ -24,14 +24,28 @@ from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
-from poisonbench import pipeline, provenance, store
+from poisonbench import apart, pipeline, provenance, store
 from poisonbench.data.base import Dataset
-from poisonbench.plan import Group, Plan
+from poisonbench.index import describe
+from poisonbench.interrupts import Stop
+from poisonbench.progress import Progress
+from poisonbench.work import Group, Plan, Task
+
+MOST_KILLS = 3
+"""How often a cell may be at work when its process is killed, as by somebody else, before it
+counts as the cause."""
+
+MOST_STARTS = 10
+"""How often in a row a process may be killed before it begins with anything."""
 
 SHOWN_FAILURES = 10
 """How many failed cells a report names."""
+
+Result = tuple[str, int, int]
+"""Of a group: its identity, and numbers of cells that are done and that failed."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,16 +55,25 @@ class Outcome:
     Parameters
     ----------
     n_cells : int
-        Cells of the plan.
+        Cells that it was about.
+    n_computed : int
+        Those of them that were done now.
     n_warned : int
-        Cells in which a library warned, of those computed now.
+        Cells in which a library warned, of those.
     failures : tuple of str
         Which cells failed, and why.
+    n_crashed : int
+        Those of them that killed their process.
+    n_missing : int
+        Cells that are neither done nor failed.
     """
 
     n_cells: int
+    n_computed: int
     n_warned: int
     failures: tuple[str, ...]
+    n_crashed: int
+    n_missing: int
 
     def report(self, out: Path) -> str:
         """Return which cells failed and why, a line each for the first few."""
@@ -58,35 +81,19 @@ class Outcome:
         more = len(self.failures) - len(lines)
         if more:
             lines.append(f"  and {more} more")
+        others = self.n_cells - len(self.failures) - self.n_missing
+        others_done = f", {'the others' if not self.n_missing else others} are done:"
+        again = "the same command tries these cells again"
+        if self.n_crashed:
+            again += ", those that killed their process only with --retry-crashed"
         return "\n".join(
             [
                 f"{len(self.failures)} of {self.n_cells} cells failed"
-                + (", the others are done:" if len(self.failures) < self.n_cells else ":"),
+                + (others_done if others else ":"),
                 *lines,
-                f"Tracebacks are in {out / 'failed'}; the same command tries these cells again.",
+                f"Tracebacks are in {out / 'failed'}; {again}.",
             ]
         )
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, as a scheduler sends it at a time limit: stop as at Ctrl-C."""
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Turn SIGTERM into :class:`Terminated` while the block runs."""
-
-    def stop(*_: object) -> None:
-        raise Terminated
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's business
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def default_jobs() -> int:
@@ -97,7 +104,34 @@ def default_jobs() -> int:
     return joblib.cpu_count()
 
 
-def run(plan: Plan, out: Path, *, jobs: int, progress: bool) -> Outcome:
+def share(plan: Plan, shard: tuple[int, int] | None) -> list[Group]:
+    """Return the groups of the plan, or those of one shard of it.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+    shard : tuple of (int, int) or None
+        Shard i of n, counted from 0.
+    """
+    if shard is None:
+        return list(plan.groups)
+    i, n = shard
+    return sorted(plan.groups, key=lambda group: group.id)[i::n]
+
+
+def run(
+    plan: Plan,
+    out: Path,
+    *,
+    jobs: int,
+    progress: bool,
+    verbose: bool = False,
+    shard: tuple[int, int] | None = None,
+    fail_fast: bool = False,
+    retry_crashed: bool = False,
+    stop: Stop | None = None,
+) -> Outcome:
     """Compute the cells of `plan` that `out` does not hold.
 
     Parameters
@@ -107,70 +141,103 @@ def run(plan: Plan, out: Path, *, jobs: int, progress: bool) -> Outcome:
     out : Path
         The output folder, opened for this plan.
     jobs : int
-        Number of processes.
+        Number of processes; with 0 everything is done in this one, and dies with it.
     progress : bool
-        Whether to show a progress bar on stderr.
+        Whether to show on stderr how far it is.
+    verbose : bool, default=False
+        Whether to log what is done.
+    shard : tuple of (int, int), optional
+        Which part of the plan to do, i of n.
+    fail_fast : bool, default=False
+        Whether to stop at the first cell that fails.
+    retry_crashed : bool, default=False
+        Whether to try cells again that killed their process.
+    stop : Stop, optional
+        Asked whether to stop, after each group.
 
     Returns
     -------
     Outcome
         What was done, and what failed.
     """
-    cells = [task.id for group in plan.groups for task in group.tasks]
-    # A poison set that was lost is made again even where every cell that met it is there.
-    missing = [
-        group
-        for group in plan.groups
-        if _missing(out, group) or (group.poison_file and store.read_poison(out, group) is None)
-    ]
-    n_missing = sum(len(_missing(out, group)) for group in missing)
-    with tqdm(
-        total=len(cells),
-        initial=len(cells) - n_missing,
-        unit="cell",
-        disable=not progress or not n_missing,
-        file=sys.stderr,
-        # On a terminal a living bar; in a log a line now and then.
-        mininterval=0.2 if sys.stderr.isatty() else 10,
-    ) as bar:
-        for _, n_done, n_failed in _results(plan, missing, out, jobs):
-            bar.update(n_done)
-            if n_failed:
-                bar.set_postfix_str("some cells failed")
-    left = {cell: _reason(out, cell) for cell in cells if store.read_cell(out, cell) is None}
-    failures = tuple(
-        f"{plan.datasets[group.data].name}, seed {group.seed}, {group.model.label}, "
-        f"{group.attack.label} with {group.n_poison} rows, {task.defense.label}: {left[task.id]}"
-        for group in plan.groups
-        for task in group.tasks
-        if task.id in left
-    )
-    computed = [task.id for group in missing for task in group.tasks if task.id not in left]
-    n_warned = sum(bool(store.read_warnings(out, cell)) for cell in computed)
-    return Outcome(len(cells), n_warned, failures)
+    groups = share(plan, shard)
+    n_cells = sum(len(group.tasks) for group in groups)
+    done, todo = _todo(groups, out, retry_crashed=retry_crashed)
+    if done == n_cells and not todo:
+        return Outcome(n_cells, 0, 0, (), 0, 0)
+    missing = {task.id for group in todo for task in group.tasks}
+    shown = Progress(n_cells, done, shown=progress and bool(todo), lines=verbose)
+    with shown, closing(_results(plan, todo, out, jobs)) as results:
+        for id_, n_done, n_failed in results:
+            shown.update(n_done, n_failed)
+            log.info("%s: %d cells done, %d failed", id_[:12], n_done, n_failed)
+            if stop is not None:
+                stop.check()
+            if n_failed and fail_fast:
+                break
+    failures = []
+    n_crashed = n_missing = 0
+    for group in groups:
+        for task in group.tasks:
+            if store.read_cell(out, task.id) is not None:
+                continue
+            failure = store.read_failure(out, task.id)
+            if failure is None:
+                n_missing += 1
+                continue
+            n_crashed += bool(failure.get("crashed"))
+            failures.append(
+                f"{describe(plan, group)}, {task.defense.label}: {failure.get('error')}"
+            )
+            missing.discard(task.id)
+    n_warned = sum(bool(store.read_warnings(out, cell)) for cell in missing)
+    n_computed = shown.done - shown.done_before
+    return Outcome(n_cells, n_computed, n_warned, tuple(failures), n_crashed, n_missing)
 
 
-def _missing(out: Path, group: Group) -> list[str]:
-    """Return the cells of a group that are not done."""
-    return [task.id for task in group.tasks if store.read_cell(out, task.id) is None]
+def _todo(groups: list[Group], out: Path, *, retry_crashed: bool) -> tuple[int, list[Group]]:
+    """Return how many cells are done, and the groups with what is to be done of each."""
+    n_done, todo = 0, []
+    for group in groups:
+        missing = _missing(out, group.tasks)
+        n_done += len(group.tasks) - len(missing)
+        if not retry_crashed:
+            missing = [task for task in missing if not _crashed(out, task)]
+        # A poison set that was lost is made again even where every cell that met it is there.
+        some_done = len(missing) < len(group.tasks)
+        lost = some_done and not store.has_poison(out, group)
+        if missing or (lost and not all(_crashed(out, task) for task in group.tasks)):
+            todo.append(replace(group, tasks=tuple(missing)))
+    return n_done, todo
 
 
-def _reason(out: Path, cell: str) -> str:
-    failure = store.read_failure(out, cell)
-    return failure["error"] if failure else "its process was killed"
+def _missing(out: Path, tasks: Iterable[Task]) -> list[Task]:
+    """Return the tasks whose cells are not done."""
+    return [task for task in tasks if store.read_cell(out, task.id) is None]
+
+
+def _crashed(out: Path, task: Task) -> bool:
+    return bool((store.read_failure(out, task.id) or {}).get("crashed"))
 
 
 def _results(
     plan: Plan, groups: list[Group], out: Path, jobs: int
-) -> Iterator[tuple[str, int, int]]:
+) -> Generator[Result, None, None]:
     """Run the groups, yielding what :func:`run_group` returns as each ends."""
     work = [(group, plan.datasets[group.data], out) for group in groups]
-    if jobs == 1 or len(work) <= 1:
+    if jobs == 0:
         for arguments in work:
             yield run_group(*arguments)
-        return
+    elif jobs == 1 or len(work) <= 1:
+        yield from _one_by_one(work)
+    else:
+        yield from _at_once(work, jobs)
+
+
+def _at_once(work: list[tuple[Group, Dataset, Path]], jobs: int) -> Iterator[Result]:
+    """Run groups on several processes."""
+    suspects: list[tuple[Group, Dataset, Path]] = []
     try:
-        suspects: list[tuple[Group, Dataset, Path]] = []
         while work:
             ended = set()
             try:
@@ -181,23 +248,17 @@ def _results(
             except TerminatedWorkerError:
                 # A process was killed, and joblib stops the others with it.  They were at the
                 # first groups that have not ended.
-                work = [
-                    arguments
-                    for arguments in work
-                    if arguments[0].id not in ended and _missing(out, arguments[0])
-                ]
+                work = [arguments for arguments in work if arguments[0].id not in ended]
+                log.info("a process was killed; going on with %d groups", len(work))
                 suspects += work[:jobs]
                 work = work[jobs:]
-        for arguments in suspects:
-            # One at a time: what is killed now takes nothing else with it.
-            with suppress(TerminatedWorkerError):
-                yield from _parallel([arguments], 2)
-    except KeyboardInterrupt:
+    except BaseException:
         get_reusable_executor().shutdown(wait=False, kill_workers=True)
         raise
+    yield from _one_by_one(suspects)
 
 
-def _parallel(work: list[tuple[Group, Dataset, Path]], jobs: int) -> Iterable[tuple[str, int, int]]:
+def _parallel(work: list[tuple[Group, Dataset, Path]], jobs: int) -> Iterable[Result]:
     parallel = Parallel(
         n_jobs=jobs,
         batch_size=1,
@@ -205,9 +266,7 @@ def _parallel(work: list[tuple[Group, Dataset, Path]], jobs: int) -> Iterable[tu
         return_as="generator_unordered",
         initializer=_leave_interrupts_to_the_parent,
     )
-    results: Iterable[tuple[str, int, int]] = parallel(
-        delayed(run_group)(*arguments) for arguments in work
-    )
+    results: Iterable[Result] = parallel(delayed(run_group)(*arguments) for arguments in work)
     return results
 
 
@@ -216,7 +275,43 @@ def _leave_interrupts_to_the_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def run_group(group: Group, dataset: Dataset, out: Path) -> tuple[str, int, int]:
+def _one_by_one(work: list[tuple[Group, Dataset, Path]]) -> Iterator[Result]:
+    """Run groups one after the other in a process of its own, and mark what kills it."""
+    kills: Counter[str | None] = Counter()
+    while work:
+        death, ended = None, set()
+        for news in apart.results(run_group, work):
+            if isinstance(news, apart.Death):
+                death = news
+            else:
+                ended.add(news[0])
+                yield news
+        work = [arguments for arguments in work if arguments[0].id not in ended]
+        if death is None or not work:
+            return
+        kills[death.at] += 1
+        if ended:
+            kills[None] = 0
+        log.info("%s", death.reason)
+        most = MOST_STARTS if death.at is None else MOST_KILLS
+        if death.may_be_from_outside and kills[death.at] < most:
+            continue
+        group, dataset, out = work[0]
+        # It was at one of the cells, or at the poison set, without which there are no cells.
+        guilty = [task for task in group.tasks if death.at in (task.id, group.id)]
+        if not guilty:
+            raise OSError(f"the processes that compute do not start: {death.reason}")
+        failure = {"error": death.reason, "traceback": "", "crashed": True}
+        for task in guilty:
+            store.write_failure(out, task.id, failure)
+        left = tuple(task for task in group.tasks if task not in guilty)
+        work[:1] = [(replace(group, tasks=left), dataset, out)] if left else []
+        yield group.id, 0, len(guilty)
+
+
+def run_group(
+    group: Group, dataset: Dataset, out: Path, announce: Callable[[str], None] | None = None
+) -> Result:
     """Compute the missing cells of one group, and its poison set if that is missing.
 
     Parameters
@@ -227,6 +322,9 @@ def run_group(group: Group, dataset: Dataset, out: Path) -> tuple[str, int, int]
         Its data.
     out : Path
         The output folder.
+    announce : callable, optional
+        Told the group's identity before its poison set is made, and that of each cell before it
+        is computed.
 
     Returns
     -------
@@ -235,24 +333,27 @@ def run_group(group: Group, dataset: Dataset, out: Path) -> tuple[str, int, int]
     n_done, n_failed : int
         Numbers of cells.
     """
-    missing = set(_missing(out, group))
-    tasks = [task for task in group.tasks if task.id in missing]
+    announce = announce or (lambda _: None)
+    tasks = _missing(out, group.tasks)
+    start = time.perf_counter()
     # Other numbers of threads give other last bits, so every cell computes with one.
     with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        announce(group.id)
         made = store.read_poison(out, group)
         try:
             stage = pipeline.stage(group, dataset, made)
         except (Exception, SystemExit) as error:
             for task in tasks:
                 store.write_failure(out, task.id, _failure(error))
-            return group.id, 0, len(tasks)
+            return group.id, len(group.tasks) - len(tasks), len(tasks)
         if made is None:
             store.write_poison(out, group, stage.setting, stage.made)
         n_failed = 0
         on_the_way = list(caught)
         for task in tasks:
             caught.clear()
+            announce(task.id)
             store.forget_failure(out, task.id)
             try:
                 measured, timings = pipeline.measure(stage, task)
@@ -261,9 +362,12 @@ def run_group(group: Group, dataset: Dataset, out: Path) -> tuple[str, int, int]
                 n_failed += 1
                 continue
             said = sorted({str(warning.message) for warning in (*on_the_way, *caught)})
-            facts = {**provenance.facts(), "warnings": said, "finished": time.time()}
+            seconds = time.perf_counter() - start  # that of the group's first has the attack
+            start += seconds
+            facts = {**provenance.facts(), "warnings": said, "finished": time.time(),
+                     "seconds": seconds}  # fmt: skip
             store.write_cell(out, task.id, measured, timings, facts)
-    return group.id, len(tasks) - n_failed, n_failed
+    return group.id, len(group.tasks) - n_failed, n_failed
 
 
 def _failure(error: BaseException) -> dict[str, str]:

@@ -12,6 +12,9 @@ from poisonbench.registry import Parameter
 
 WIDTH = 96
 
+MOST_NAMES = 9
+"""How many names of a kind the help of a command shows."""
+
 
 def overview(kinds: list[str]) -> str:
     """Return every component of these kinds: name, meaning, parameters, source."""
@@ -22,9 +25,22 @@ def overview(kinds: list[str]) -> str:
 
 
 def names_by_kind() -> str:
-    """Return the names of all components, one line a kind."""
-    kinds = choices.PLURALS.items()
-    lines = [f"  {plural + ':':<18}{', '.join(choices.names(kind))}" for kind, plural in kinds]
+    """Return the names of all components, one line a kind; of many names, the first few."""
+    lines = []
+    for kind, plural in choices.PLURALS.items():
+        names = choices.names(kind)
+        text = ", ".join(names[:MOST_NAMES])
+        if len(names) > MOST_NAMES:
+            text += f" and {len(names) - MOST_NAMES} more (poisonbench list {plural})"
+        lines.append(
+            textwrap.fill(
+                text,
+                WIDTH,
+                initial_indent=f"  {plural + ':':<18}",
+                subsequent_indent=" " * 20,
+                break_on_hyphens=False,
+            )
+        )
     return "\n".join(["Available:", *lines])
 
 

@@ -30,9 +30,9 @@ from poisonbench.data.scaling import Scaling
 from poisonbench.data.split import rows_of
 from poisonbench.features import BoolArray, FeatureSpace, FloatArray
 from poisonbench.models import LinearModel, Ridge
-from poisonbench.plan import Group, Task
 from poisonbench.problem import AttackProblem, PoisonSet, Sample, Split
 from poisonbench.records import Measured, Timings
+from poisonbench.work import Group, Task
 
 _SELECTED: dict[tuple[str, int, str], float] = {}
 """Strengths selected in this process, by learner, folds and rows."""
@@ -320,9 +320,10 @@ def measure(stage: Stage, task: Task) -> tuple[Measured, Timings]:
     test, validation = setting.test, setting.validation
     n, p = len(setting.train), group.n_poison
     model, kept, seconds = defended(stage, task)
+    # Told, estimated because it was not told, or estimated as that is what the defense does.
     assumed = task.n_poison_assumed
-    if assumed == "auto":
-        assumed = model.n_poison_
+    if assumed is None or assumed == "auto":
+        assumed = getattr(model, "n_poison_", None)
     undefended = stage.undefended[task.select_on]
     # The strength of the learner in this row, where it was given its rows.
     strength, n_rows = (stage.clean, n) if task.defense.name == "oracle" else (undefended, n + p)
@@ -356,6 +357,7 @@ def measure(stage: Stage, task: Task) -> tuple[Measured, Timings]:
         objective_initial=poison.objective_initial,
         objective_final=poison.objective_final,
         chosen_variant=" ".join(poison.variant.values()) or None,
+        defense_note=getattr(model, "note_", None),
         poison_file=group.poison_file,
         **errors,
         **metrics.removal(kept, stage.is_poison),

@@ -40,6 +40,14 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class Row:
+    """A row of the tables: its labels, and the cell that holds its numbers."""
+
+    labels: Labels
+    cell: str
+
+
+@dataclass(frozen=True)
 class Measured:
     """What a cell measures; everything here is the same for the same config, whoever runs it."""
 
@@ -89,6 +97,9 @@ class Measured:
                                           "without poison")  # fmt: skip
     poison_kept: float | None = column("share of the poison rows that were kept; empty without "
                                        "poison")  # fmt: skip
+    defense_note: str | None = column("what the defense says of its model that the parameters do "
+                                      "not: a reduced dimension, no penalty, fits that "
+                                      "failed")  # fmt: skip
     bound_theorem2: float | None = column("Theorem 2's bound on bound_lhs; like the next three "
                                           "empty where the defense takes no number of poison "
                                           "rows, or removes none", "squared box unit")  # fmt: skip

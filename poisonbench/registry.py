@@ -31,12 +31,21 @@ KINDS = {
 """For each word of a config, the package whose modules define its components, and their base."""
 
 INJECTED = frozenset(
-    {"self", "estimator", "one_hot_groups", "n_poison", "contamination", "random_state", "data_dir"}
+    {
+        "self",
+        "estimator",
+        "one_hot_groups",
+        "n_poison",
+        "contamination",
+        "random_state",
+        "data_dir",
+        "n_jobs",
+    }
 )
-"""Parameters of ``__init__`` that the pipeline fills in and a config does not set."""
+"""Parameters of ``__init__`` that the pipeline fills in, or that change no number of a config."""
 
-KEYWORDS = {"lam": "lambda"}
-"""Parameters whose config name is a Python keyword."""
+KEYWORDS = {"lam": "lambda", "score_by": "score"}
+"""Parameters whose config name is a Python keyword, or a method of scikit-learn's estimators."""
 
 
 @dataclass(frozen=True)

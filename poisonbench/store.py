@@ -1,6 +1,7 @@
 """Where results lie: one file for each cell, written whole or not at all.
 
     OUT/plan.json             what the folder holds; another plan is refused
+    OUT/index.json            its cells and rows, for status and merge
     OUT/cells/ab/<id>.json    the numbers of a cell; the same bytes whoever computes it
     OUT/meta/ab/<id>.json     seconds, versions, machine: never compared
     OUT/failed/ab/<id>.json   why a cell failed; the next run tries again
@@ -15,7 +16,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,23 +26,30 @@ import numpy as np
 
 from poisonbench.data.base import DatasetError
 from poisonbench.data.files import written_whole
-from poisonbench.data.npz import read_arrays
+from poisonbench.data.npz import UNREADABLE, read_arrays
+from poisonbench.identity import digest
+from poisonbench.index import StoreError, index_of, place, read_index, read_json
 from poisonbench.pipeline import Poisoned, Setting
-from poisonbench.plan import Group, Plan
 from poisonbench.problem import PoisonSet
 from poisonbench.records import Measured, Timings
+from poisonbench.work import Group, Plan
 
 POISON_ARRAYS = ("X", "y", "train", "validation", "test", "feature_names", "target", "trace",
                  "summary")  # fmt: skip
 """The arrays of a poison file."""
 
 
-class StoreError(Exception):
-    """The output folder cannot be used; the message says why and what to do."""
-
-
-def check_folder(out: Path, plan: Plan) -> bool:
+def check_folder(out: Path, plan: Plan, *, extend: bool = False) -> bool:
     """Return whether `out` is the folder of this plan already; it may be if it is new or empty.
+
+    Parameters
+    ----------
+    out : Path
+        The folder.
+    plan : Plan
+        The plan.
+    extend : bool, default=False
+        Whether the plan may have more rows than the one that the folder is of.
 
     Raises
     ------
@@ -53,14 +62,18 @@ def check_folder(out: Path, plan: Plan) -> bool:
             known, identity = json.loads(path.read_text(encoding="utf-8")), plan.identity()
             if known == identity:
                 return True
+            if extend:
+                _check_extension(out, plan)
+                return False
             changes = "\n".join(f"  {change}" for change in differences(known, identity))
             raise StoreError(
                 f"{out} holds the results of another config; this one differs in\n{changes}\n"
-                "Give another folder with --output, or delete this one."
+                "Give another folder with --output, or delete this one; --extend adds to it what "
+                "this config has more."
             )
-        for place in (out, *out.parents):
-            if place.exists() and not place.is_dir():
-                raise StoreError(f"{place} is a file, expected a folder; give another with "
+        for folder in (out, *out.parents):
+            if folder.exists() and not folder.is_dir():
+                raise StoreError(f"{folder} is a file, expected a folder; give another with "
                                  "--output")  # fmt: skip
         # Hidden files do not count: one may be left of a plan.json that was never finished.
         if out.exists() and any(not entry.name.startswith(".") for entry in out.iterdir()):
@@ -74,7 +87,20 @@ def check_folder(out: Path, plan: Plan) -> bool:
     return False
 
 
-def open_folder(out: Path, plan: Plan) -> None:
+def _check_extension(out: Path, plan: Plan) -> None:
+    """Complain if the plan lacks a row that the folder is to hold."""
+    cells = {row.labels: row.cell for row in plan.rows}
+    lost = [row.labels for row in read_index(out).rows if cells.get(row.labels) != row.cell]
+    if lost:
+        one = lost[0]
+        raise StoreError(
+            f"{out} cannot be extended: it has {len(lost)} rows that this config has not, or has "
+            f"otherwise, such as {one.dataset}, seed {one.seed}, {one.attack} at "
+            f"{one.poisoning_rate:g}, {one.defense}; expected a config with more, not with less"
+        )
+
+
+def open_folder(out: Path, plan: Plan, *, extend: bool = False) -> None:
     """Make `out` the folder of this plan, or check that it is.
 
     Raises
@@ -82,10 +108,16 @@ def open_folder(out: Path, plan: Plan) -> None:
     StoreError
         As in :func:`check_folder`, or the folder cannot be written to.
     """
-    if check_folder(out, plan):
-        return
+    known = check_folder(out, plan, extend=extend)
+    identity = plan.identity()
+    index = index_of(plan, digest(identity))
     try:
-        write(out / "plan.json", _json(plan.identity()))
+        # Of the two plan.json says whose the folder is; a stop between them mends itself.
+        if not known:
+            write(out / "plan.json", _json(identity))
+        if (read_json(out / "index.json") or {}).get("plan") != index.content["plan"]:
+            text = json.dumps(index.content, separators=(",", ":"))
+            write(out / "index.json", f"{text}\n".encode())
     except OSError as error:
         raise StoreError(f"{out}: cannot be written to: {error.strerror}") from error
 
@@ -97,31 +129,32 @@ def differences(known: Any, wanted: Any, key: str = "") -> Iterator[str]:
             inner = f"{key}.{name}" if key else name
             yield from differences(known.get(name), wanted.get(name), inner)
     elif isinstance(known, list) and isinstance(wanted, list) and known != wanted:
-        for place, one, other in (("there", known, wanted), ("here", wanted, known)):
+        for side, one, other in (("there", known, wanted), ("here", wanted, known)):
             only = [item for item in one if item not in other]
             if only:
-                yield f"{key.removeprefix('config.')}: only {place}: {json.dumps(only)}"
+                yield f"{key.removeprefix('config.')}: only {side}: {json.dumps(only)}"
         if all(item in wanted for item in known) and all(item in known for item in wanted):
             yield f"{key.removeprefix('config.')}: in another order"
     elif known != wanted:
         yield f"{key.removeprefix('config.')}: {json.dumps(known)} there, {json.dumps(wanted)} here"
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and only return when it is on the disk."""
-    with written_whole(path) as file:
+def write(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file whole or not at all; return when it is on the disk, unless not `durable`."""
+    with written_whole(path, durable=durable) as file:
         file.write(content)
 
 
 def write_cell(out: Path, cell: str, measured: Measured, timings: Timings, facts: Any) -> None:
     """Write a cell's numbers, and apart from them what is not reproducible."""
-    write(_place(out, "meta", cell), _json({**asdict(timings), **facts}))
-    write(_place(out, "cells", cell), _json(asdict(measured)))
+    # Nothing depends on meta, so it may be lost with the power.
+    write(place(out, "meta", cell), _json({**asdict(timings), **facts}), durable=False)
+    write(place(out, "cells", cell), _json(asdict(measured)))
 
 
-def write_failure(out: Path, cell: str, failure: dict[str, str]) -> None:
+def write_failure(out: Path, cell: str, failure: Mapping[str, Any]) -> None:
     """Write why a cell failed."""
-    write(_place(out, "failed", cell), _json(failure))
+    write(place(out, "failed", cell), _json(failure))
 
 
 def n_done(out: Path, plan: Plan) -> int:
@@ -131,7 +164,7 @@ def n_done(out: Path, plan: Plan) -> int:
 
 def read_cell(out: Path, cell: str) -> Measured | None:
     """Return a cell's numbers, or None where they are not there or damaged."""
-    content = _read(_place(out, "cells", cell))
+    content = read_json(place(out, "cells", cell))
     try:
         return None if content is None else Measured(**content)
     except TypeError:
@@ -140,7 +173,7 @@ def read_cell(out: Path, cell: str) -> Measured | None:
 
 def read_timings(out: Path, cell: str) -> Timings | None:
     """Return a cell's timings, or None where they are not there."""
-    content = _read(_place(out, "meta", cell)) or {}
+    content = read_json(place(out, "meta", cell)) or {}
     try:
         return Timings(**{name: content[name] for name in Timings.__dataclass_fields__})
     except KeyError:
@@ -149,18 +182,18 @@ def read_timings(out: Path, cell: str) -> Timings | None:
 
 def read_warnings(out: Path, cell: str) -> list[str]:
     """Return what libraries warned of in a cell."""
-    said: list[str] = (_read(_place(out, "meta", cell)) or {}).get("warnings", [])
+    said: list[str] = (read_json(place(out, "meta", cell)) or {}).get("warnings", [])
     return said
 
 
 def forget_failure(out: Path, cell: str) -> None:
     """Remove why a cell failed before, as it is tried again."""
-    _place(out, "failed", cell).unlink(missing_ok=True)
+    place(out, "failed", cell).unlink(missing_ok=True)
 
 
-def read_failure(out: Path, cell: str) -> dict[str, str] | None:
-    """Return why a cell failed, or None where it did not."""
-    failure: dict[str, str] | None = _read(_place(out, "failed", cell))
+def read_failure(out: Path, cell: str) -> dict[str, Any] | None:
+    """Return why a cell failed, or None where it did not; ``crashed`` if it killed its process."""
+    failure: dict[str, Any] | None = read_json(place(out, "failed", cell))
     return failure
 
 
@@ -189,8 +222,24 @@ def write_poison(out: Path, group: Group, setting: Setting, made: Poisoned) -> N
         trace=np.array(poison.trace, dtype=np.float64),
         summary=np.array(json.dumps(summary)),
     )
-    write(_place(out, "meta", group.id), _json({"attack_seconds": made.seconds}))
+    meta = _json({"attack_seconds": made.seconds})
+    write(place(out, "meta", group.id), meta, durable=False)
     write(out / group.poison_file, buffer.getvalue())
+
+
+def has_poison(out: Path, group: Group) -> bool:
+    """Whether the poison set of a group is there in full; without reading its arrays."""
+    if group.poison_file is None:
+        return True
+    arrays = {f"{name}.npy" for name in POISON_ARRAYS}
+    try:
+        with zipfile.ZipFile(out / group.poison_file) as file:
+            if file.testzip() or not arrays <= set(file.namelist()):
+                return False
+            summary = np.lib.format.read_array(io.BytesIO(file.read("summary.npy")))
+            return bool(json.loads(str(summary))["id"] == group.id)
+    except (*UNREADABLE, KeyError):
+        return False
 
 
 def read_poison(out: Path, group: Group) -> Poisoned | None:
@@ -206,19 +255,8 @@ def read_poison(out: Path, group: Group) -> Poisoned | None:
     if summary.pop("id", None) != group.id:
         return None
     trace = tuple(arrays["trace"].tolist())
-    seconds = (_read(_place(out, "meta", group.id)) or {}).get("attack_seconds", 0.0)
+    seconds = (read_json(place(out, "meta", group.id)) or {}).get("attack_seconds", 0.0)
     return Poisoned(PoisonSet(arrays["X"], arrays["y"], **summary, trace=trace), seconds)
-
-
-def _place(out: Path, kind: str, cell: str) -> Path:
-    return out / kind / cell[:2] / f"{cell}.json"
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
 
 
 def _json(value: Any) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from poisonbench.config.choices import labelled
-from poisonbench.plan import Plan
+from poisonbench.work import Plan
 
 
 def counts(plan: Plan) -> str:

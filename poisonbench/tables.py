@@ -11,8 +11,9 @@ import pandas as pd
 
 from poisonbench import records, store
 from poisonbench.config.choices import labelled
-from poisonbench.plan import Plan, Row
-from poisonbench.records import Labels, Measured, Timings
+from poisonbench.index import Index
+from poisonbench.records import Labels, Measured, Row, Timings
+from poisonbench.work import Plan
 
 METRICS = ("test_mse", "test_mse_clipped")
 """The metrics of the MSE table."""
@@ -40,7 +41,7 @@ class Results:
     timings: pd.DataFrame
 
 
-def collect(plan: Plan, out: Path) -> Results:
+def collect(plan: Plan | Index, out: Path) -> Results:
     """Read the cells of `plan` that `out` holds, in the plan's order."""
     done: list[tuple[Row, Measured, Timings]] = []
     for row in plan.rows:

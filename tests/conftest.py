@@ -65,9 +65,12 @@ class Bench:
     folder: Path
 
     def invoke(self, config: dict[str, Any], *arguments: str, code: int = 0) -> Result:
-        """Run a config as ``poisonbench run x.yaml ARGUMENTS`` in this folder."""
+        """Run a config as ``poisonbench run x.yaml ARGUMENTS`` in this folder.
+
+        In this very process, as processes of their own take seconds to start.
+        """
         (self.folder / "x.yaml").write_text(yaml.safe_dump(config))
-        result = CliRunner().invoke(app, ["run", "x.yaml", "--jobs", "1", *arguments])
+        result = CliRunner().invoke(app, ["run", "x.yaml", "--jobs", "0", *arguments])
         assert result.exception is None or isinstance(result.exception, SystemExit), result.stderr
         assert result.exit_code == code, result.stdout + result.stderr
         assert "Traceback (" not in result.stderr

@@ -81,6 +81,23 @@ def test_hundreds_of_replacements_leave_it_exact(make_problem: Make, model: Line
     np.testing.assert_allclose(learner.theta, theta, rtol=0, atol=1e-8)
 
 
+@EVERY_MODEL
+def test_other_rows_give_the_model_of_other_rows(make_problem: Make, model: LinearModel) -> None:
+    problem = make_problem(model, groups=(3, 4), all_zero=True, n_poison=9)
+    learner = retraining(model, problem.train, BFlip().rows(problem))
+    before = learner.theta.copy()
+    points = np.random.default_rng(0).random((9, problem.space.n_features))
+    other = Sample(problem.space.project(points), np.arange(9) % 2.0)
+    learner.retrain(other)
+    assert not np.allclose(learner.theta, before, atol=1e-3)
+    np.testing.assert_allclose(learner.theta, fresh(model, problem, other), rtol=0, atol=1e-8)
+    # The rows are its own: replacing one changes no array that was given.
+    learner.replace(0, learner.Z[1].copy(), 0.5)
+    assert other.y[0] == 0.0
+    theta = fresh(model, problem, present(learner))
+    np.testing.assert_allclose(learner.theta, theta, rtol=0, atol=1e-8)
+
+
 def test_the_inverse_is_computed_anew_now_and_then(
     make_problem: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

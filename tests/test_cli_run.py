@@ -102,7 +102,7 @@ def test_what_is_wrong_is_found_before_any_computation(bench, words, message, dr
     assert [path.name for path in bench.folder.iterdir()] == ["x.yaml"]
 
 
-@pytest.mark.parametrize("arguments", [["--jobs", "0"], ["--jobs", "x"], ["--nonsense"]])
+@pytest.mark.parametrize("arguments", [["--jobs", "-1"], ["--jobs", "x"], ["--nonsense"]])
 def test_bad_options(bench, arguments):
     bench.invoke(CONFIG, *arguments, code=2)
     assert not (bench.folder / "results").exists()
@@ -218,7 +218,7 @@ def test_paths_are_relative_to_the_config_file(bench, made, monkeypatch):
     bench.invoke({**again, "split": {"indices": "poison.npz"}}, "--dry-run")
     (bench.folder / "elsewhere").mkdir()
     monkeypatch.chdir(bench.folder / "elsewhere")
-    result = CliRunner().invoke(app, ["run", "../x.yaml", "--jobs", "1", "--output", "here"])
+    result = CliRunner().invoke(app, ["run", "../x.yaml", "--jobs", "0", "--output", "here"])
     assert result.exit_code == 0, result.stderr
     results = pd.read_csv("here/results.csv")
     pd.testing.assert_frame_equal(results[NUMBERS], before[NUMBERS], check_exact=True)
@@ -230,7 +230,7 @@ def test_the_quickstart(monkeypatch, tmp_path):
     if not quickstart.is_file():
         pytest.skip("not in a checkout of the repository")
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(app, ["run", str(quickstart), "--jobs", "1"])
+    result = CliRunner().invoke(app, ["run", str(quickstart), "--jobs", "0"])
     assert result.exit_code == 0, result.stderr
     out = tmp_path / "results" / "quickstart"
     n_rows = len(pd.read_csv(out / "results.csv"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -31,6 +33,9 @@ from poisonbench.datasets.readme import readme
 from poisonbench.preparation import Choices, prepare
 
 REPOSITORY = Path(__file__).parent.parent
+LOAN = "int_rate,a\n" + "0,1\n0.5,0.25\n" * 550
+"""What might be the file of loan: no checksum is known of it."""
+
 Invoke = Callable[..., Any]
 
 
@@ -105,7 +110,9 @@ def test_what_the_catalogue_must_hold() -> None:
     files = [entry.file for entry in known.values() if entry.file]
     assert len(set(files)) == len(files)
     for entry in known.values():
-        assert entry.terms or entry.redistribution == "allowed"
+        assert entry.terms or entry.name == "synthetic"
+        if "none stated" in entry.licence or "-NC" in entry.licence:
+            assert entry.redistribution != "allowed"
     assert "recorded at the first fetch" in known["loan"].unverified
 
 
@@ -197,16 +204,18 @@ def test_data_that_are_not_there(run: Invoke, tmp_path: Path, command: str) -> N
     assert result.stderr == (
         f"x.yaml:1: dataset: no file {tmp_path}/datasets/house-processed.csv; fetch it with\n"
         "  poisonbench datasets fetch house\n"
-        "or put the file there by hand, from https://raw.githubusercontent.com/jagielski/manip-ml/"
-        "master/datasets/house-processed.csv\n"
+        "or put by hand\n"
+        f"  {tmp_path}/datasets/house-processed.csv, from https://raw.githubusercontent.com/"
+        "jagielski/manip-ml/master/datasets/house-processed.csv\n"
     )
     assert not Path("results").exists()
-    result = run(command, "x.yaml", "dataset=[abalone, {name: health, scaling: train}]",
-                 "--data-dir", "my data")  # fmt: skip
+    several = "[abalone, {name: health, scaling: train}, diabetes, {name: health, scaling: full}]"
+    result = run(command, "x.yaml", f"dataset={several}", "--data-dir", "my data")
     assert result.exit_code == 2
-    assert "poisonbench datasets fetch abalone --data-dir 'my data'\n" in result.stderr
-    assert "poisonbench datasets fetch health --data-dir 'my data'\n" in result.stderr
-    assert "put abalone.csv and abalone.csv.json there by hand" in result.stderr
+    assert result.stderr.count("poisonbench datasets fetch") == 1
+    assert "  poisonbench datasets fetch abalone health --data-dir 'my data'\n" in result.stderr
+    assert f"\n  {tmp_path}/my data/abalone.csv, with abalone.csv.json, both" in result.stderr
+    assert f"\n  {tmp_path}/my data/pharm-preproc.csv, from https://raw." in result.stderr
     with pytest.raises(MissingDataError):
         registry.components("dataset")["house"]().load()
 
@@ -216,7 +225,8 @@ def test_another_file_under_the_name_is_refused(run: Invoke) -> None:
     Path("datasets/house-processed.csv").write_text("SalePrice,a\n0,1\n1,0\n0.5,0\n")
     result = run("validate", "x.yaml")
     assert result.exit_code == 2
-    assert "its SHA-256 is not that of the catalogue" in result.stderr
+    assert "is not the file of house: it has 26 bytes, expected 1619223; its" in result.stderr
+    assert "that of the catalogue is 51c161c9b911" in result.stderr
     verified = run("datasets", "verify")
     assert verified.exit_code == 1
     assert "house: wrong" in verified.stdout
@@ -227,6 +237,94 @@ def test_another_file_under_the_name_is_refused(run: Invoke) -> None:
     assert fetched.exit_code == 1
     assert "is there but wrong" in fetched.stderr
     assert Path("datasets/house-processed.csv").read_text().startswith("SalePrice,a")
+
+
+@pytest.fixture
+def abalone(run: Invoke) -> Path:
+    """Prepare what might be the catalogue's abalone, in the data folder."""
+    path = Path("datasets/abalone.csv")
+    path.parent.mkdir()
+    rows = [f"{i % 13},{'MF'[i % 2]},{(i * i) % 29}" for i in range(4177)]
+    Path("raw.csv").write_text("\n".join(["length,sex,rings", *rows]))
+    prepare(Path("raw.csv"), path, Choices("rings"), source="https://www.openml.org/d/44956")
+    return path
+
+
+def edit_sidecar(path: Path, **changes: str) -> None:
+    beside = path.with_name(f"{path.name}.json")
+    beside.write_text(json.dumps({**json.loads(beside.read_text()), **changes}))
+
+
+def prepare_short(path: Path) -> None:
+    Path("raw.csv").write_text("length,rings\n" + "1,2\n2,3\n" * 50)
+    prepare(Path("raw.csv"), path, Choices("rings"), source="https://www.openml.org/d/44956")
+
+
+PREPARED_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no sidecar": (lambda path: path.with_name("abalone.csv.json").unlink(),
+                   "abalone.csv.json is not beside it"),
+    "another sidecar": (lambda path: edit_sidecar(path, sha256="0" * 64), f"is {'0' * 64}"),
+    "a damaged sidecar": (lambda path: path.with_name("abalone.csv.json").write_text("{"),
+                          "not a description of abalone.csv"),
+    "another source": (lambda path: edit_sidecar(path, source="raw.csv"),
+                       "it was made from raw.csv, expected https://www.openml.org/d/44956"),
+    "another response": (lambda path: edit_sidecar(path, target="length"),
+                         "its response is 'length', expected 'rings'"),
+    "a foreign file": (lambda path: path.write_text("rings,a\n0,1\n1,0\n0.5,0\n"), "SHA-256 is"),
+    "another shape": (prepare_short, "100 rows, expected 4177"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", PREPARED_FAULTS)
+def test_loading_checks_what_verify_checks(run: Invoke, abalone: Path, fault: str) -> None:
+    commands = (["validate", "x.yaml", "dataset=abalone"],
+                ["run", "x.yaml", "dataset=abalone", "--dry-run"])  # fmt: skip
+    assert run("datasets", "verify", "abalone").exit_code == 0
+    assert run(*commands[0]).exit_code == 0
+    break_it, message = PREPARED_FAULTS[fault]
+    break_it(abalone)
+    verified = run("datasets", "verify", "abalone")
+    assert verified.exit_code == 1
+    assert message in verified.stdout
+    for command in commands:
+        result = run(*command)
+        assert result.exit_code == 2
+        assert message in result.stderr
+        assert "fetch it (poisonbench datasets fetch abalone)" in result.stderr
+    assert run("datasets", "describe", "abalone").exit_code == 1
+
+
+def test_a_file_of_ones_own_is_checked_too(run: Invoke, abalone: Path) -> None:
+    for name in ("abalone.csv", "abalone.csv.json"):
+        shutil.copy(abalone.with_name(name), name.replace("abalone", "mine"))
+    own = "dataset={name: csv, path: mine.csv, target: rings}"
+    assert run("validate", "x.yaml", own).exit_code == 0
+    verified = run("datasets", "verify", "mine.csv", "datasets/abalone.csv")
+    assert verified.exit_code == 0
+    assert "mine.csv: right\n  right: its SHA-256 is that recorded" in verified.stdout
+    assert "abalone: right (datasets/abalone.csv)" in verified.stdout
+    with Path("mine.csv").open("a") as file:
+        file.write("0.5,0.5,1\n")
+    for scaling in ("train", "none"):
+        result = run("validate", "x.yaml", own[:-1] + f", scaling: {scaling}}}")
+        assert result.exit_code == 2
+        assert "mine.csv is not the file that mine.csv.json describes" in result.stderr
+    verified = run("datasets", "verify", "mine.csv")
+    assert verified.exit_code == 1
+    assert "wrong: mine.csv is not the file that mine.csv.json describes" in verified.stdout
+    Path("mine.csv.json").unlink()
+    verified = run("datasets", "verify", "mine.csv")
+    assert verified.exit_code == 0
+    assert "nothing is recorded of it" in verified.stdout
+    assert run("datasets", "verify", "not-here.csv").exit_code == 2
+
+
+def test_a_file_whose_line_ends_were_translated(run: Invoke, tiny: bytes) -> None:
+    Path("datasets").mkdir()
+    Path("datasets/house-processed.csv").write_bytes(tiny.replace(b"\n", b"\r\n"))
+    verified = run("datasets", "verify", "house")
+    assert verified.exit_code == 1
+    assert "it differs in its line ends only: copy it as binary" in verified.stdout
 
 
 def test_verify_in_an_empty_or_absent_folder(run: Invoke) -> None:
@@ -270,7 +368,8 @@ def test_the_data_folder_of_another_user_is_a_mirror(run: Invoke, mirror: Path) 
     raw = mirror / "raw.csv"
     rows = [f"{i % 13},{'MF'[i % 2]},{(i * i) % 29}" for i in range(4177)]
     raw.write_text("\n".join(["length,sex,rings", *rows]))
-    prepare(raw, mirror / "abalone.csv", Choices("rings"))
+    origin = "https://www.openml.org/d/44956"
+    prepare(raw, mirror / "abalone.csv", Choices("rings"), source=origin)
     assert run("datasets", "fetch", "abalone").exit_code == 0
     assert sorted(os.listdir("datasets")) == ["abalone.csv", "abalone.csv.json"]
     assert run("datasets", "verify", "abalone").exit_code == 0
@@ -291,7 +390,12 @@ def test_a_checksum_that_was_not_known_is_recorded(run: Invoke, mirror: Path) ->
     assert "is not the data" in result.stderr
     assert os.listdir("datasets") == []
     (mirror / "loan-processed.csv").write_text("int_rate,a\n0,1\n1,0\n0.5,0.25\n")
-    assert run("datasets", "fetch", "loan").exit_code == 0
+    assert "3 rows, expected 1050 or more" in run("datasets", "fetch", "loan").stderr
+    assert os.listdir("datasets") == []
+    (mirror / "loan-processed.csv").write_text(LOAN)
+    fetched = run("datasets", "fetch", "loan")
+    assert fetched.exit_code == 0
+    assert "1100 rows, 1 features.  The checksum is not known beforehand" in fetched.stdout
     verified = run("datasets", "verify", "loan")
     assert verified.exit_code == 0
     assert "its SHA-256 is that recorded beside it" in verified.stdout
@@ -306,12 +410,12 @@ def test_a_checksum_that_was_not_known_is_recorded(run: Invoke, mirror: Path) ->
 
 
 def test_a_recorded_checksum_binds_later_fetches(run: Invoke, mirror: Path) -> None:
-    (mirror / "loan-processed.csv").write_text("int_rate,a\n0,1\n1,0\n0.5,0.25\n")
+    (mirror / "loan-processed.csv").write_text(LOAN)
     assert run("datasets", "fetch", "loan").exit_code == 0
     pinned = Path("datasets/loan-processed.csv.json").read_text()
     assert "127.0.0.1" not in pinned
     Path("datasets/loan-processed.csv").unlink()
-    (mirror / "loan-processed.csv").write_text("int_rate,a\n0,1\n1,0\n0.5,0.75\n")
+    (mirror / "loan-processed.csv").write_text(LOAN.replace("0.5", "0.6"))
     assert run("datasets", "fetch", "loan").exit_code != 0
     assert Path("datasets/loan-processed.csv.json").read_text() == pinned
 
@@ -324,9 +428,50 @@ def test_run_fetches_only_when_told(run: Invoke, mirror: Path, tiny: bytes) -> N
     assert result.exit_code == 0, result.output
     assert os.listdir("datasets") == ["house-processed.csv"]
     assert run("validate", "x.yaml", *small).exit_code == 0
+    Path("datasets/house-processed.csv").unlink()
+    assert run("validate", "x.yaml", *small).exit_code == 2
+    assert run("validate", "x.yaml", *small, "--fetch").exit_code == 0
     missing = run("run", "x.yaml", "dataset=[house, health, diabetes]", "--fetch")
     assert missing.exit_code == 2
+    assert "health: http://127" in missing.stderr
     assert "the server answered 404" in missing.stderr
+
+
+@pytest.mark.parametrize("command", ["run x.yaml --fetch", "datasets fetch house"])
+def test_an_interrupted_fetch_says_so(
+    run: Invoke, mirror: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("poisonbench.datasets.fetch.download", interrupt)
+    result = run(*command.split())
+    assert result.exit_code == 130
+    assert "the same command goes on." in result.stderr
+
+
+def test_a_prepared_file_is_placed_after_its_sidecar(
+    run: Invoke, mirror: Path, monkeypatch: pytest.MonkeyPatch, abalone: Path
+) -> None:
+    for name in ("abalone.csv", "abalone.csv.json"):
+        abalone.with_name(name).rename(mirror / name)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copy", stop)  # the last step before the file is in its place
+        assert run("datasets", "fetch", "abalone").exit_code == 130
+    assert "abalone.csv" not in os.listdir("datasets")
+    assert "abalone: not there" in run("datasets", "verify", "abalone").stdout
+    assert run("datasets", "fetch", "abalone").exit_code == 0
+    assert sorted(os.listdir("datasets")) == ["abalone.csv", "abalone.csv.json"]
+
+
+def test_help_does_not_list_the_catalogue(run: Invoke) -> None:
+    text = run("run", "--help").stdout
+    assert max(map(len, text.splitlines())) <= 96
+    assert re.search(r"(?s)datasets: +abalone, .* and \d+ more \(poisonbench list datasets\)", text)
 
 
 @pytest.mark.parametrize("name", ["../house", "hause", "house-processed.csv", ""])
@@ -338,29 +483,99 @@ def test_names_that_are_not_in_the_catalogue(run: Invoke, command: str, name: st
     assert os.listdir() == ["x.yaml"]
 
 
-@pytest.mark.parametrize("arguments", [[], ["house", "--all"]])
-def test_fetch_wants_names_or_all(run: Invoke, arguments: list[str]) -> None:
-    result = run("datasets", "fetch", *arguments)
-    assert result.exit_code == 2
-    assert "expected the names of data sets, or --all" in result.stderr
+def test_fetch_wants_names_or_all(run: Invoke) -> None:
+    for arguments, message in (
+        ([], "expected the names of data sets, or --all"),
+        (["house", "--all"], "expected it, or names, not both"),
+    ):
+        result = run("datasets", "fetch", *arguments)
+        assert result.exit_code == 2
+        assert message in result.stderr
 
 
-def test_a_mirror_of_another_scheme_is_refused(
-    run: Invoke, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "address",
+    ["file:///etc", "ftp://server/data", "server/data", "http://", "http://[::1", "http://a:b/c",
+     "http://server/data?x=1", "http://a server/"],
+)  # fmt: skip
+def test_a_bad_mirror_is_one_message_before_any_network(
+    run: Invoke, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
-    monkeypatch.setenv("POISONBENCH_MIRROR", "file:///etc")
-    result = run("datasets", "fetch", "house")
-    assert result.exit_code == 1
-    assert "file:///etc/house-processed.csv: expected an address" in result.stderr
+    monkeypatch.setenv("POISONBENCH_MIRROR", address)
+    for arguments in (["datasets", "fetch", "house", "abalone"], ["run", "x.yaml", "--fetch"]):
+        result = run(*arguments)
+        assert result.exit_code == 2
+        assert result.stderr.count("POISONBENCH_MIRROR is '") == 1
+        assert "expected the address of a web folder" in result.stderr
+        assert not Path("datasets").exists()
 
 
-def test_a_data_folder_that_cannot_be_made(run: Invoke, mirror: Path) -> None:
-    Path("file").write_text("")
+def test_what_a_mirror_does_names_it(run: Invoke, mirror: Path) -> None:
     for name in ("house", "abalone"):
-        result = run("datasets", "fetch", name, "--data-dir", "file/data")
+        result = run("datasets", "fetch", name)
         assert result.exit_code == 1
-        assert "cannot be written" in result.stderr
-        assert "Traceback" not in result.stderr
+        assert re.search(r"404 .*\(the mirror that POISONBENCH_MIRROR names\)",
+                         result.stderr)  # fmt: skip
+    (mirror / "abalone.csv.json").write_text("<html>log in</html>")
+    result = run("datasets", "fetch", "abalone")
+    assert "abalone.csv.json: not what poisonbench writes beside a prepared file" in result.stderr
+    (mirror / "house-processed.csv").write_text("<!DOCTYPE html><title>log in</title>")
+    assert "the server sent a web page in its place" in run("datasets", "fetch", "house").stderr
+    assert os.listdir("datasets") == []
+
+
+def test_the_password_of_a_mirror_is_not_shown(
+    run: Invoke, mirror: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = os.environ["POISONBENCH_MIRROR"].replace("//", "//user:secret@")
+    for given, code in ((address, 1), (f"{address}?x", 2)):
+        monkeypatch.setenv("POISONBENCH_MIRROR", given)
+        result = run("datasets", "fetch", "house", "abalone")
+        assert result.exit_code == code
+        assert "secret" not in result.output
+        assert "127.0.0.1" in result.stderr
+
+
+def test_no_place_for_temporary_files_is_a_message(
+    run: Invoke, mirror: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere/at/all")
+    result = run("datasets", "fetch", "abalone")
+    assert result.exit_code == 1
+    assert "abalone.csv: cannot be written: No such file" in result.stderr
+
+
+FOLDERS = {
+    "file": "is a file, expected a folder",
+    "file/data": "lies in a file, expected a folder",
+    "link": "is a link to nowhere, which does not exist",
+    "a" * 300: "cannot be read: File name too long",
+}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize(
+    "command",
+    ["datasets list", "datasets verify", "datasets describe house", "datasets fetch house",
+     "run x.yaml", "run x.yaml --fetch", "validate x.yaml"],
+)  # fmt: skip
+def test_data_folders_that_are_none(run: Invoke, command: str, folder: str) -> None:
+    Path("file").write_text("")
+    Path("link").symlink_to("nowhere")
+    result = run(*command.split(), "--data-dir", folder)
+    assert result.exit_code == 2
+    assert f"{folder} (named by --data-dir) {FOLDERS[folder]}" in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_data_folder_that_does_not_exist(run: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    for command in ("list", "verify"):
+        result = run("datasets", command, "--data-dir", "dta")
+        assert result.exit_code == 2
+        assert "dta (named by --data-dir) does not exist, expected a folder" in result.stderr
+        assert run("datasets", command).exit_code == 0  # nothing was fetched yet
+    monkeypatch.setenv("POISONBENCH_DATA", "dta")
+    assert "dta (named by POISONBENCH_DATA) does not" in run("datasets", "verify").stderr
 
 
 def test_list_says_what_is_here(run: Invoke, tiny: bytes) -> None:
@@ -368,9 +583,16 @@ def test_list_says_what_is_here(run: Invoke, tiny: bytes) -> None:
     Path("datasets/house-processed.csv").write_bytes(tiny)
     text = run("datasets", "list").stdout
     assert re.search(r"^  house +3 x 79  here ", text, re.M)
-    assert re.search(r"^  health +4683 x 42  - ", text, re.M)
+    assert re.search(r"^  health +4683 x 42  not here ", text, re.M)
     assert re.search(r"^  diabetes +442 x 10  no file ", text, re.M)
     assert len(text.splitlines()) == len(entries()) + 1
+    Path("datasets/house-processed.csv").write_bytes(tiny[::-1])
+    Path("datasets/pharm-preproc.csv").write_text("short")
+    Path("datasets/abalone.csv").write_text("rings,a\n1,2\n2,1\n")
+    text = run("datasets", "list").stdout
+    for name in ("house", "health", "abalone"):
+        assert re.search(rf"^  {name} +\d+ x \d+  wrong ", text, re.M)
+    assert "datasets verify house health abalone says what is wrong" in text
     assert run("datasets", "list", "--markdown").stdout == readme()
 
 

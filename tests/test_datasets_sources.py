@@ -8,7 +8,10 @@ import json
 import os
 import socket
 import threading
+import urllib.request
+import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +29,7 @@ from poisonbench.cli import app
 from poisonbench.data.catalogue import Entry, entries
 from poisonbench.data.csv import read_dataset
 from poisonbench.data.sidecar import Sidecar
+from poisonbench.datasets import sources
 from poisonbench.datasets.download import FetchError, Limits
 from poisonbench.datasets.fetch import fetch
 from poisonbench.datasets.verify import verify
@@ -137,7 +141,12 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             found = content.get(self.path.lstrip("/"))
-            self.send_response(200 if found is not None else 404)
+            content["asked"] = str(int(content.get("asked", b"0")) + 1).encode()
+            name, _, value = content.get("header", b"").decode().partition("\n")
+            good = 302 if name == "Location" else 200
+            self.send_response(good if found is not None else 404)
+            if name:
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(found or b"")
 
@@ -227,7 +236,7 @@ def test_openml_that_hangs_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         with pytest.raises(FetchError, match=r"Timeout|timed out"):
             fetch(entries()["energy"], tmp_path / "data",
                   limits=Limits(timeout=0.1, retries=1, pause=0.001))  # fmt: skip
-    assert socket.getdefaulttimeout() is None
+    assert urllib.request._opener is None  # the bounds are gone
 
 
 def test_california_through_scikit_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,3 +255,129 @@ def test_california_through_scikit_learn(tmp_path: Path, monkeypatch: pytest.Mon
     data = read_dataset(tmp_path / "california.csv", "MedHouseVal", "full")
     np.testing.assert_allclose(data.X, frame.to_numpy()[:, :8], rtol=0, atol=1e-13)
     assert not verify(entries()["california"], tmp_path).wrong
+
+
+@pytest.mark.usefixtures("cache")
+def test_what_scikit_learn_downloads_is_bounded(
+    stand_in: dict[str, bytes],
+    energy: tuple[dict[str, str], list[list[str]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry, folder = entries()["energy"], tmp_path / "data"
+    stand_in.update(openml(entry, *energy, stand_in["base"].decode()))
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "LARGEST", 5_000)
+        with pytest.raises(FetchError, match=r"energy.arff: more than 5000 bytes, .* the limit"):
+            fetch(entry, folder, limits=QUICK)
+    assert os.listdir(folder) == []
+    with pytest.raises(FetchError, match="not done in 0 s"):
+        fetch(entry, folder, limits=replace(QUICK, total=0))
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (("Content-Encoding", "gzip"), "sends it packed, which is refused"),
+        (("Location", "ftp://127.0.0.1/a"), "redirects to another scheme"),
+    ],
+)
+def test_answers_that_scikit_learn_would_take_are_refused(
+    stand_in: dict[str, bytes], tmp_path: Path, header: tuple[str, str], message: str
+) -> None:
+    stand_in.update({"api/v1/json/data/44960": b"{}", "header": "\n".join(header).encode()})
+    with pytest.raises(FetchError, match=message):
+        fetch(entries()["energy"], tmp_path / "data", limits=QUICK)
+    assert os.listdir(tmp_path / "data") == []
+
+
+@pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize("damage", ["cut", "not packed", "not ARFF"])
+def test_a_damaged_cache_is_a_message(
+    energy: tuple[dict[str, str], list[list[str]]], cache: Path, tmp_path: Path, damage: str
+) -> None:
+    for path, content in openml(entries()["energy"], *energy, "https://openml.org").items():
+        kept = gzip.compress(b"nonsense" if damage == "not ARFF" else content)
+        place = cache / f"{path}.gz"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(b"nonsense" if damage == "not packed" else kept[:-20])
+    with pytest.raises(FetchError, match=r"d/44960: cannot be fetched by scikit-learn .*404"):
+        fetch(entries()["energy"], tmp_path / "data", limits=QUICK)
+    assert os.listdir(tmp_path / "data") == []
+
+
+@pytest.mark.parametrize("error", [EOFError("x"), zlib.error("x"), RuntimeError("x")])
+def test_whatever_scikit_learn_raises_is_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.delenv("POISONBENCH_MIRROR", raising=False)
+    monkeypatch.setattr(datasets, "fetch_california_housing", fail)
+    named = rf"cannot be fetched by scikit-learn .{type(error).__name__}.*, lies in "
+    with pytest.raises(FetchError, match=named):
+        fetch(entries()["california"], tmp_path, limits=QUICK)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_table_of_another_shape_is_not_placed(
+    stand_in: dict[str, bytes], energy: tuple[dict[str, str], list[list[str]]], tmp_path: Path
+) -> None:
+    names, rows = energy
+    stand_in.update(openml(entries()["energy"], names, rows[:-1], stand_in["base"].decode()))
+    with pytest.raises(FetchError, match="767 rows, expected 768"):
+        fetch(entries()["energy"], tmp_path / "data", limits=QUICK)
+    assert os.listdir(tmp_path / "data") == []
+
+
+@pytest.mark.usefixtures("cache")
+def test_of_two_at_once_one_fetches_and_what_a_kill_left_is_cleared(
+    stand_in: dict[str, bytes],
+    energy: tuple[dict[str, str], list[list[str]]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    entry, folder = entries()["energy"], tmp_path / "data"
+    stand_in.update(openml(entry, *energy, stand_in["base"].decode()))
+    (folder / ".energy.csv.preparing").mkdir(parents=True)
+    (folder / ".energy.csv.preparing" / "raw.csv").write_text("half a")
+    said: list[str] = []
+
+    def attempt() -> None:
+        fetch(entry, folder, limits=Limits(timeout=5, retries=1), progress=True, say=said.append)
+
+    threads = [threading.Thread(target=attempt) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(os.listdir(folder)) == ["energy.csv", "energy.csv.json"]
+    assert not verify(entry, folder).wrong
+    assert stand_in["asked"] == b"4"  # description, features, qualities, rows
+    assert any("another process is fetching it; waiting" in line for line in said)
+    assert "energy: " in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_socks_proxy_does_not_serve_scikit_learn(
+    stand_in: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:9")
+    assert b"127.0.0.1" in stand_in["base"]  # where nothing is found
+    with pytest.raises(FetchError, match=r"404.*the proxy is a SOCKS proxy, .* POISONBENCH_MIRROR"):
+        fetch(entries()["energy"], tmp_path / "data", limits=QUICK)
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.delenv("POISONBENCH_MIRROR", raising=False)
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "file" / "cache"))
+    with pytest.raises(
+        FetchError, match=r"file/cache: scikit-learn cannot keep .*SCIKIT_LEARN_DATA"
+    ):
+        fetch(entries()["energy"], tmp_path / "data", limits=QUICK)

@@ -8,13 +8,28 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.linear_model import HuberRegressor, RANSACRegressor
+from sklearn.decomposition import PCA
+from sklearn.linear_model import (
+    HuberRegressor,
+    OrthogonalMatchingPursuit,
+    RANSACRegressor,
+    TheilSenRegressor,
+)
 from sklearn.linear_model import Lasso as SklearnLasso
+from sklearn.pipeline import make_pipeline
 
-from poisonbench.defenses import ChenDefense, HuberDefense, RANSACDefense, RONIDefense
+from poisonbench.defenses import (
+    ChenDefense,
+    HuberDefense,
+    RANSACDefense,
+    RoMPDefense,
+    RONIDefense,
+    TheilSenDefense,
+)
 from poisonbench.defenses.chen import trimmed_sums
 from poisonbench.defenses.huber import huber_scale
 from poisonbench.defenses.ransac import NoConsensusError, _Unchecked
+from poisonbench.defenses.romp import pursue
 from poisonbench.defenses.roni import rises_by_rank_one, rises_by_refits
 from poisonbench.models import OLS, ElasticNet, Lasso, Ridge
 
@@ -165,7 +180,7 @@ def test_rank_one_rises_are_those_of_refits(seed: int, d: int, by: str) -> None:
 def test_roni_removes_the_rows_that_do_harm() -> None:
     X, y, _ = noisy(100, 2, outliers=0.0)
     y[:5] += 5.0
-    roni = RONIDefense(n_poison=5, trials=20, random_state=0).fit(X, y)
+    roni = RONIDefense(n_poison=5, trials=60, random_state=0).fit(X, y)
     assert not roni.support_[:5].any()
     assert roni.impact_[~roni.support_].min() >= roni.impact_[roni.support_].max()
 
@@ -221,3 +236,83 @@ def test_chen_keeps_as_many_weights_as_told() -> None:
         chen = ChenDefense(n_nonzero=k).fit(X, y)
         assert (chen.coef_ != 0).sum() == min(k, 5) == chen.n_nonzero_
     assert np.median(y) == ChenDefense(n_nonzero=0).fit(X, y).intercept_
+
+
+# --- robust matching pursuit ---------------------------------------------------------------
+
+
+def test_romp_without_poison_is_orthogonal_matching_pursuit() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 8))
+    X -= np.median(X, axis=0)
+    y = X @ np.array([3.0, 0, -2.0, 0, 0, 1.0, 0, 0])
+    y -= np.median(y)
+    scale = np.sqrt((X**2).sum(axis=0))
+    theirs = OrthogonalMatchingPursuit(n_nonzero_coefs=3, fit_intercept=False).fit(X / scale, y)
+    np.testing.assert_allclose(pursue(X, y, 3, 0.0)[-1], theirs.coef_ / scale, atol=1e-8)
+
+
+def test_romp_resists_rows_as_large_as_they_like() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((500, 4))
+    y = X @ np.array([3.0, 0.0, 0.0, 1.0])
+    X[:20, 2], y[:20] = 1e6, 1e6
+    romp = RoMPDefense(n_poison=20, random_state=0).fit(X, y)
+    assert romp.coef_[2] == 0
+    # The norms lose their largest terms, the products the poison ones.
+    np.testing.assert_allclose(romp.coef_[[0, 3]], [3.0, 1.0], atol=1.0)
+
+
+@given(seed=st.integers(0, 200), most=st.integers(0, 6))
+@settings(max_examples=15, deadline=None)
+def test_romp_chooses_one_column_a_round(seed: int, most: int) -> None:
+    X, y, _ = noisy(40, 6, seed)
+    path = pursue(X, y, most, 0.1)
+    assert path.shape == (most + 1, 6)
+    assert ((path != 0).sum(axis=1) <= np.arange(most + 1)).all()
+    romp = RoMPDefense(n_nonzero=most + 5).fit(X, y)
+    assert romp.n_nonzero_ == min(most + 5, 6)
+
+
+# --- Theil-Sen -----------------------------------------------------------------------------
+
+
+def test_theil_sen_on_all_components_is_scikit_learns() -> None:
+    X, y, _ = noisy(60, 2)
+    ours = TheilSenDefense(n_components=2, max_subsets=40_000, random_state=0).fit(X, y)
+    theirs = make_pipeline(PCA(2), TheilSenRegressor(max_subpopulation=40_000, random_state=0))
+    np.testing.assert_allclose(ours.predict(X), theirs.fit(X, y).predict(X), atol=1e-6)
+    assert ours.note_ == "no penalty; 2 of 2 principal components"
+
+
+def test_theil_sen_reduces_the_dimension() -> None:
+    X, y, _ = noisy(40, 100)
+    model = TheilSenDefense(max_subsets=50, random_state=0).fit(X, y)
+    assert model.n_components_ == min(model.errors_, key=model.errors_.__getitem__)
+    assert max(model.errors_) == 16
+    assert TheilSenDefense(n_components=90, max_subsets=5).fit(X, y).n_components_ == 38
+
+
+# --- RONI, the rest ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [Ridge(1e-2), Lasso(1e-2)], ids=str)
+def test_roni_by_threshold_removes_what_stands_out(model: Any) -> None:
+    X, y, _ = noisy(100, 2, outliers=0.0)
+    y[:5] += 5.0
+    given = {"rule": "threshold", "trials": 4, "random_state": 0}
+    roni = RONIDefense(model, threshold=3.0, **given).fit(X, y)
+    assert roni.n_poison_ == (~roni.support_).sum()
+    above = roni.impact_ - np.median(roni.impact_)
+    beyond = above > 3.0 * 1.4826 * np.median(np.abs(above))
+    assert np.array_equal(beyond, ~roni.support_)
+    assert beyond.any()
+    assert RONIDefense(model, threshold=1e6, **given).fit(X, y).support_.all()
+
+
+def test_roni_in_parallel_is_the_same() -> None:
+    X, y, _ = noisy(30, 3)
+    one, two = (
+        RONIDefense(Lasso(1e-2), trials=2, n_jobs=jobs, random_state=0).fit(X, y) for jobs in (1, 2)
+    )
+    assert np.array_equal(one.impact_, two.impact_)

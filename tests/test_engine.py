@@ -7,14 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
+from typer.testing import CliRunner
 
-from poisonbench import engine
+from poisonbench import apart, engine, plan, store
+from poisonbench.cli import app
+from poisonbench.config import load
+from poisonbench.interrupts import EXIT_CODES, Stopped, stoppable
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -75,6 +80,12 @@ class BadAttack(Attack):
                 sys.exit(3)
             case "killed":
                 os._exit(9)
+            case "shot":
+                os.kill(os.getpid(), 9)
+            case "shot once":
+                if not Path("shot").exists():
+                    Path("shot").touch()
+                    os.kill(os.getpid(), 9)
             case "nothing":
                 return None
             case "few":
@@ -120,6 +131,9 @@ class BadDefense(Defense):
                 sys.exit("no luck")
             case "killed":
                 os._exit(9)
+            case "mended":
+                if not Path("mended").exists():
+                    os._exit(9)
             case "meddle":
                 X[:] = 0
             case "indices":
@@ -276,7 +290,7 @@ def test_two_processes_one_of_which_is_killed(bench, toys):
     message = process.communicate(timeout=100)[1]
     assert process.returncode == 1, message
     assert "2 of 10 cells failed" in message
-    assert "bad(how=killed) with 4 rows, none: its process was killed" in message
+    assert "bad(how=killed) with 4 rows, none: it ended its process with exit code 9" in (message)
     results = texts(bench.folder / "two")
     assert results.groupby("attack").size().to_dict() == {"bad": 4, "statp": 6}
     one = bench.run({**CONFIG, "seeds": 1}, out="one")
@@ -284,6 +298,103 @@ def test_two_processes_one_of_which_is_killed(bench, toys):
         poison = bench.folder / "two" / "poison" / name
         assert poison.read_bytes() == (one / "poison" / name).read_bytes()
     pd.testing.assert_frame_equal(of(results, "statp"), texts(one))
+
+
+def test_one_process_that_is_killed(bench, toys):
+    """With one job too: the cell that did it is marked, and tried again only if one says so."""
+    defenses = ["none", {"name": "bad-defense", "how": "mended"}, "oracle"]
+    config = {**CONFIG, "poisoning_rate": 0.1, "defense": defenses, "seeds": 1}
+    process = command(bench.folder, config, "--jobs", "1", "--output", "out")
+    message = process.communicate(timeout=100)[1]
+    assert process.returncode == 1, message
+    assert "1 of 3 cells failed, the others are done" in message
+    assert "bad-defense(how=mended): it ended its process with exit code 9" in message
+    assert texts(bench.folder / "out")["defense"].tolist() == ["none", "oracle"]
+    status = CliRunner().invoke(app, ["status", "out"]).stdout
+    assert "3 cells: 2 done, 0 failed, 1 crashed, 0 missing" in status
+    (bench.folder / "mended").touch()
+    assert "1 of 3 cells failed" in bench.invoke(config, "--output", "out", code=1).stderr
+    bench.run(config, "--retry-crashed")
+    assert len(texts(bench.folder / "out")) == 3
+
+
+def parts(bench: Any, how: str) -> tuple[Any, list[Any]]:
+    """Return a plan whose attack misbehaves at 4 rows, and the work of its groups."""
+    config = {**CONFIG, "attack": {"name": "bad", "how": how}, "seeds": 1, "poisoning_rate": 0.1}
+    (bench.folder / "x.yaml").write_text(yaml.safe_dump(config))
+    work = plan.make(load(bench.folder / "x.yaml"))
+    out = bench.folder / "out"
+    store.open_folder(out, work)
+    return work, [(group, work.datasets[group.data], out) for group in work.groups]
+
+
+def test_only_several_kills_from_outside_make_a_crash(bench, toys, monkeypatch):
+    """Who was killed by SIGKILL once may have been the victim of a user or of the system."""
+    work, items = parts(bench, "shot once")
+    deaths = iter([apart.Death(items[0][0].id, -9), None])
+
+    def results(run: Any, work: Any) -> Any:
+        death = next(deaths)
+        yield death if death else run(*work[0])
+
+    monkeypatch.setattr(apart, "results", results)
+    (bench.folder / "shot").touch()
+    done = engine.run(work, bench.folder / "out", jobs=1, progress=False)
+    assert (done.n_computed, done.failures, done.n_crashed) == (2, (), 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "times", "reason"),
+    [
+        (-9, engine.MOST_KILLS, "its process was killed by SIGKILL"),
+        (-11, 1, "its process was killed by SIGSEGV"),
+        (3, 1, "it ended its process with exit code 3"),
+    ],
+)
+def test_what_counts_as_a_crash(bench, toys, monkeypatch, code, times, reason):
+    work, _ = parts(bench, "fine")
+    deaths = []
+
+    def results(run: Any, work: Any) -> Any:
+        deaths.append(work[0][0].id)
+        yield apart.Death(work[0][0].id, code)
+
+    monkeypatch.setattr(apart, "results", results)
+    done = engine.run(work, bench.folder / "out", jobs=1, progress=False)
+    assert len(deaths) == times
+    assert (done.n_computed, done.n_crashed, done.n_missing) == (0, 2, 0)
+    assert all(failure.endswith(reason) for failure in done.failures)
+    # Again by the same line: nothing is tried.
+    assert engine.run(work, bench.folder / "out", jobs=1, progress=False) == done
+    assert len(deaths) == times
+
+
+def test_processes_that_never_start(bench, toys, monkeypatch):
+    work, _ = parts(bench, "fine")
+    monkeypatch.setattr(apart, "results", lambda run, work: iter([apart.Death(None, -9)]))
+    with pytest.raises(OSError, match="do not start: its process was killed by SIGKILL"):
+        engine.run(work, bench.folder / "out", jobs=1, progress=False)
+
+
+def test_fail_fast_stops_at_the_first_failure(bench, toys):
+    config = {**CONFIG, "defense": ["bad-defense"]}
+    result = bench.invoke(config, "--fail-fast", "--output", "out", code=1)
+    assert "1 of 6 cells failed" in result.stderr
+    assert "5 missing" in CliRunner().invoke(app, ["status", "out"]).stdout
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGALRM", 3)])
+def test_signals_stop_once_and_are_not_lost(name, code):
+    number = signal.Signals[name]
+    before = signal.getsignal(number)
+    with stoppable() as stop:
+        with suppress(Stopped):  # as a library's destructor would
+            signal.raise_signal(number)
+        signal.raise_signal(number)  # a second one does not disturb
+        with pytest.raises(Stopped) as caught:
+            stop.check()
+    assert EXIT_CODES[caught.value.number] == code
+    assert signal.getsignal(number) == before
 
 
 LONG = {**CONFIG, "attack": {"name": "optp", "iterations": 2, "tol": 0.0}, "seeds": 8}

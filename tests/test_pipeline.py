@@ -18,6 +18,7 @@ from poisonbench import engine, metrics, pipeline, plan, store, tables
 from poisonbench.config import load
 from poisonbench.features import FeatureSpace, OneHotGroup
 from poisonbench.problem import AttackProblem, PoisonSet
+from poisonbench.work import Plan
 
 SPLIT = {"train": 120, "validation": 40, "test": 60}
 CONFIG: dict[str, Any] = {
@@ -37,7 +38,7 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def planned(folder: Path, **words: Any) -> plan.Plan:
+def planned(folder: Path, **words: Any) -> Plan:
     (folder / "x.yaml").write_text(yaml.safe_dump({**CONFIG, **words}))
     return plan.make(load(folder / "x.yaml"))
 

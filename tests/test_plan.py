@@ -12,8 +12,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poisonbench import plan, summary
+from poisonbench import ground, plan, summary
 from poisonbench.config import ConfigError, Rate, load
+from poisonbench.work import Plan
 
 SMALL = {
     "dataset": "diabetes",
@@ -25,7 +26,7 @@ SMALL = {
 
 @pytest.fixture
 def make(tmp_path):
-    def made(*overrides: str, **words: Any) -> plan.Plan:
+    def made(*overrides: str, **words: Any) -> Plan:
         path = tmp_path / "x.yaml"
         path.write_text(yaml.safe_dump({**SMALL, **words}))
         return plan.make(load(path, overrides))
@@ -33,7 +34,7 @@ def make(tmp_path):
     return made
 
 
-def cells(work: plan.Plan) -> list[str]:
+def cells(work: Plan) -> list[str]:
     return [task.id for group in work.groups for task in group.tasks]
 
 
@@ -54,24 +55,24 @@ def cells(work: plan.Plan) -> list[str]:
     ],
 )
 def test_number_of_poison_rows(rate, of, n, expected):
-    assert plan.n_poison(Rate(rate, of), n) == expected
+    assert ground.n_poison(Rate(rate, of), n) == expected
 
 
 @given(st.decimals(0, 1, places=6).filter(lambda rate: rate < 1), st.integers(1, 10_000))
 def test_number_of_poison_rows_is_exact_on_decimals(rate, n):
     half = Decimal("0.5")
     expected = int((rate * n + half).to_integral_value(ROUND_FLOOR))
-    assert plan.n_poison(Rate(float(rate), "clean"), n) == expected
+    assert ground.n_poison(Rate(float(rate), "clean"), n) == expected
     share = Fraction(rate) / (1 - Fraction(rate))
-    p = plan.n_poison(Rate(float(rate), "total"), n)
+    p = ground.n_poison(Rate(float(rate), "total"), n)
     assert abs(p - share * n) <= Fraction(1, 2)
     assert p == (2 * share * n + 1) // 2
 
 
 @given(st.integers(1, 400), st.integers(1, 400))
 def test_a_rate_that_a_table_shows_gives_its_rows_again(p, n):
-    assert plan.n_poison(Rate(p / (n + p), "total"), n) == p
-    assert p >= n or plan.n_poison(Rate(p / n, "clean"), n) == p
+    assert ground.n_poison(Rate(p / (n + p), "total"), n) == p
+    assert p >= n or ground.n_poison(Rate(p / n, "clean"), n) == p
 
 
 def test_axes_that_do_not_apply_do_not_multiply(make):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -62,6 +63,25 @@ def test_health(bench, health_csv):
         }
     )
     assert median(results, "optp", "validation") >= 0.30
+
+
+@pytest.mark.slow
+def test_sparse_models_on_house_by_coordinates(bench, house_csv):
+    """Above the published curve of LASSO, plateau included; errors spread, so geometric means."""
+    results = bench.results(
+        {
+            **{**house(house_csv), "rate_of": "clean"},
+            "model": [{"name": "lasso", "lambda": "cv"}, {"name": "elastic-net", "lambda": "cv"}],
+            "attack": "coordinate",
+            "poisoning_rate": [0.04, 0.2],
+            "seeds": 4,
+        }
+    )
+    logs = np.log(results["test_mse"]).groupby([results["model"], results["poisoning_rate"]])
+    reached = np.exp(logs.mean())
+    assert reached["lasso", 0.04] > 0.041
+    assert reached["lasso", 0.2] > 0.369
+    assert reached["elastic-net", 0.2] > 0.2
 
 
 @pytest.mark.parametrize("model", ["lasso", "elastic-net"])

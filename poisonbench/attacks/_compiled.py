@@ -12,11 +12,13 @@ import numpy as np
 from numba import njit
 
 from poisonbench.attacks.coordinate_ascent import MAX_STEPS, TIE, Moves, State
+from poisonbench.features import IntArray
 
 
-def sweep(state: State, moves: Moves) -> int:
-    """Visit every row once, climbing to a local maximum in it; return how many rows changed."""
-    state.W, n_changed = _sweep(
+def sweep(state: State, moves: Moves, visited: IntArray) -> IntArray:
+    """Climb to a local maximum in each of the rows `visited`; return which of them changed."""
+    changed = np.zeros(len(visited), dtype=bool)
+    state.W = _sweep(
         state.K.T,  # symmetric, so the transposed view is the same matrix in C order
         state.Q.T,
         state.theta,
@@ -30,8 +32,10 @@ def sweep(state: State, moves: Moves) -> int:
         moves.group,
         moves.may_drop,
         moves.group_of,
+        visited,
+        changed,
     )
-    return int(n_changed)
+    return visited[changed]
 
 
 @njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -49,16 +53,18 @@ def _sweep(
     group: Any,
     may_drop: Any,
     group_of: Any,
-) -> Any:
+    visited: Any,
+    changed: Any,
+) -> float:
     D = len(theta)
     d = D - 1
-    n_changed = 0
     z, u, p, k, q, r = np.empty(D), np.empty(D), np.empty(D), np.empty(D), np.empty(D), np.empty(D)
     a_out, theta_out = np.empty(D), np.empty(D)
     diagonal_K, diagonal_Q = np.empty(D), np.empty(D)
     choice = np.empty(len(may_drop), np.int64)
     scores = np.empty(2 * len(column))
-    for c in range(len(M)):
+    for v in range(len(visited)):
+        c = visited[v]
         m, y = M[c], Y[c]
         z[:d], z[d] = X[c], 1.0
         choice[:] = -1
@@ -155,7 +161,7 @@ def _sweep(
         if not moved:
             continue
         # Put the new row in, and bring K and Q up to date with both changes at once.
-        n_changed += 1
+        changed[v] = True
         i_ = m / (1 + m * h)
         s = i_ * (y - zt)
         W = W_out + s * (az + s * qq)
@@ -169,4 +175,4 @@ def _sweep(
                 K[i, j] += gu * u[j] - ik * k[j]
                 Q[i, j] += pi * u[j] + ui * p[j] + ri * k[j] + ki * r[j]
         X[c], Y[c] = z[:d], y
-    return W, n_changed
+    return W

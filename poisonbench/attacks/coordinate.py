@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge
+from scipy import linalg
 
 from poisonbench import registry
 from poisonbench.attacks.base import Attack
@@ -51,6 +52,7 @@ class Preset:
 
     restarts: int = 1
     sweeps: int = 50
+    tol: float = 1e-2
     levels: tuple[float, ...] = (0.0, 1.0)
     anneal: tuple[float, ...] = ()
     max_distinct: int | None = None
@@ -59,12 +61,13 @@ class Preset:
 
 PRESETS = {
     "fast": Preset(sweeps=2, max_distinct=20),
-    "standard": Preset(),
+    "standard": Preset(anneal=(10.0, 3.0)),
     "strong": Preset(
         restarts=4,
+        tol=1e-3,
         levels=(0.0, 0.25, 0.5, 0.75, 1.0),
-        anneal=(1000.0, 300.0, 100.0, 30.0, 10.0, 3.0),
-        perturbations=8,
+        anneal=(10.0, 3.0),
+        perturbations=15,
     ),
 }
 
@@ -94,13 +97,14 @@ class Coordinate(Attack):
     outer_objective : str, default="validation"
         What the attack maximises.
     preset : {"fast", "standard", "strong"}, default="standard"
-        Values for the parameters that are not given: two sweeps over 20 distinct rows; sweeps
-        to convergence; annealing, restarts, perturbations and five levels.
+        Values for the parameters that are not given: two sweeps over 20 distinct rows; two
+        annealed sweeps and then to convergence; the same with restarts, perturbations and five
+        levels.
     restarts : int, optional
         Starts from different training rows; the one that reaches the highest objective is kept.
     sweeps : int, optional
         Visits to every row at most.
-    tol : float, default=1e-3
+    tol : float, optional
         Relative gain of a sweep below which the ascent has converged.
     levels : list of float, optional
         Values in [0, 1] that numeric features may take; they also keep their starting values.
@@ -127,7 +131,7 @@ class Coordinate(Attack):
         preset: Literal["fast", "standard", "strong"] = "standard",
         restarts: Annotated[int, Ge(1)] | None = None,
         sweeps: Annotated[int, Ge(1)] | None = None,
-        tol: Annotated[float, Ge(0)] = 1e-3,
+        tol: Annotated[float, Ge(0)] | None = None,
         levels: tuple[float, ...] | None = None,
         anneal: tuple[float, ...] | None = None,
         max_distinct: Annotated[int, Ge(1)] | None = None,
@@ -157,20 +161,19 @@ class Coordinate(Attack):
         }
         settings = replace(PRESETS[self.preset], **given)
         W = registry.components("outer_objective")[self.outer_objective]().quadratic(problem)
-        climb = _Climb(problem, W, settings, self.tol, self.kappa)
+        climb = _Climb(problem, W, settings, self.kappa)
         starts = self._starts(problem, settings)
         start = next(starts)
-        best = climb(start)
+        best = climb(start, settings.anneal)
         for other in starts:
-            best = max(best, climb(other), key=lambda reached: reached.W)
+            best = max(best, climb(other, settings.anneal), key=lambda reached: reached.W)
         rng = problem.generator()
         for _ in range(settings.perturbations):
             best = max(best, climb(self._perturbed(problem, best, rng)), key=lambda r: r.W)
-        initial = trained_value(problem, replace(best, rows=start[0], m=start[1]).expanded(), W)
-        reached = best.expanded()
-        final = trained_value(problem, reached, W)
+        initial, final = climb.objective(*start), climb.objective(best.rows, best.m)
         if final < initial:  # possible only where a surrogate stood in for the learner
-            reached, final = replace(best, rows=start[0], m=start[1]).expanded(), initial
+            best, final = replace(best, rows=start[0], m=start[1]), initial
+        reached = best.expanded()
         return PoisonSet(
             reached.X,
             reached.y,
@@ -221,10 +224,9 @@ class _Climb:
         problem: AttackProblem,
         W: Quadratic,
         settings: Preset,
-        tol: float,
         kappa: float,
     ) -> None:
-        self.problem, self.W, self.settings, self.tol = problem, W, settings, tol
+        self.problem, self.W, self.settings = problem, W, settings
         Z = with_intercept(problem.train.X)
         self.gram, self.moment = Z.T @ Z, Z.T @ problem.train.y
         self.moves = Moves.within(problem.space, settings.levels, columns_not_to_touch(problem))
@@ -233,64 +235,85 @@ class _Climb:
         diagonal = np.full(problem.space.n_features, W.gamma * (1 - rho) / 2)
         diagonal[self.moves.group_of >= 0] += kappa
         diagonal[problem.space.binary] += kappa
+        n_rows = len(problem.train) + problem.n_poison
+        alpha = 0.0 if rho else working_alpha(problem.model, problem.train, n_rows)
+        self.penalty = np.full(problem.space.n_features, alpha)
         self.climbed = replace(W, A=W.A + np.diag(np.append(diagonal, 0.0)), gamma=0.0)
 
-    def __call__(self, start: tuple[Sample, FloatArray]) -> _Reached:
+    def __call__(
+        self, start: tuple[Sample, FloatArray], anneal: tuple[float, ...] = ()
+    ) -> _Reached:
         """Return where the ascent from `start` ends."""
         rows, m = start
         if not len(m):
             return _Reached(rows, m, -np.inf, ())
         if self.problem.model.l1_ratio() > 0:
             return self._adaptive(rows, m)
-        n_rows = len(self.problem.train) + self.problem.n_poison
-        alpha = working_alpha(self.problem.model, self.problem.train, n_rows)
-        trace: list[float] = []
-        for factor in (*self.settings.anneal, 1.0):
-            state = self._state(rows, m, np.full(rows.X.shape[1], factor * alpha))
-            for _ in range(1 if factor != 1 else self.settings.sweeps):
-                if factor == 1:
-                    trace.append(state.W)
-                before = state.W
-                n_changed = SWEEP(state, self.moves)
-                if not n_changed or state.W - before <= self.tol * abs(before):
-                    break
+        everyone = np.arange(len(m))
+        for factor in anneal:
+            state = self._state(rows, m, factor * self.penalty)
+            SWEEP(state, self.moves, everyone)
             rows = Sample(state.X, state.y)
-        trace.append(state.W)
-        return _Reached(rows, m, state.W, tuple(trace))
+        state = self._state(rows, m, self.penalty)
+        trace = [state.W]
+        visited = everyone
+        for _ in range(self.settings.sweeps):
+            changed = SWEEP(state, self.moves, visited)
+            trace.append(state.W)
+            converged = trace[-1] - trace[-2] <= self.settings.tol * abs(trace[-2])
+            if converged and len(visited) == len(m):
+                break
+            # Late sweeps change few rows, mostly the same ones: follow those, then look at all.
+            visited = everyone if converged else changed
+        return _Reached(Sample(state.X, state.y), m, state.W, tuple(trace))
 
     def _adaptive(self, rows: Sample, m: FloatArray) -> _Reached:
         """Return the best rows on the way of the adaptive ridge."""
         model = self.problem.model
         n_rows = len(self.problem.train) + self.problem.n_poison
         alpha, rho = model.alpha_for(n_rows), model.l1_ratio()
-        best = self._true(rows, m)
-        theta, trace = best[1], [best[0]]
-        reached = _Reached(rows, m, best[0], ())
-        without_gain = 0
+        reached = _Reached(rows, m, -np.inf, ())
+        learner = ElasticNetRetraining(self.problem.train, reached.expanded(), alpha, rho)
+        trace = [self.W.value(learner.theta)]
+        reached, without_gain = replace(reached, W=trace[0]), 0
         for k in range(min(ROUNDS, self.settings.sweeps)):
-            penalty = n_rows * alpha * (rho / (np.abs(theta[:-1]) + SHRINK**k) + 1 - rho)
-            state = self._state(rows, m, penalty)
-            SWEEP(state, self.moves)
+            weights = np.abs(learner.theta[:-1])
+            state = self._state(rows, m, n_rows * alpha * (rho / (weights + SHRINK**k) + 1 - rho))
+            SWEEP(state, self.moves, np.arange(len(m)))
             rows = Sample(state.X, state.y)
-            W, theta = self._true(rows, m)
-            trace.append(W)
-            if W > reached.W:
-                reached, without_gain = _Reached(rows, m, W, ()), 0
+            now = _Reached(rows, m, 0.0, ())
+            learner.retrain(now.expanded())
+            trace.append(self.W.value(learner.theta))
+            if trace[-1] > reached.W:
+                reached, without_gain = replace(now, W=trace[-1]), 0
             else:
                 without_gain += 1
             if without_gain == PATIENCE:
                 break
         return replace(reached, trace=tuple(trace))
 
-    def _true(self, rows: Sample, m: FloatArray) -> tuple[float, FloatArray]:
-        """Return W and theta of the learner itself."""
-        model = self.problem.model
-        expanded = _Reached(rows, m, 0.0, ()).expanded()
-        n_rows = len(self.problem.train) + len(expanded)
-        trained = ElasticNetRetraining(
-            self.problem.train, expanded, model.alpha_for(n_rows), model.l1_ratio()
+    def objective(self, rows: Sample, m: FloatArray) -> float:
+        """Return W of the learner itself, trained on the clean rows and these."""
+        model, n_rows = self.problem.model, len(self.problem.train) + self.problem.n_poison
+        if model.l1_ratio() == 0 and self.penalty[0] != model.alpha_for(n_rows):  # a surrogate
+            expanded = _Reached(rows, m, 0.0, ()).expanded()
+            return trained_value(self.problem, expanded, self.W)
+        return self.W.value(self._trained(rows, m))
+
+    def _trained(self, rows: Sample, m: FloatArray) -> FloatArray:
+        """Return theta of the learner, where no surrogate stands in for it."""
+        model, train = self.problem.model, self.problem.train
+        if model.l1_ratio() > 0:
+            expanded = _Reached(rows, m, 0.0, ()).expanded()
+            alpha = model.alpha_for(len(train) + len(expanded))
+            return ElasticNetRetraining(train, expanded, alpha, model.l1_ratio()).theta
+        Z = with_intercept(rows.X)
+        H = self.gram + (Z * m[:, None]).T @ Z
+        H[np.diag_indices(len(self.penalty))] += self.penalty
+        theta: FloatArray = linalg.solve(
+            H, self.moment + Z.T @ (m * rows.y), assume_a="pos", overwrite_a=True
         )
-        return self.W.value(trained.theta), trained.theta
+        return theta
 
     def _state(self, rows: Sample, m: FloatArray, penalty: FloatArray) -> State:
         return State.trained(self.gram, self.moment, rows, m, penalty, self.climbed)

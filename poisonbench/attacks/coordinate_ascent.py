@@ -155,9 +155,7 @@ class State:
         Z = with_intercept(rows.X)
         H = gram + (Z * m[:, None]).T @ Z
         H[np.diag_indices(len(penalty))] += penalty
-        factor = linalg.cho_factor(H, overwrite_a=True, check_finite=False)
-        K = linalg.cho_solve(factor, np.eye(len(H)), check_finite=False)
-        K = (K + K.T) / 2
+        K = _inverse(H)
         theta = K @ (moment + Z.T @ (m * rows.y))
         Q = K @ W.A @ K
         return cls(
@@ -172,9 +170,19 @@ class State:
         )
 
 
-def sweep(state: State, moves: Moves) -> int:
-    """Visit every row once, climbing to a local maximum in it; return how many rows changed."""
-    return sum(_visit(state, moves, c) for c in range(len(state.m)))
+def _inverse(H: FloatArray) -> FloatArray:
+    """Return the inverse of a symmetric positive definite matrix."""
+    lower, _ = linalg.cho_factor(H, lower=True, check_finite=False)
+    K, _ = linalg.lapack.dpotri(lower, lower=True, overwrite_c=True)
+    K = np.tril(K)
+    K += np.tril(K, -1).T
+    inverse: FloatArray = K
+    return inverse
+
+
+def sweep(state: State, moves: Moves, visited: IntArray) -> IntArray:
+    """Climb to a local maximum in each of the rows `visited`; return which of them changed."""
+    return np.array([c for c in visited if _visit(state, moves, c)], dtype=np.intp)
 
 
 def _visit(state: State, moves: Moves, c: int) -> bool:
@@ -183,49 +191,57 @@ def _visit(state: State, moves: Moves, c: int) -> bool:
     z, y = np.append(state.X[c], 1.0), state.y[c]
     # Take the row out.  K and Q without it are K + g uu' and Q + p u' + u p'.
     u, q_in = K @ z, Q @ z
-    za, zq = z @ a, z @ q_in
-    g = m / (1 - m * (z @ u))
+    za, zq, zu = z @ a, z @ q_in, z @ u
+    g = m / (1 - m * zu)
     rho = (z @ theta - y) * g
     W = state.W + rho * za + rho**2 * zq
     theta_out = theta + rho * u
     a_out = a + 2 * rho * q_in + g * (za + 2 * rho * zq) * u
     p = g * q_in + (g**2 * zq / 2) * u
-    k = u + (g * (u @ z)) * u
-    q = q_in + p * (u @ z) + u * (p @ z)
 
     row = _Row(moves, z)
+    # One more entry, 0, for the column that a move does not displace.
+    kq = np.zeros((2, len(z) + 1))
+    kq[0, :-1] = u + (g * zu) * u
+    kq[1, :-1] = q_in + zu * p + (z @ p) * u
+    k, q = kq[0, :-1], kq[1, :-1]
     terms = _Terms(K, Q, g, u, p, a_out, theta_out)
-    fixed = terms.of(row, np.arange(len(moves.column)))
+    fixed = terms.of(row, slice(None))
     h, qq, az, zt = z @ k, z @ q, z @ a_out, z @ theta_out
     s = m * (y - zt) / (1 + m * h)
     best = W + s * (az + s * qq)
+    scores = np.empty((len(moves.column), 2))
     moved = False
     for _ in range(MAX_STEPS):
-        gain = m / (1 + m * (h + fixed[0] + 2 * row.shift(k)))
-        curvature = qq + fixed[1] + 2 * row.shift(q)
-        slope = az + fixed[2]
-        low = -gain * (zt + fixed[3])  # s for the response 0; for 1 it is `gain` more
+        shift = row.shift(kq)
+        shift *= 2
+        shift += fixed[:2]
+        shift[0] += h
+        shift[1] += qq
+        gain = m / (1 + m * shift[0])
+        slope = fixed[2] + az
+        low = -gain * (fixed[3] + zt)  # s for the response 0; for 1 it is `gain` more
         high = low + gain
-        scores = np.stack([low * (slope + low * curvature), high * (slope + high * curvature)])
-        scores[:, ~row.legal] = -np.inf
+        scores[:, 0] = low * (slope + low * shift[1])
+        scores[:, 1] = high * (slope + high * shift[1])
+        scores[~row.legal] = -np.inf
         top = W + scores.max()
         tie = TIE * abs(best)
         if top <= best + tie:
             break
-        first = int(np.argmax((top - tie <= W + scores.T).ravel()))
+        first = int(np.argmax(W + scores.ravel() >= top - tie))
         move, y = first // 2, float(first % 2)
-        best, moved = W + scores[int(y), move], True
+        best, moved = W + scores[move, first % 2], True
         j, step, old = int(moves.column[move]), float(row.step[move]), int(row.old[move])
         if step == 0:  # the row stays as it is, with the other response
             continue
-        k = k + step * (K[j] + g * u[j] * u)
-        q = q + step * (Q[j] + p[j] * u + u[j] * p)
+        k += step * (K[:, j] + g * u[j] * u)
+        q += step * (Q[:, j] + p[j] * u + u[j] * p)
         if old < len(z):
-            k = k - (K[old] + g * u[old] * u)
-            q = q - (Q[old] + p[old] * u + u[old] * p)
+            k -= K[:, old] + g * u[old] * u
+            q -= Q[:, old] + p[old] * u + u[old] * p
         touched = row.make(move)
         fixed[:, touched] = terms.of(row, touched)
-        z = row.z
         h, qq, az, zt = z @ k, z @ q, z @ a_out, z @ theta_out
     if not moved:
         return False
@@ -272,20 +288,21 @@ class _Row:
 
     def __init__(self, moves: Moves, z: FloatArray) -> None:
         self.moves, self.z = moves, z
+        # The last entry, which group -1 finds, is for no group.
         self._choice = np.full(len(moves.may_drop), len(z), dtype=np.intp)
         ones = np.flatnonzero((moves.group_of >= 0) & (z[:-1] == 1))
         self._choice[moves.group_of[ones]] = ones
         self.step = np.empty(len(moves.column))
         self.old = np.empty(len(moves.column), dtype=np.intp)
         self.legal = np.empty(len(moves.column), dtype=bool)
-        self._look(np.arange(len(moves.column)))
+        self._look(slice(None))
 
-    def _look(self, at: IntArray) -> None:
+    def _look(self, at: IntArray | slice) -> None:
         """Find out what the moves `at` would do now."""
         moves = self.moves
         column, group = moves.column[at], moves.group[at]
         step = moves.value[at] - self.z[column]
-        old = self._choice[group]  # group -1 is the last entry: none
+        old = self._choice[group]
         again = old == column
         self.step[at] = np.where(again, -1.0, step)
         self.old[at] = np.where(again, len(self.z), old)
@@ -293,9 +310,9 @@ class _Row:
         self.step[0], self.legal[0] = 0.0, True  # move 0: stay
 
     def shift(self, values: FloatArray) -> FloatArray:
-        """Return the change of z.values under each move, for `values` of shape (d + 1,)."""
-        padded = np.append(values, 0.0)
-        shifted: FloatArray = self.step * values[self.moves.column] - padded[self.old]
+        """Return the change of z.values under each move, for `values` of shape (..., d + 2)."""
+        shifted: FloatArray = values[..., self.moves.column] * self.step
+        shifted -= values[..., self.old]
         return shifted
 
     def make(self, move: int) -> IntArray:
@@ -330,26 +347,26 @@ class _Terms:
         theta: FloatArray,
     ) -> None:
         self._K, self._Q, self._g = K, Q, g
-        # One more entry, 0, for the column that a move does not displace.
-        pad = np.zeros(1)
-        self._u, self._p = np.append(u, pad), np.append(p, pad)
-        self._a, self._theta = np.append(a, pad), np.append(theta, pad)
-        self._diagonal_K = np.append(np.diagonal(K) + g * u * u, pad)
-        self._diagonal_Q = np.append(np.diagonal(Q) + 2 * p * u, pad)
+        self._padded = np.zeros((6, len(u) + 1))
+        self._padded[:4, :-1] = u, p, a, theta
+        self._padded[4, :-1] = K.diagonal() + g * u * u
+        self._padded[5, :-1] = Q.diagonal() + 2 * p * u
 
-    def of(self, row: _Row, at: IntArray) -> FloatArray:
+    def of(self, row: _Row, at: IntArray | slice) -> FloatArray:
         """Return, for the moves `at`, the constant changes of h, qq, a.z and theta.z."""
         new, old, step = row.moves.column[at], row.old[at], row.step[at]
-        u, p = self._u, self._p
+        u, p, a, theta, K_jj, Q_jj = self._padded[:, new]
+        u_old, p_old, a_old, theta_old, K_old, Q_old = self._padded[:, old]
         inside = np.minimum(old, len(self._K) - 1)
         displaces = old < len(self._K)
-        cross_K = np.where(displaces, self._K[inside, new], 0.0) + self._g * u[old] * u[new]
-        cross_Q = np.where(displaces, self._Q[inside, new], 0.0) + p[old] * u[new] + u[old] * p[new]
-        return np.stack(
+        cross_K = displaces * self._K[inside, new] + self._g * u_old * u
+        cross_Q = displaces * self._Q[inside, new] + p_old * u + u_old * p
+        square = step**2
+        return np.array(
             [
-                step**2 * self._diagonal_K[new] + self._diagonal_K[old] - 2 * cross_K,
-                step**2 * self._diagonal_Q[new] + self._diagonal_Q[old] - 2 * cross_Q,
-                step * self._a[new] - self._a[old],
-                step * self._theta[new] - self._theta[old],
+                square * K_jj + K_old - 2 * cross_K,
+                square * Q_jj + Q_old - 2 * cross_Q,
+                step * a - a_old,
+                step * theta - theta_old,
             ]
         )

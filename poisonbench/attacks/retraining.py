@@ -82,6 +82,19 @@ class Retraining(ABC):
         dx = -scale * (pull * self.theta[:-1] + residual * v[:-1])
         return dx, scale * float(pull)
 
+    def retrain(self, poison: Sample) -> None:
+        """Train on D_tr and other poison rows, as many as before.
+
+        LASSO and elastic net start at the present solution.
+
+        Parameters
+        ----------
+        poison : Sample
+            The poison rows in place of the present ones.
+        """
+        self.Z, self.y = with_intercept(poison.X), poison.y.copy()
+        self._refit()
+
     def _refit(self) -> None:
         """Train on the present rows from scratch."""
         gram = self._clean_gram + self.Z.T @ self.Z
@@ -311,6 +324,8 @@ def working_alpha(model: LinearModel, train: Sample, n_rows: int) -> float:
     """
     alpha = model.alpha_for(n_rows)
     Z = with_intercept(train.X)
+    if alpha >= NEGLIGIBLE * np.vdot(Z, Z):  # the trace is no less than the largest eigenvalue
+        return alpha
     eigenvalues = np.linalg.eigvalsh(Z.T @ Z)
     deficient = eigenvalues[0] < RANK_CUT * eigenvalues[-1]
     too_small = alpha < NEGLIGIBLE * eigenvalues[-1]

@@ -14,6 +14,7 @@ from typing import Any
 
 from poisonbench import registry
 from poisonbench.config import choices, fields
+from poisonbench.config import sweep as sweeps
 from poisonbench.config.choices import Choice
 from poisonbench.config.quantities import (
     RATE,
@@ -27,31 +28,8 @@ from poisonbench.config.reader import Reader
 from poisonbench.config.source import Source
 from poisonbench.config.source import load as load_source
 from poisonbench.config.strict_yaml import ConfigError, KeyPath
-
-DEFAULTS = {
-    "model": "ridge",
-    "initialization": "bflip",
-    "outer_objective": "validation",
-    "rate_of": "clean",
-    "defense": "none",
-    "seeds": 5,
-    "split": "thirds",
-}
-"""What the words stand for that a config leaves out; the others are required."""
-
-KEYS = (
-    "dataset",
-    "model",
-    "attack",
-    "initialization",
-    "outer_objective",
-    "poisoning_rate",
-    "rate_of",
-    "defense",
-    "seeds",
-    "split",
-)
-"""The words of a config."""
+from poisonbench.config.sweep import Exclusion, Thing
+from poisonbench.config.words import DEFAULTS, KEYS, long_form
 
 
 @dataclass(frozen=True)
@@ -72,6 +50,10 @@ class Config:
         The splits, distinct.
     source : Source
         Where everything was written.
+    exclude : tuple of Exclusion
+        What a sweep takes out of the grid.
+    notes : tuple of str
+        What the user should know of how the config was read.
     """
 
     path: Path
@@ -83,6 +65,8 @@ class Config:
     seeds: tuple[int, ...]
     splits: tuple[SplitChoice, ...]
     source: Source = field(repr=False, compare=False)
+    exclude: tuple[Exclusion, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def resolved(self) -> dict[str, Any]:
         """Return a config that says all of this explicitly, as JSON values.
@@ -105,6 +89,8 @@ class Config:
         resolved["defense"] = _entries([choice.resolved() for choice in self.defenses])
         resolved["seeds"] = list(self.seeds)
         resolved["split"] = _entries([split.resolved() for split in self.splits])
+        if self.exclude:
+            resolved["sweep"] = {"exclude": [entry.written for entry in self.exclude]}
         plain: dict[str, Any] = _plain(resolved)
         return plain
 
@@ -121,7 +107,13 @@ class Config:
         return self.source.error(path, message)
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> Config:
+def load(
+    path: Path,
+    overrides: Sequence[str] = (),
+    *,
+    sweep: bool | None = False,
+    rates: str | None = None,
+) -> Config:
     """Read a config.
 
     Parameters
@@ -130,6 +122,12 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
         The file.
     overrides : sequence of str
         Arguments ``key=value`` of the command line.
+    sweep : bool or None, default=False
+        Whether it is read as a sweep: with the axes of its ``sweep:`` block, lists
+        ``key=value,value`` in `overrides`, and the paper's poisoning rates where none are given.
+        With None it is if it has such a block; with False the block is passed over.
+    rates : str, optional
+        The poisoning rates of a sweep, ``0,0.1``.
 
     Returns
     -------
@@ -141,7 +139,18 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
     ConfigError
         Whatever is wrong with it, all of it that could be found.
     """
-    source = load_source(path, overrides, _long_form)
+    source = load_source(path, (), long_form)
+    has_block = bool(sweeps.block(source))
+    sweep = has_block if sweep is None else sweep
+    if sweep:
+        rates_given = sweeps.apply(source, overrides, rates)
+    else:
+        for argument in overrides:
+            source.override(argument, long_form)
+    notes = []
+    if has_block and not sweep:
+        place = source.where(sweeps.BLOCK)
+        notes.append(f"{place}: the sweep: block is passed over; it is for poisonbench sweep")
     reader = Reader(source)
     data: dict[str, Any] = {**DEFAULTS, **source.data}
     _check_keys(reader, data)
@@ -153,14 +162,26 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
         kind: tuple(choices.read(reader, kind, data[kind], words)) if kind in data else ()
         for kind in ("dataset", "model", "attack", "defense")
     }
-    rates = read_rates(reader, data)
+    found = read_rates(reader, data)
+    if sweep and not rates_given and _takers(chosen["attack"]):
+        found, note = _rates_of_a_sweep(reader, data, found)
+        notes += note
     seeds = read_seeds(reader, data["seeds"])
     splits = read_splits(reader, data["split"])
     reader.check()
     # These compare words with each other, so each must be right by itself first.
     _check_axes_used(reader, chosen["attack"])
-    _check_rate_given(reader, chosen["attack"], rates)
+    _check_rate_given(reader, chosen["attack"], found)
     _check_validation_rows(reader, chosen["attack"], splits)
+    exclude: tuple[Exclusion, ...] = ()
+    if sweep:
+        things: dict[str, Sequence[Thing]] = {
+            **chosen,
+            "poisoning_rate": found,
+            "seeds": seeds,
+            "split": splits,
+        }
+        exclude = sweeps.exclusions(reader, things)
     reader.check()
     return Config(
         path=path,
@@ -168,25 +189,47 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
         models=chosen["model"],
         attacks=chosen["attack"],
         defenses=chosen["defense"],
-        rates=rates or (Rate(None, "clean"),),
+        rates=found or (Rate(None, "clean"),),
         seeds=seeds,
         splits=splits,
         source=source,
+        exclude=exclude,
+        notes=tuple(notes),
     )
 
 
-def _long_form(word: str, short: Any) -> dict[str, Any]:
-    """Return the mapping that the short form of a word stands for."""
-    short = DEFAULTS.get(word) if short is None else short
-    key = {"poisoning_rate": "rate", "seeds": "count"}.get(word, "name")
-    if short is None or word in ("split", "rate_of"):
-        return {}
-    return {key: short}
+def _rates_of_a_sweep(
+    reader: Reader, data: dict[str, Any], found: tuple[Rate, ...]
+) -> tuple[tuple[Rate, ...], list[str]]:
+    """Return the rates of a list in the config, else the paper's, and what to say of that."""
+    given = data.get("poisoning_rate")
+    values = given.get("rate") if isinstance(given, dict) else given
+    if isinstance(values, list):
+        return found, []
+    rates = list(sweeps.PAPER_RATES)
+    if isinstance(given, dict):  # whose rate_of still holds
+        found = read_rates(reader, {**data, "poisoning_rate": {**given, "rate": rates}})
+    else:
+        found = read_rates(reader, {**data, "poisoning_rate": rates})
+    if given is None:
+        return found, []
+    place = reader.source.where(("poisoning_rate",))
+    shown = ", ".join(f"{rate:g}" for rate in rates)
+    return found, [
+        f"{place}: the single poisoning_rate {fields.show(values)} is replaced by the rates of a "
+        f"sweep, {shown}; --rates {values} keeps it"
+    ]
+
+
+def _takers(attacks: Sequence[Choice]) -> list[str]:
+    """Return the attacks that need a poisoning rate."""
+    known = registry.components("attack")
+    return [choice.name for choice in attacks if known[choice.name].takes_rate]
 
 
 def _check_keys(reader: Reader, data: Mapping[str, Any]) -> None:
     for key in data:
-        if key in KEYS:
+        if key in (*KEYS, *sweeps.BLOCK):
             continue
         owners = [
             kind
@@ -202,11 +245,13 @@ def _check_keys(reader: Reader, data: Mapping[str, Any]) -> None:
             reader.complain((key,), f"not a word of its own but a parameter of the {kind}; "
                                     f"expected {kind}: {{name: ..., {key}: ...}}")  # fmt: skip
         else:
-            reader.unknown((key,), KEYS)
+            reader.unknown((key,), [*KEYS, *map(str, sweeps.BLOCK)])
     for key in ("dataset", "attack"):
         if key not in data:
             known = fields.one_of(choices.names(key))
-            reader.complain((key,), f"missing; expected {known}")
+            swept = "" if key not in data.get("sweep", {}) else (
+                "; the sweep: block has it, which is for poisonbench sweep")  # fmt: skip
+            reader.complain((key,), f"missing; expected {known}{swept}")
 
 
 def _check_axes_used(reader: Reader, attacks: Sequence[Choice]) -> None:
@@ -232,8 +277,7 @@ def _check_axes_used(reader: Reader, attacks: Sequence[Choice]) -> None:
 
 def _check_rate_given(reader: Reader, attacks: Sequence[Choice], rates: Sequence[Rate]) -> None:
     """Complain of attacks without a rate, and of a share of nothing."""
-    known = registry.components("attack")
-    takers = [choice.name for choice in attacks if known[choice.name].takes_rate]
+    takers = _takers(attacks)
     if not rates and takers:
         reader.complain(("poisoning_rate",), f"missing, and {takers[0]} needs it; expected "
                         f"{fields.type_in_words(RATE)}")  # fmt: skip

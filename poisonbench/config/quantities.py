@@ -128,6 +128,10 @@ def read_rates(reader: Reader, data: Mapping[str, Any]) -> tuple[Rate, ...]:
     for path, entry in reader.entries(("poisoning_rate",), data["poisoning_rate"]):
         if isinstance(entry, dict):
             combinations = reader.mapping(path, entry, (RATE, RATE_OF))
+        elif isinstance(entry, list):
+            combinations = []
+            reader.complain(path, f"{fields.show(entry)} is a list in a list; expected "
+                            f"{fields.type_in_words(RATE)}")  # fmt: skip
         else:
             combinations = [{"rate": rate} for rate in reader.values(path, entry, RATE)]
         own = own and isinstance(entry, dict) and "rate_of" in entry

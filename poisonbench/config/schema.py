@@ -11,6 +11,7 @@ from typing import Any
 from poisonbench import registry
 from poisonbench.config import choices, fields
 from poisonbench.config.quantities import RATE, RATE_OF, SEED, SEED_COUNT, SPLIT_FILE, SPLIT_SIZES
+from poisonbench.config.words import KEYS
 from poisonbench.registry import Parameter
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -45,6 +46,7 @@ def schema() -> dict[str, Any]:
         "description": "The sizes of the training, validation and test parts; thirds by default.",
         **_grid({"anyOf": sizes}),
     }
+    properties["sweep"] = _sweep()
     without_rate = [
         name for name, cls in registry.components("attack").items() if not cls.takes_rate
     ]
@@ -54,14 +56,44 @@ def schema() -> dict[str, Any]:
         "description": "A data-poisoning experiment on linear regression.",
         "type": "object",
         "properties": properties,
-        "required": ["dataset", "attack"],
+        "allOf": [
+            {"anyOf": [{"required": [word]}, _swept(word)]} for word in ("dataset", "attack")
+        ],
         "additionalProperties": False,
         "anyOf": [
             {"required": ["poisoning_rate"]},
-            {"properties": {"attack": _grid(_named(without_rate))}},
+            {"required": ["sweep"]},  # which takes the paper's where it is given none
+            {"required": ["attack"], "properties": {"attack": _grid(_named(without_rate))}},
         ],
         "$defs": definitions,
     }
+
+
+def _sweep() -> dict[str, Any]:
+    """Return the schema of the block for ``poisonbench sweep``."""
+    words = "|".join(KEYS)
+    combination = {
+        "type": "object",
+        "minProperties": 1,
+        "patternProperties": {rf"^({words})(\.[^.]+)*$": {}},
+        "additionalProperties": False,
+    }
+    return {
+        "description": "What poisonbench sweep varies: lists of values by dotted keys, such as "
+        "model.alpha, and combinations to leave out.",
+        "type": "object",
+        "minProperties": 1,
+        "properties": {"exclude": {"anyOf": [combination, _list(combination)]}},
+        "patternProperties": {
+            rf"^({words})(\.[^.]+)*$": {"not": {"anyOf": [{"type": "null"}, {"const": []}]}}
+        },
+        "additionalProperties": False,
+    }
+
+
+def _swept(word: str) -> dict[str, Any]:
+    """Return the schema of a config whose sweep gives a word."""
+    return {"required": ["sweep"], "properties": {"sweep": {"required": [word]}}}
 
 
 def _choice(kind: str, definitions: dict[str, Any]) -> dict[str, Any]:

@@ -72,31 +72,60 @@ class Source:
             ``key.key=value``; a number among the keys is an index into a list, and the value is
             YAML.
         long_form : callable
-            Says what mapping a short form stands for, so that a key can be added to it.
+            See :meth:`put`.
 
         Raises
         ------
         ConfigError
             The argument is malformed, or the key leads nowhere.
         """
-        where = f"command line: {argument}"
-        key, equals, text = argument.partition("=")
-        keys = key.strip().split(".")
-        if not equals or not all(keys):
-            raise ConfigError(f"{where}: not an override; expected key=value or key.key=value, "
-                              "such as seeds=3 or model.alpha=0.1")  # fmt: skip
-        value, _ = parse(text, where)
+        keys, text = assignment(argument)
+        value, _ = parse(text, f"command line: {argument}")
+        self.put(keys, value, argument, long_form)
+
+    def put(
+        self,
+        keys: Sequence[str],
+        value: Any,
+        place: int | str,
+        long_form: LongForm,
+        origin: KeyPath | None = None,
+    ) -> None:
+        """Put a value where `keys` lead.
+
+        Parameters
+        ----------
+        keys : sequence of str
+            A number among them is an index into a list.
+        value : Any
+            The value, plain data.
+        place : int or str
+            Where it was written: a line of the file, or an argument.
+        long_form : callable
+            Says what mapping a short form stands for, so that a key can be added to it.
+        origin : tuple, optional
+            Where the file has the value, if it has, for the lines of its parts.
+
+        Raises
+        ------
+        ConfigError
+            The keys lead nowhere.
+        """
         container: Any = self.data
         path: KeyPath = ()
         for depth, name in enumerate(keys):
             step: str | int = name
             if isinstance(container, list):
+                where = f"command line: {place}" if isinstance(place, str) else (
+                    f"{self.path}:{place}: sweep")  # fmt: skip
                 step = _index(container, name, keys[:depth], keys[depth:], where)
             path = (*path, step)
             if depth == len(keys) - 1:
                 container[step] = value
                 self._forget(path)
-                self.places[path] = argument
+                self.places[path] = place
+                if origin is not None:
+                    self._copy_places(origin, path)
                 return
             if isinstance(container, dict):
                 container.setdefault(step, None)
@@ -106,8 +135,8 @@ class Source:
                 short = container[step]
                 container[step] = long_form(keys[0], short) if word_level else {}
                 if not word_level:
-                    self.places[path] = argument  # what the file had there is gone
-            self.places.setdefault(path, argument)
+                    self.places[path] = place  # what the file had there is gone
+            self.places.setdefault(path, place)
             container = container[step]
 
     def _place(self, path: KeyPath) -> int | str | None:
@@ -121,6 +150,12 @@ class Source:
         for known in [known for known in self.places if known[: len(path)] == path]:
             del self.places[known]
 
+    def _copy_places(self, origin: KeyPath, path: KeyPath) -> None:
+        """Give the parts of the value at `path` the places of those at `origin`."""
+        for known, place in list(self.places.items()):
+            if known[: len(origin)] == origin:
+                self.places[(*path, *known[len(origin) :])] = place
+
 
 def load(path: Path, overrides: Sequence[str], long_form: LongForm) -> Source:
     """Read a config file and apply overrides to it.
@@ -132,7 +167,7 @@ def load(path: Path, overrides: Sequence[str], long_form: LongForm) -> Source:
     overrides : sequence of str
         Arguments ``key=value``, applied in order.
     long_form : callable
-        See :meth:`Source.override`.
+        See :meth:`Source.put`.
 
     Returns
     -------
@@ -164,12 +199,30 @@ def load(path: Path, overrides: Sequence[str], long_form: LongForm) -> Source:
     return source
 
 
+def assignment(argument: str) -> tuple[list[str], str]:
+    """Return the keys and the text of the value of ``key.key=value``.
+
+    Raises
+    ------
+    ConfigError
+        The argument is malformed.
+    """
+    key, equals, text = argument.partition("=")
+    keys = key.strip().split(".")
+    if not equals or not all(keys):
+        raise ConfigError(f"command line: {argument}: not an override; expected key=value or "
+                          "key.key=value, such as seeds=3 or model.alpha=0.1")  # fmt: skip
+    return keys, text
+
+
 def dotted(path: KeyPath) -> str:
     """Return `path` as a user would write it: ``attack.0.variables``."""
     return ".".join(str(step) for step in path)
 
 
-def _index(values: list[Any], name: str, before: list[str], after: list[str], where: str) -> int:
+def _index(
+    values: list[Any], name: str, before: Sequence[str], after: Sequence[str], where: str
+) -> int:
     """Return `name` as an index into `values`."""
     if name.isascii() and name.isdecimal() and int(name) < len(values):
         return int(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from poisonbench.data.base import ScalingMode
+from poisonbench.data.base import DatasetError, ScalingMode
 
 DATA_VARIABLE = "POISONBENCH_DATA"
 """Environment variable that names the data folder."""
@@ -120,6 +121,8 @@ class Entry(_Record):
         What a user has to know before using it.
     rows : int or None
         Number of rows; None where it is a parameter, or not known beforehand.
+    least_rows : int or None
+        Number of rows that there are at least, where the number is not known.
     columns : int or None
         Number of features before categories are encoded; None like that of rows.
     features : int or None
@@ -148,6 +151,7 @@ class Entry(_Record):
     redistribution: Literal["allowed", "not allowed", "unclear"]
     terms: str = ""
     rows: Annotated[int, Field(ge=2)] | None
+    least_rows: Annotated[int, Field(ge=2)] | None = None
     columns: Annotated[int, Field(ge=1)] | None
     features: Annotated[int, Field(ge=1)] | None = None
     groups: tuple[str, ...] | None = None
@@ -164,12 +168,15 @@ class Entry(_Record):
             return "any size" if self.file is None else "size known once it is fetched"
         return f"{self.rows} rows, {self.columns} features"
 
-    def fetch_command(self, folder: Path) -> str:
-        """Return the command that fetches it into `folder`."""
-        command = f"poisonbench datasets fetch {self.name}"
-        if folder != Path("datasets"):
-            command += f" --data-dir {shlex.quote(str(folder))}"
-        return command
+    @property
+    def prepared(self) -> bool:
+        """Whether its file is one that poisonbench prepares, with a sidecar beside it."""
+        return isinstance(self.origin, OpenML | ScikitLearn)
+
+    @property
+    def checksum(self) -> str | None:
+        """SHA-256 of its file, where that is known beforehand."""
+        return self.origin.sha256 if isinstance(self.origin, PublishedFile) else None
 
 
 @cache
@@ -183,3 +190,49 @@ def entries() -> dict[str, Entry]:
 def data_folder(given: Path | None = None) -> Path:
     """Return the data folder: the one given, ``POISONBENCH_DATA``, or ``datasets``."""
     return given or Path(os.environ.get(DATA_VARIABLE) or "datasets")
+
+
+def checked_folder(given: Path | None = None, *, to_read: bool = False) -> Path:
+    """Return the data folder, provided that it is one, or can be made.
+
+    Parameters
+    ----------
+    given : Path, optional
+        As of :func:`data_folder`.
+    to_read : bool
+        Whether a folder that somebody named has to be there already.
+
+    Raises
+    ------
+    DatasetError
+        It is no folder, leads nowhere, or cannot be looked at; the message says who named it.
+    """
+    folder = data_folder(given)
+    named_by = "--data-dir" if given else DATA_VARIABLE if os.environ.get(DATA_VARIABLE) else ""
+    origin = f" (named by {named_by})" if named_by else ""
+    try:
+        if folder.is_dir():
+            if os.access(folder, os.X_OK):
+                return folder
+            problem = "cannot be read: permission denied"
+        elif folder.is_symlink() and not folder.exists():
+            problem = f"is a link to {folder.readlink()}, which does not exist"
+        elif folder.exists():
+            problem = "is a file, expected a folder"
+        elif not next(parent for parent in folder.absolute().parents if parent.exists()).is_dir():
+            problem = "lies in a file, expected a folder"
+        elif to_read and named_by:
+            problem = "does not exist, expected a folder"
+        else:
+            return folder
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+    raise DatasetError(f"{folder}{origin} {problem}")
+
+
+def fetch_command(names: Sequence[str], folder: Path) -> str:
+    """Return the command that fetches data sets into `folder`."""
+    command = f"poisonbench datasets fetch {' '.join(names)}"
+    if folder != Path("datasets"):
+        command += f" --data-dir {shlex.quote(str(folder))}"
+    return command

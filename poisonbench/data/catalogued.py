@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from poisonbench.data.base import Dataset, DatasetError, DatasetLoader, ScalingMode
-from poisonbench.data.catalogue import Entry, PublishedFile, data_folder, entries
-from poisonbench.data.csv import read_dataset
-from poisonbench.data.sidecar import Sidecar
+from poisonbench.data.catalogue import Entry, checked_folder, entries, fetch_command
+from poisonbench.data.checks import check
 
 
 class MissingDataError(DatasetError):
-    """The file of a data set is not there; the message says how to get it."""
+    """Files of data sets are not there; the message says how to get them.
+
+    Parameters
+    ----------
+    absent : sequence of Entry
+        The data sets.
+    folder : Path
+        The data folder.
+    """
+
+    def __init__(self, absent: Sequence[Entry], folder: Path) -> None:
+        self.absent = tuple({entry.name: entry for entry in absent}.values())
+        self.folder = folder
+        super().__init__(how_to_get(self.absent, folder))
 
 
 class Catalogued(DatasetLoader):
@@ -43,43 +55,45 @@ class Catalogued(DatasetLoader):
         ------
         MissingDataError
             The file is not there.
+        DatasetError
+            It is not what the catalogue says, as ``poisonbench datasets verify`` would find.
         """
-        folder = data_folder(self.data_dir)
+        folder = checked_folder(self.data_dir)
         path = folder / str(self.entry.file)
-        if not path.is_file():
-            raise MissingDataError(missing(self.entry, folder))
-        expected, where = known_checksum(self.entry, path)
-        if expected not in (None, checksum(path)):
+        if not path.exists():
+            raise MissingDataError([self.entry], folder)
+        found = check(self.entry, path, self.scaling)
+        if found.wrong or found.data is None:
             raise DatasetError(
-                f"{path} is another file than {self.entry.name}: its SHA-256 is not that {where}, "
-                f"{expected}; move it away and fetch it ({self.entry.fetch_command(folder)}), or "
-                f"use it as {{name: csv, path: {path}, target: {self.entry.target}}}"
+                f"{path} is not the file of {self.entry.name}: {'; '.join(found.wrong)}.  "
+                f"Move it away and fetch it ({fetch_command([self.entry.name], folder)}); "
+                f"data of your own are {{name: csv, path: {path}, target: {self.entry.target}}}"
             )
-        return read_dataset(path, self.entry.target, self.scaling, name=self.entry.name)
+        return found.data
 
 
-def missing(entry: Entry, folder: Path) -> str:
-    """Return what to do about a data set whose file is not there."""
-    path = (folder / str(entry.file)).absolute()
-    by_hand = f"put the file there by hand, from {entry.origin}"
-    if not isinstance(entry.origin, PublishedFile):
-        by_hand = (f"fetch it on another machine and put {path.name} and {path.name}.json there "
-                   "by hand")  # fmt: skip
-    return f"no file {path}; fetch it with\n  {entry.fetch_command(folder)}\nor {by_hand}"
+def how_to_get(absent: Sequence[Entry], folder: Path) -> str:
+    """Return what to do about data sets whose files are not there.
 
-
-def known_checksum(entry: Entry, path: Path) -> tuple[str | None, str]:
-    """Return the SHA-256 that the file of a data set should have, if known, and where it stands."""
-    if isinstance(entry.origin, PublishedFile) and entry.origin.sha256:
-        return entry.origin.sha256, "of the catalogue"
-    sidecar = Sidecar.read(path)
-    return sidecar.sha256 if sidecar else None, "recorded beside it"
-
-
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    Parameters
+    ----------
+    absent : sequence of Entry
+        The data sets.
+    folder : Path
+        The data folder.
+    """
+    places = [(folder / str(entry.file)).absolute() for entry in absent]
+    lines = [
+        f"no file {', '.join(map(str, places))}; fetch {'it' if len(places) == 1 else 'them'} with",
+        f"  {fetch_command([entry.name for entry in absent], folder)}",
+        "or put by hand",
+    ]
+    for entry, path in zip(absent, places, strict=True):
+        source = f"from {entry.origin}"
+        if entry.prepared:
+            source = f"with {path.name}.json, both as fetch makes them on another machine"
+        lines.append(f"  {path}, {source}")
+    return "\n".join(lines)
 
 
 def _loader(entry: Entry) -> type[Catalogued]:

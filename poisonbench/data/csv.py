@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from poisonbench.data.base import Dataset, DatasetError, DatasetLoader, ScalingMode, listing
+from poisonbench.data.files import checksum
 from poisonbench.data.groups import one_hot_groups
 from poisonbench.data.sidecar import Sidecar, place
 from poisonbench.data.table import Table, read_table
@@ -61,6 +62,7 @@ def read_dataset(
     *,
     name: str | None = None,
     delimiter: str | None = None,
+    beside: Path | None = None,
 ) -> Dataset:
     """Read a data set from a CSV file of numbers.
 
@@ -68,7 +70,8 @@ def read_dataset(
     ----------
     path : Path
         The file.  If it was prepared by poisonbench, the sidecar beside it gives numeric columns
-        and the response back their own units, unless `scaling` is ``"none"``.
+        and the response back their own units, unless `scaling` is ``"none"``; a file that was
+        changed since is refused.
     target : str
         The column that holds the response.
     scaling : {"train", "full", "none"}
@@ -77,17 +80,24 @@ def read_dataset(
         What tables call the data set; the file's name without its ending if not given.
     delimiter : str, optional
         What separates the cells; detected if not given.
+    beside : Path, optional
+        The file whose sidecar describes it; `path` if not given.
 
     Raises
     ------
     DatasetError
         The file cannot be read, or no regression can be run on it.
     """
+    sidecar = Sidecar.read(beside or path)
     table = read_table(path, delimiter)
+    if sidecar and checksum(path) != sidecar.sha256:
+        raise DatasetError(f"{path} is not the file that {place(beside or path).name} describes: "
+                           f"its SHA-256 is not the one recorded there, {sidecar.sha256}; prepare "
+                           "or fetch it again, or delete its description")  # fmt: skip
     response = table.column(target)
     values = table.values
-    if scaling != "none":
-        values = _in_own_units(table)
+    if sidecar and sidecar.scaling and scaling != "none":
+        values = _in_own_units(table, sidecar)
     X = np.ascontiguousarray(np.delete(values, response, axis=1))
     y = values[:, response].copy()
     names = table.names[:response] + table.names[response + 1 :]
@@ -96,11 +106,8 @@ def read_dataset(
     return dataset.validated(str(path), lambda row: f"line {table.line(row)}")
 
 
-def _in_own_units(table: Table) -> FloatArray:
+def _in_own_units(table: Table, sidecar: Sidecar) -> FloatArray:
     """Return the values of a table, what its sidecar says was scaled scaled back."""
-    sidecar = Sidecar.read(table.path)
-    if sidecar is None or not sidecar.scaling:
-        return table.values
     unknown = [name for name in sidecar.scaling if name not in table.names]
     if unknown:
         raise DatasetError(f"{place(table.path)}: describes {listing(unknown)}, which "

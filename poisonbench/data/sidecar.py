@@ -68,7 +68,7 @@ class Sidecar:
             scaling = {name: (float(offset), float(span))
                        for name, (offset, span) in content.pop("scaling").items()}  # fmt: skip
             sidecar = cls(scaling=scaling, **content)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise DatasetError(f"{path}: not a description of {data.name} ({error}); delete it, or "

@@ -6,17 +6,15 @@ here with requests, which knows proxies (``HTTPS_PROXY``, ``NO_PROXY``) and cert
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 import pooch
@@ -27,6 +25,11 @@ from tqdm import tqdm
 
 import poisonbench
 from poisonbench.data.base import DatasetError
+from poisonbench.data.files import checksum
+from poisonbench.datasets.claim import claimed
+from poisonbench.datasets.policy import SOCKS, FetchError, Limits, check_redirect, shown
+
+__all__ = ["FetchError", "Limits", "download"]
 
 CHUNK = 1 << 16
 """Bytes read at a time."""
@@ -34,34 +37,12 @@ CHUNK = 1 << 16
 MAX_REDIRECTS = 5
 
 
-class FetchError(Exception):
-    """A data set cannot be fetched; the message says why and what to do."""
-
-
 class _PassingError(Exception):
     """What may go better at the next attempt."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """How long a download may take, and how often it is tried.
-
-    Parameters
-    ----------
-    timeout : float
-        Seconds without an answer, or without a byte, after which an attempt has failed.
-    retries : int
-        Further attempts after one that failed.
-    pause : float
-        Seconds before the first of them; it doubles each time.
-    total : float
-        Seconds that the whole download may take.
-    """
-
-    timeout: float = 30.0
-    retries: int = 4
-    pause: float = 1.0
-    total: float = 1800.0
+class _UnfinishedError(FetchError):
+    """There is no time for another attempt, but what was downloaded can be used by the next."""
 
 
 def download(
@@ -73,11 +54,13 @@ def download(
     limits: Limits | None = None,
     progress: bool = False,
     accept: Callable[[Path], None] | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Download a file, unless it is there.
 
     An attempt that broke off leaves ``NAME.part``, and the next one goes on from there, now or in
-    another run; without a checksum it starts over, for nothing would tell whether the pieces fit.
+    another run; without a checksum it starts over, for nothing would tell whether the pieces fit,
+    and an answer that does not say how long the file is is refused, for it could be cut unseen.
     Of several processes that want the same file one downloads it and the others wait.
 
     Parameters
@@ -95,7 +78,10 @@ def download(
     progress : bool
         Whether to show a progress bar on stderr.
     accept : callable, optional
-        Raises a DatasetError if the downloaded file is not what was wanted.
+        Raises a DatasetError if the downloaded file is not what was wanted; what it writes is there
+        before the file is.
+    say : callable, optional
+        Takes a line of news.
 
     Raises
     ------
@@ -104,60 +90,40 @@ def download(
     """
     scheme = urlsplit(url).scheme
     if scheme not in ("http", "https"):
-        raise FetchError(f"{url}: expected an address that begins with https:// or http://")
+        raise FetchError(f"{shown(url)}: expected an address that begins with https:// or http://")
     pooch.get_logger().setLevel(logging.WARNING)
+    limits = limits or Limits()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _claimed(path) as part, _session(scheme) as session:
+        with claimed(path, limits.total, say) as part, _session(scheme) as session:
             if path.exists():
                 return
-            downloader = _Downloader(
-                session, part, sha256 is not None, max_bytes, limits or Limits(), progress, accept
-            )
+            downloader = _Downloader(session, part, sha256, max_bytes, limits, progress, accept)
             known = f"sha256:{sha256}" if sha256 else None
             try:
-                pooch.retrieve(url, known, path.name, path.parent, downloader=downloader)
+                # Before pooch has its turn: a kill would leave the file that it copies to.
+                downloader.download(url)
+                # Copied, not moved: until the file is in its place the part keeps others waiting.
+                pooch.retrieve(url, known, path.name, path.parent,
+                               downloader=lambda _, out, __: shutil.copy(part, out))  # fmt: skip
             finally:
                 if not downloader.unfinished:
                     os.truncate(part, 0)
     except ValueError as error:  # of pooch: the checksum
-        raise FetchError(f"{url}: {error}") from error
+        raise FetchError(f"{shown(url)}: {error}") from error
     except OSError as error:
-        raise FetchError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-
-@contextmanager
-def _claimed(path: Path) -> Iterator[Path]:
-    """Give the file of an unfinished download of `path`, once nobody else is at it."""
-    part = path.with_name(f"{path.name}.part")
-    while True:
-        with part.open("ab") as file:
-            with suppress(OSError):  # a file system without locks: the checksum has to do
-                fcntl.flock(file, fcntl.LOCK_EX)
-            # Whoever held the lock may have moved or deleted what was opened here.
-            if not _is_at(part, file):
-                continue
-            try:
-                yield part
-            finally:
-                if _is_at(part, file) and not part.stat().st_size:
-                    part.unlink()
-            return
-
-
-def _is_at(path: Path, file: BinaryIO) -> bool:
-    """Whether an open file is still the one at `path`."""
-    with suppress(FileNotFoundError):
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    return False
+        part = path.with_name(f"{path.name}.part")
+        kept = f"; what came is kept in {part}" if part.is_file() else ""
+        raise FetchError(f"{path}: cannot be written: {error.strerror or error}{kept}") from error
 
 
 @contextmanager
 def _session(scheme: str) -> Iterator[requests.Session]:
-    """Open a session that speaks one scheme only, so that no redirect can lead to another."""
+    """Open a session that speaks https, and http only to what was asked for by it."""
     with requests.Session() as session:
         session.adapters.clear()
-        session.mount(f"{scheme}://", HTTPAdapter())
+        for spoken in {scheme, "https"}:
+            session.mount(f"{spoken}://", HTTPAdapter())
         session.headers["User-Agent"] = f"poisonbench/{poisonbench.__version__}"
         # Nothing is unpacked, so nothing small can become large.
         session.headers["Accept-Encoding"] = "identity"
@@ -166,42 +132,65 @@ def _session(scheme: str) -> Iterator[requests.Session]:
 
 @dataclass
 class _Downloader:
-    """A downloader as pooch calls it."""
+    """Downloads to the part, in as many attempts as it takes."""
 
     session: requests.Session
     part: Path
-    resumable: bool
+    sha256: str | None
     max_bytes: int
     limits: Limits
     progress: bool
     accept: Callable[[Path], None] | None
     unfinished: bool = False  # whether the part is worth keeping
 
-    def __call__(self, url: str, output_file: str, _: object) -> None:
-        """Download `url` to the file that pooch made."""
+    def download(self, url: str) -> None:
+        """Make the part the file that `url` is the address of."""
         deadline = time.monotonic() + self.limits.total
         self.unfinished = self.resumable
         for attempt in range(self.limits.retries + 1):
             if attempt:
-                time.sleep(self.limits.pause * 2 ** (attempt - 1))
+                pause = self.limits.pause * 2 ** (attempt - 1)
+                time.sleep(max(min(pause, deadline - time.monotonic()), 0))
             try:
                 self._attempt(url, deadline)
                 break
             except _PassingError as error:
                 problem = str(error)
+                if time.monotonic() > deadline:
+                    raise self._too_late(url) from error
+            except _UnfinishedError:
+                raise
             except FetchError:
                 self.unfinished = False
                 raise
         else:
-            raise FetchError(f"{url}: {problem}; {self.limits.retries + 1} attempts{self._left()}")
+            raise FetchError(f"{shown(url)}: {problem}; {self.limits.retries + 1} attempts"
+                             f"{self._left()}")  # fmt: skip
         self.unfinished = False
-        if self.accept:
+        if self.sha256 and checksum(self.part) != self.sha256:
+            self._check_no_page(url)
+        elif self.accept:
             try:
                 self.accept(self.part)
             except DatasetError as error:
-                raise FetchError(f"{url} is not the data: {error}") from error
-        # Copied, not moved: until the file is in its place the part keeps others waiting.
-        shutil.copy(self.part, output_file)
+                self._check_no_page(url)
+                raise FetchError(f"{shown(url)} is not the data: {error}") from error
+
+    @property
+    def resumable(self) -> bool:
+        """Whether pieces of several attempts can be told to be the file."""
+        return self.sha256 is not None
+
+    def _check_no_page(self, url: str) -> None:
+        """Complain of a server that answers everything with a page, such as one to log in."""
+        with self.part.open("rb") as file:
+            start = file.read(256).lstrip().lower()
+        if start.startswith((b"<!doctype html", b"<html")):
+            raise FetchError(f"{shown(url)} is not the data: the server sent a web page in its "
+                             "place; look at it in a browser")  # fmt: skip
+
+    def _too_late(self, url: str) -> FetchError:
+        return _UnfinishedError(f"{shown(url)}: not done in {self.limits.total:g} s{self._left()}")
 
     def _left(self) -> str:
         size = self.part.stat().st_size
@@ -229,17 +218,16 @@ class _Downloader:
                         self._receive(response, start, deadline)
                         return
                     following = urljoin(place, response.headers["Location"])
-                if urlsplit(following).scheme != urlsplit(url).scheme:
-                    raise FetchError(f"{url}: redirects to another scheme, which is refused; "
-                                     "give the final address as the mirror")  # fmt: skip
+                check_redirect(place, following)
                 place = following
-            raise FetchError(f"{url}: more than {MAX_REDIRECTS} redirects")
+            raise FetchError(f"{shown(url)}: more than {MAX_REDIRECTS} redirects")
         except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
             raise _PassingError(f"no answer for {self.limits.timeout:g} s") from error
         except (requests.ConnectionError, urllib3.exceptions.HTTPError) as error:
             raise _PassingError(f"the connection failed or was cut ({_cause(error)})") from error
         except requests.RequestException as error:
-            raise FetchError(f"{url}: {error}") from error
+            what = SOCKS if "SOCKS" in str(error) else error
+            raise FetchError(f"{shown(url)}: {what}") from error
 
     def _check(self, url: str, response: requests.Response, start: int) -> int:
         """Return at which byte of the file a response begins, provided that it is one."""
@@ -253,9 +241,9 @@ class _Downloader:
         if status >= 500 or status in (requests.codes.too_many, requests.codes.request_timeout):
             raise _PassingError(f"the server answered {status} {response.reason}")
         if status != requests.codes.ok and not partial:
-            raise FetchError(f"{url}: the server answered {status} {response.reason}")
+            raise FetchError(f"{shown(url)}: the server answered {status} {response.reason}")
         if response.headers.get("Content-Encoding", "identity") != "identity":
-            raise FetchError(f"{url}: the server sends it packed, which is refused")
+            raise FetchError(f"{shown(url)}: the server sends it packed, which is refused")
         return start if partial else 0
 
     def _receive(self, response: requests.Response, start: int, deadline: float) -> None:
@@ -264,6 +252,10 @@ class _Downloader:
         expected = start + int(length) if length.isdigit() else None
         if expected and expected > self.max_bytes:
             raise self._too_large(response.url, expected)
+        if expected is None and not self.resumable and not response.raw.chunked:
+            raise FetchError(f"{shown(response.url)}: the server does not say how long the file "
+                             "is, and no checksum is known of it: nothing would tell it from one "
+                             "that was cut; put it there by hand")  # fmt: skip
         size = start
         with (
             self.part.open("r+b") as file,
@@ -286,12 +278,14 @@ class _Downloader:
                 if size > self.max_bytes:
                     raise self._too_large(response.url, size)
                 if time.monotonic() > deadline:
-                    raise FetchError(f"{response.url}: not done in {self.limits.total:g} s")
+                    file.flush()
+                    raise self._too_late(response.url)
                 file.write(block)
                 bar.update(len(block))
 
     def _too_large(self, url: str, size: int) -> FetchError:
-        return FetchError(f"{url}: {size} bytes or more, where {self.max_bytes} are the limit")
+        return FetchError(f"{shown(url)}: {size} bytes or more, where {self.max_bytes} are the "
+                          "limit")  # fmt: skip
 
 
 def _cause(error: BaseException) -> str:

@@ -6,22 +6,23 @@ there without a network.
 
 from __future__ import annotations
 
-import http.client
-import socket
+import urllib.request
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import URLError
 
 import pandas as pd
 from sklearn import datasets
 
 from poisonbench.data.catalogue import Entry, OpenML
-from poisonbench.datasets.download import FetchError, Limits
+from poisonbench.datasets.bounds import bounded_urllib
+from poisonbench.datasets.policy import LARGEST, SOCKS, FetchError, Limits
 from poisonbench.preparation import Choices, Prepared, prepare
 
 
-def fetch_and_prepare(entry: Entry, raw: Path, out: Path, limits: Limits) -> Prepared:
+def fetch_and_prepare(
+    entry: Entry, raw: Path, out: Path, limits: Limits, *, progress: bool = False
+) -> Prepared:
     """Fetch a data set through scikit-learn and prepare it.
 
     Parameters
@@ -34,6 +35,8 @@ def fetch_and_prepare(entry: Entry, raw: Path, out: Path, limits: Limits) -> Pre
         The prepared file.
     limits : Limits
         How long to wait for an answer, and how often to try.
+    progress : bool
+        Whether to show a progress bar on stderr.
 
     Raises
     ------
@@ -42,7 +45,7 @@ def fetch_and_prepare(entry: Entry, raw: Path, out: Path, limits: Limits) -> Pre
     DatasetError
         It cannot be prepared.
     """
-    frame = _frame(entry, limits)
+    frame = _frame(entry, limits, progress)
     frame.to_csv(raw, index=False)
     listed = entry.origin.categorical if isinstance(entry.origin, OpenML) else ()
     unwanted = entry.origin.drop if isinstance(entry.origin, OpenML) else ()
@@ -63,37 +66,42 @@ def fetch_and_prepare(entry: Entry, raw: Path, out: Path, limits: Limits) -> Pre
                    encoding="utf-8", delimiter=",", decimal=".")  # fmt: skip
 
 
-def _frame(entry: Entry, limits: Limits) -> pd.DataFrame:
+def _frame(entry: Entry, limits: Limits, progress: bool) -> pd.DataFrame:
     """Return the data set as a table, the response among its columns."""
+    n_retries = max(limits.retries, 1)
     try:
-        with _socket_timeout(limits.timeout), warnings.catch_warnings():
+        home = datasets.get_data_home()
+    except OSError as error:
+        raise FetchError(f"{error.filename}: scikit-learn cannot keep its downloads there "
+                         f"({error.strerror}); name another folder by SCIKIT_LEARN_DATA"
+                         ) from error  # fmt: skip
+    try:
+        with (
+            bounded_urllib(entry.name, limits, LARGEST, progress=progress),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")  # retries, which end well or in an error
             if isinstance(entry.origin, OpenML):
                 bunch = datasets.fetch_openml(
                     data_id=entry.origin.id,
                     target_column=entry.target,
                     as_frame=True,
-                    parser="liac-arff",  # the other one fails on categories named by numbers,
-                    n_retries=max(limits.retries, 1),
+                    parser="liac-arff",  # the other one fails on categories named by numbers
+                    n_retries=n_retries,
                     delay=limits.pause,
                 )
             else:
                 bunch = datasets.fetch_california_housing(
-                    as_frame=True, n_retries=max(limits.retries, 1), delay=limits.pause
+                    as_frame=True, n_retries=n_retries, delay=limits.pause
                 )
-    except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
-        raise FetchError(f"{entry.origin}: cannot be fetched by scikit-learn "
-                         f"({type(error).__name__}: {error})") from error  # fmt: skip
+    except FetchError:
+        raise
+    except Exception as error:  # what damaged files make of the parsers below is nowhere listed
+        what = f"cannot be fetched by scikit-learn ({type(error).__name__}: {error})"
+        if urllib.request.getproxies().get("https", "").startswith("socks"):
+            what += f"; {SOCKS}"
+        elif not isinstance(error, URLError | TimeoutError):
+            what += f"; what it keeps, and may be damaged, lies in {home}"
+        raise FetchError(f"{entry.origin}: {what}") from error
     frame: pd.DataFrame = bunch.frame
     return frame
-
-
-@contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    """Bound the waiting of libraries that do not: scikit-learn opens addresses without a limit."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

@@ -1,14 +1,19 @@
-"""Whether the files of the data folder are what the catalogue says."""
+"""Whether data files are what the catalogue, or the sidecar beside them, says."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from poisonbench.data.base import Dataset, DatasetError
-from poisonbench.data.catalogue import Entry, PublishedFile
-from poisonbench.data.catalogued import checksum, known_checksum
+from poisonbench.data.base import DatasetError
+from poisonbench.data.catalogue import Entry, entries
+from poisonbench.data.checks import check, check_identity
 from poisonbench.data.csv import read_dataset
+from poisonbench.data.sidecar import Sidecar, place
+from poisonbench.data.table import read_table
+
+FAST = 100_000_000
+"""Bytes of a file whose checksum is found in a moment."""
 
 
 @dataclass(frozen=True)
@@ -18,9 +23,9 @@ class Verdict:
     Parameters
     ----------
     name : str
-        The data set.
+        The data set, or the file.
     path : Path or None
-        Its file; None if it needs none.
+        Its file; None if it needs none, or is one.
     present : bool
         Whether it is there.
     right, wrong : tuple of str
@@ -61,48 +66,58 @@ def verify(entry: Entry, folder: Path) -> Verdict:
         part = path.with_name(f"{path.name}.part")
         unfinished = (f"{part} is an unfinished download; fetch goes on from there",)
         return Verdict(entry.name, path, False, unfinished if part.exists() else ())
-    if not path.is_file():
-        return Verdict(entry.name, path, True, wrong=("it is a folder, expected a file",))
-    right: list[str] = []
-    wrong: list[str] = []
+    found = check(entry, path)
+    return Verdict(entry.name, path, True, found.right, found.wrong)
+
+
+def verify_file(path: Path) -> Verdict:
+    """Compare a file with what was recorded of it when it was prepared.
+
+    Parameters
+    ----------
+    path : Path
+        The file; one that has the name of a file of the catalogue has to be that.
+    """
+    for entry in entries().values():
+        if entry.file == path.name:
+            return verify(entry, path.parent)
     try:
-        _compare_checksum(entry, path, right, wrong)
-        data = read_dataset(path, entry.target, entry.scaling, name=entry.name)
-        _compare_content(entry, data, right, wrong)
+        sidecar = Sidecar.read(path)
+        if sidecar is None:
+            table = read_table(path)
+            shape = f"{len(table.values)} rows of {len(table.names)} columns, all numbers"
+            unknown = f"nothing is recorded of it: {place(path).name} is not beside it"
+            return Verdict(str(path), None, True, (shape, unknown))
+        data = read_dataset(path, sidecar.target, "full")
     except DatasetError as error:
-        wrong.append(str(error))
-    except OSError as error:
-        wrong.append(f"cannot be read: {error.strerror}")
-    return Verdict(entry.name, path, True, tuple(right), tuple(wrong))
+        return Verdict(str(path), None, True, wrong=(str(error),))
+    right = (
+        "its SHA-256 is that recorded beside it",
+        f"{len(data.y)} rows, {data.space.n_features} features",
+        f"response '{data.target}' from {data.y.min():.6g} to {data.y.max():.6g}",
+    )
+    return Verdict(str(path), None, True, right)
 
 
-def _compare_checksum(entry: Entry, path: Path, right: list[str], wrong: list[str]) -> None:
-    expected, where = known_checksum(entry, path)
-    if expected is None:
-        right.append("no checksum is known of it")
-        return
-    found = checksum(path)
-    if found == expected:
-        right.append(f"its SHA-256 is that {where}")
-    else:
-        wrong.append(f"its SHA-256 is {found}, that {where} is {expected}")
-        size = path.stat().st_size
-        if isinstance(entry.origin, PublishedFile) and entry.origin.size not in (None, size):
-            wrong.append(f"it has {size} bytes, expected {entry.origin.size}")
+def presence(entry: Entry, folder: Path) -> str:
+    """Return whether the file of a data set is there, found out fast: without reading its rows.
 
+    Parameters
+    ----------
+    entry : Entry
+        The data set.
+    folder : Path
+        The data folder.
 
-def _compare_content(entry: Entry, data: Dataset, right: list[str], wrong: list[str]) -> None:
-    groups = {group.name for group in data.space.groups}
-    expected = None if entry.groups is None else set(entry.groups)
-    for what, found, wanted in (
-        ("rows", len(data.y), entry.rows),
-        ("features", data.space.n_features, entry.features),
-        ("one-hot groups", len(groups), None if expected is None else len(expected)),
-    ):
-        if wanted in (None, found):
-            right.append(f"{found} {what}")
-        else:
-            wrong.append(f"{found} {what}, expected {wanted}")
-    if expected is not None and len(groups) == len(expected) and groups != expected:
-        wrong.append(f"the groups {sorted(groups - expected)} are none of the catalogue's")
-    right.append(f"response '{data.target}' from {data.y.min():.6g} to {data.y.max():.6g}")
+    Returns
+    -------
+    str
+        ``here``, ``wrong``, ``not here`` or ``no file`` (none is needed).
+    """
+    if entry.file is None:
+        return "no file"
+    path = folder / entry.file
+    if not path.exists():
+        return "not here"
+    small = path.stat().st_size <= FAST
+    return "wrong" if check_identity(entry, path, hashed=small).wrong else "here"

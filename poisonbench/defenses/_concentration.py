@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 
-from poisonbench.defenses._fits import Refits, RidgeFits, fits
+from poisonbench.defenses._fits import Fitted, Refits, RidgeFits, fits
 from poisonbench.features import BoolArray, FloatArray
+from poisonbench.models import OLS, Ridge
 
 START_ROWS = 30
 """Rows in a small start; fewer where d + 1 are enough."""
@@ -25,11 +25,23 @@ START_ROWS = 30
 SHRINKAGE = 1e-2
 """Ridge penalty of a small start, relative to the mean squared norm of its centred rows."""
 
+DETERMINED = 1e-3
+"""Least singular value, relative to the largest, of a design that determines least squares."""
+
 FINALISTS = 10
 """Small starts that are run to the end."""
 
 NESTED_ROWS = 5000
-"""With more rows than this, small starts compete on a random sample of so many."""
+"""With more rows than this, starts are sought in samples of the rows."""
+
+SAMPLES, SAMPLE_ROWS, ROWS_PER_FEATURE = 20, 2000, 10
+"""Samples in which starts are sought, the least rows in each, and the least for each feature."""
+
+NESTED_TOLERANCE = 1e-4
+"""With so many rows, a run ends when the objective falls by less than this share of itself."""
+
+EARLY_STEPS = 3
+"""Fits in a sample, before the samples are merged."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +52,20 @@ class Run:
     ----------
     kept : ndarray of bool of shape (N,)
         The rows of the last fit.
-    residual : ndarray of shape (N,)
-        The residuals of that fit, for all rows.
+    fitted : Fitted
+        That fit.
     objective_path : tuple of float
         L(D_I, theta) after each fit.
     """
 
     kept: BoolArray
-    residual: FloatArray
+    fitted: Fitted
     objective_path: tuple[float, ...]
+
+    @property
+    def residual(self) -> FloatArray:
+        """The residuals of the last fit, for all rows; shape (N,)."""
+        return self.fitted.residual
 
     @property
     def objective(self) -> float:
@@ -83,7 +100,7 @@ def concentrate(
     """
     n_kept = int(kept.sum())
     fitted = engine.on_rows(kept)
-    run = Run(kept, fitted.residual, (fitted.objective(kept),))
+    run = Run(kept, fitted, (fitted.objective(kept),))
     while len(run.objective_path) < max_iter:
         seen.add(run.kept.tobytes())
         following = smallest(run.residual**2, n_kept)
@@ -93,7 +110,7 @@ def concentrate(
         objective = fitted.objective(following)
         if not run.objective - objective > tol * abs(run.objective):
             break
-        run = Run(following, fitted.residual, (*run.objective_path, objective))
+        run = Run(following, fitted, (*run.objective_path, objective))
     return run
 
 
@@ -133,8 +150,27 @@ def exchanged(engine: RidgeFits, run: Run, max_iter: int = 100, tol: float = 1e-
         if not run.objective - other.objective > tol * abs(run.objective):
             break
         below = (objective for objective in other.objective_path if objective < run.objective)
-        run = Run(other.kept, other.residual, (*run.objective_path, *below))
+        run = Run(other.kept, other.fitted, (*run.objective_path, *below))
     return run
+
+
+def stand_in(estimator: Any, X: FloatArray) -> Any:
+    """Return the learner to choose rows by: a ridge for least squares, else the learner itself.
+
+    Where features are nearly as many as rows, least squares of minimum norm follows any row that
+    has a direction for itself, with weights without bound: what it fits well says nothing.  The
+    ridge is small, of the strength that small starts have.
+    """
+    spread = float(np.var(X[:1000], axis=0).sum())
+    if isinstance(estimator, OLS) and spread > 0:
+        return Ridge(alpha=SHRINKAGE * spread)
+    return estimator
+
+
+def determined(X: FloatArray) -> bool:
+    """Return whether the rows determine a least-squares fit in every direction, and well."""
+    singular = np.linalg.svd(X - X.mean(axis=0), compute_uv=False)
+    return len(X) > X.shape[1] and bool(singular[-1] > DETERMINED * singular[0])
 
 
 def small_starts(
@@ -167,19 +203,87 @@ def small_starts(
     """
     n_rows = len(y)
     if n_rows > NESTED_ROWS:
-        sample = rng.choice(n_rows, NESTED_ROWS, replace=False)
-        X_s, y_s = X[sample], y[sample]
-        share = max(1, round(NESTED_ROWS * n_kept / n_rows))
-        starts = small_starts(estimator, X_s, y_s, share, restarts, rng)
-        run = best_run(fits(estimator, X_s, y_s), starts)
-        fitted = clone(estimator).fit(X_s[run.kept], y_s[run.kept])
-        return [smallest((y - np.ravel(fitted.predict(X))) ** 2, n_kept)]
+        m = n_nested(*X.shape)
+        model = nested_start(estimator, X[:m], y[:m], n_kept / n_rows, restarts, rng)
+        return [smallest((y - np.ravel(model.predict(X))) ** 2, n_kept)]
+    return ranked_starts(small_residuals(X, y, restarts, rng) ** 2, n_kept, FINALISTS)
+
+
+def small_residuals(
+    X: FloatArray, y: FloatArray, restarts: int, rng: np.random.RandomState
+) -> FloatArray:
+    """Return the residuals of all rows under ridge fits to few random rows; (restarts, N)."""
+    n_rows = len(y)
     size = min(START_ROWS, X.shape[1] + 1, n_rows)
     drawn = np.argpartition(rng.random_sample((restarts, n_rows)), size - 1, axis=1)[:, :size]
-    squared = _small_fits(X, y, drawn) ** 2
+    return _small_fits(X, y, drawn)
+
+
+def ranked_starts(squared: FloatArray, n_kept: int, count: int) -> list[BoolArray]:
+    """Return the `n_kept` best rows of each of the `count` fits whose trimmed loss is least.
+
+    Parameters
+    ----------
+    squared : ndarray of shape (S, N)
+        Squared residuals of all rows under each fit.
+    n_kept, count : int
+        See above.
+    """
     losses = np.partition(squared, n_kept - 1, axis=1)[:, :n_kept].sum(axis=1)
-    best = np.argsort(losses, kind="stable")[:FINALISTS]
+    best = np.argsort(losses, kind="stable")[:count]
     return [smallest(squared[start], n_kept) for start in best]
+
+
+def n_nested(n_rows: int, n_features: int) -> int:
+    """Return how many of many rows :func:`nested_start` needs."""
+    return min(n_rows, SAMPLES * max(SAMPLE_ROWS, ROWS_PER_FEATURE * n_features))
+
+
+def nested_start(
+    estimator: Any,
+    X: FloatArray,
+    y: FloatArray,
+    share: float,
+    restarts: int,
+    rng: np.random.RandomState,
+) -> Any:
+    """Return a learner fitted to the rows to keep of a sample.
+
+    Each part of the sample has starts of its own and a few concentration steps; the models so
+    found compete on the whole of it, where the best one is concentrated to the end.
+
+    Parameters
+    ----------
+    estimator : estimator
+        The learner.
+    X, y : ndarray of shape (M, d) and (M,)
+        The sample, in random order.
+    share : float
+        Share of the rows to keep.
+    restarts : int
+        Number of small fits in all parts together.
+    rng : RandomState
+        Draws their rows.
+    """
+    estimator = stand_in(estimator, X)
+    size = min(len(y), max(SAMPLE_ROWS, ROWS_PER_FEATURE * X.shape[1]))
+    parts = np.array_split(np.arange(len(y)), len(y) // size)
+    n_kept = max(1, round(share * len(y)))
+    best, least = np.ones(len(y), dtype=bool), np.inf
+    for part in parts:
+        engine = fits(estimator, X[part], y[part])
+        n_part = max(1, round(share * len(part)))
+        starts = small_starts(
+            estimator, X[part], y[part], n_part, max(1, restarts // len(parts)), rng
+        )
+        run = concentrate(engine, starts[0], EARLY_STEPS, 0.0, set())
+        squared = (y - engine.elsewhere(run.kept, run.fitted, X)) ** 2
+        kept = smallest(squared, n_kept)
+        if not least <= (loss := float(squared[kept].sum())):
+            best, least = kept, loss
+    engine = fits(estimator, X, y)
+    run = concentrate(engine, best, 100, NESTED_TOLERANCE, set())
+    return engine.model(run.kept, run.fitted)
 
 
 def _small_fits(X: FloatArray, y: FloatArray, drawn: Any) -> FloatArray:

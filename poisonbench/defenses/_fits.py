@@ -1,24 +1,31 @@
 """Many fits of one learner to differently weighted rows of one data set.
 
 Concentration steps and iterated reweighting fit the same rows again and again and need only
-residuals and the objective.  Ridge is solved here from what does not change between fits (the
-kernel where rows are few, else the design); the other learners are refitted by scikit-learn.
+residuals and the objective.  Where rows are few ridge is solved from the kernel, which does not
+change between fits; where they are many all learners are solved from second moments, which change
+by the rows that enter or leave; what is left is refitted by scikit-learn.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, eigh
 from sklearn.base import clone
 
+from poisonbench.defenses._moments import Moments, RowMoments
 from poisonbench.features import BoolArray, FloatArray
 from poisonbench.models import ElasticNet, LinearModel, Ridge
+from poisonbench.models.ols import RELATIVE_CUT
 
 WELL_POSED = 1e-9
 """Least ridge penalty, relative to a row's mean squared norm, that Cholesky is trusted with."""
+
+MANY = 4
+"""Rows for each feature from which on moments are cheaper than refits (ridge: see RidgeFits)."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +38,14 @@ class Fitted:
         y_i - f(x_i) for all rows, fitted or not.
     penalty : float
         lambda Omega(w); 0 where the learner does not say.
+    coef, intercept : ndarray of shape (d,) and float, optional
+        The model, where it was solved for here.
     """
 
     residual: FloatArray
     penalty: float
+    coef: FloatArray | None = None
+    intercept: float = 0.0
 
     def objective(self, kept: BoolArray) -> float:
         """Return L(D_I, theta), I being the rows `kept`."""
@@ -63,6 +74,21 @@ class Refits:
         """Fit to all rows with other responses; residuals are from the true ones."""
         return self._seen(clone(self.estimator).fit(self.X, y), len(y))
 
+    def model(self, kept: BoolArray, fitted: Fitted) -> Any:
+        """Return the learner as it was fitted to the rows `kept`, with `fitted` as the result."""
+        if fitted.coef is None:
+            return clone(self.estimator).fit(self.X[kept], self.y[kept])
+        model = clone(self.estimator)
+        model.coef_, model.intercept_ = fitted.coef, fitted.intercept
+        model.n_features_in_ = len(fitted.coef)
+        return model
+
+    def elsewhere(self, kept: BoolArray, fitted: Fitted, X: FloatArray) -> FloatArray:
+        """Return what the learner so fitted predicts for the rows of `X`."""
+        if fitted.coef is None:
+            return np.ravel(self.model(kept, fitted).predict(X))
+        return np.asarray(X @ fitted.coef + fitted.intercept)
+
     def _seen(self, fitted: Any, n_rows: int) -> Fitted:
         penalty = 0.0
         if isinstance(self.estimator, LinearModel):
@@ -72,12 +98,40 @@ class Refits:
 
 
 class WeightedRefits(Refits):
-    """Fits of one of our learners, which can be weighted."""
+    """Fits of one of our learners, which can be weighted and solved from moments."""
+
+    def on_rows(self, kept: BoolArray) -> Fitted:
+        """Fit to the rows `kept`."""
+        if len(self.y) <= MANY * self.X.shape[1]:
+            return super().on_rows(kept)
+        return self._from_moments(kept)
 
     def on_weights(self, weight: FloatArray) -> Fitted:
         """Minimise sum_i weight_i r_i^2 + N lambda Omega(w) over all N rows."""
         n = len(self.y)
         return self._seen(self.estimator.solver(n).fit(self.X, self.y, sample_weight=weight), n)
+
+    @cached_property
+    def _moments(self) -> RowMoments:
+        return RowMoments(self.X, self.y)
+
+    def _from_moments(self, kept: BoolArray) -> Fitted:
+        moments = self._moments.of(kept)
+        coef = self._weights(moments)
+        intercept = moments.mean_y - float(moments.mean @ coef)
+        residual = self.y - self.X @ coef
+        residual -= intercept
+        penalty = self.estimator.lambda_for(moments.n) * self.estimator.penalty(coef)
+        return Fitted(residual, penalty, coef, intercept)
+
+    def _weights(self, moments: Moments) -> FloatArray:
+        """Return the weights that fit rows of these moments; here of least norm."""
+        values, vectors = eigh(moments.gram)
+        used = values > max(RELATIVE_CUT**2 * values[-1], 0.0)
+        alpha = self.estimator.alpha_for(moments.n)
+        inverse = np.divide(1.0, values + alpha, out=np.zeros_like(values), where=used)
+        coef: FloatArray = vectors @ (inverse * (vectors.T @ moments.cross))
+        return coef
 
 
 class SparseRefits(WeightedRefits):
@@ -91,6 +145,8 @@ class SparseRefits(WeightedRefits):
 
     def on_rows(self, kept: BoolArray) -> Fitted:
         """Fit to the rows `kept`."""
+        if len(self.y) > MANY * self.X.shape[1]:
+            return self._from_moments(kept)
         self._solver.set_params(alpha=self._alpha)
         return self._seen(self._solver.fit(self.X[kept], self.y[kept]), int(kept.sum()))
 
@@ -99,6 +155,20 @@ class SparseRefits(WeightedRefits):
         # Coordinate descent divides the weights by their mean.
         self._solver.set_params(alpha=self._alpha / weight.mean())
         return self._seen(self._solver.fit(self.X, self.y, sample_weight=weight), len(self.y))
+
+    def _weights(self, moments: Moments) -> FloatArray:
+        # d rows R with R'R the Gram matrix and R'q the cross product have the same sum of squares
+        # up to a constant; coordinate descent takes them for all n.
+        values, vectors = eigh(moments.gram)
+        root = np.sqrt(np.maximum(values, 0.0))
+        used = root > RELATIVE_CUT * max(root[-1], np.finfo(float).tiny)
+        q = np.divide(vectors.T @ moments.cross, root, out=np.zeros_like(root), where=used)
+        scale = np.sqrt(len(root) / moments.n)
+        R = (scale * root * vectors).T
+        self._solver.set_params(alpha=self._alpha, fit_intercept=False)
+        coef = np.array(self._solver.fit(R, scale * q).coef_)
+        self._solver.set_params(fit_intercept=True)
+        return coef
 
 
 class RidgeFits(WeightedRefits):
@@ -109,20 +179,35 @@ class RidgeFits(WeightedRefits):
 
     def __init__(self, estimator: Ridge, X: FloatArray, y: FloatArray) -> None:
         super().__init__(estimator, X, y)
-        centred = X - X.mean(axis=0)
         self._dual = len(y) <= 1.5 * X.shape[1]
-        if self._dual:
-            self._kernel = centred @ centred.T
-        else:
-            self._Z = np.column_stack([centred, np.ones(len(y))])
+
+    @cached_property
+    def _kernel(self) -> FloatArray:
+        centred = self.X - self.X.mean(axis=0)
+        kernel: FloatArray = centred @ centred.T
+        return kernel
+
+    @cached_property
+    def _design(self) -> FloatArray:
+        return np.column_stack([self.X - self.X.mean(axis=0), np.ones(len(self.y))])
 
     def on_rows(self, kept: BoolArray) -> Fitted:
         """Fit to the rows `kept`."""
+        if not self._dual:
+            return self._from_moments(kept)
         return self._solve(np.flatnonzero(kept), np.ones(int(kept.sum())))
 
     def on_weights(self, weight: FloatArray) -> Fitted:
         """Minimise sum_i weight_i r_i^2 + N lambda Omega(w) over all N rows."""
         return self._solve(np.arange(len(weight)), weight)
+
+    def _weights(self, moments: Moments) -> FloatArray:
+        system = moments.gram
+        system[np.diag_indices(len(system))] += self.estimator.alpha_for(moments.n)
+        # The transpose is the same matrix in the order that LAPACK overwrites in place.
+        factor = cho_factor(system.T, lower=True, overwrite_a=True, check_finite=False)
+        coef: FloatArray = cho_solve(factor, moments.cross, check_finite=False)
+        return coef
 
     def sensitivity(self, kept: BoolArray) -> FloatArray:
         """Return df(x_j)/dy_i for all rows j and the rows i of a fit to `kept`; shape (N, n)."""
@@ -135,10 +220,10 @@ class RidgeFits(WeightedRefits):
             mean = inverse.sum(axis=0) / inverse.sum()  # d intercept / dy
             centred = inverse - np.outer(inverse.sum(axis=1), mean)
             return np.asarray(self._kernel[:, rows] @ centred + mean)
-        Z = self._Z[rows]
+        Z = self._design[rows]
         system = Z.T @ Z
         system[np.diag_indices(len(system) - 1)] += alpha
-        return np.asarray(self._Z @ np.linalg.solve(system, Z.T))
+        return np.asarray(self._design @ np.linalg.solve(system, Z.T))
 
     def _solve(self, rows: Any, weight: FloatArray) -> Fitted:
         alpha, n = self.estimator.alpha_for(len(rows)), len(rows)
@@ -158,22 +243,21 @@ class RidgeFits(WeightedRefits):
             predicted = centred + intercept
             square = float(a @ centred)
         else:
-            Z = self._Z[rows]
+            Z = self._design[rows]
             system = (Z * weight[:, None]).T @ Z
             system[np.diag_indices(len(system) - 1)] += alpha
             factor = cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
             theta = cho_solve(factor, Z.T @ (weight * y), check_finite=False)
-            predicted = self._Z @ theta
+            predicted = self._design @ theta
             square = float(theta[:-1] @ theta[:-1])
         return Fitted(self.y - predicted, self.estimator.lambda_for(n) * square / 2)
 
 
 def fits(estimator: Any, X: FloatArray, y: FloatArray) -> Refits:
     """Return the fastest way to fit `estimator` to rows of `X`, `y` again and again."""
-    if (
-        isinstance(estimator, Ridge)
-        and estimator.alpha_for(1) > WELL_POSED * np.var(X, axis=0).sum()
-    ):
+    # The spread of a thousand rows says enough, and that of a million takes as long as a fit.
+    spread = float(np.var(X[:1000], axis=0).sum())
+    if isinstance(estimator, Ridge) and estimator.alpha_for(1) > WELL_POSED * spread:
         return RidgeFits(estimator, X, y)
     if isinstance(estimator, ElasticNet):
         return SparseRefits(estimator, X, y)

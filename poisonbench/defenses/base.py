@@ -9,19 +9,9 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from poisonbench.defenses._order import Keys, content_keys
 from poisonbench.defenses._parameters import check_parameters
-from poisonbench.features import FloatArray, IntArray
-
-
-def canonical_order(X: FloatArray, y: FloatArray) -> IntArray:
-    """Return the order that sorts the rows by value, whatever order they come in.
-
-    Rows are compared as strings of bytes: any total order serves, this one costs one sort.
-    """
-    rows = np.ascontiguousarray(np.column_stack([y, X])) + 0.0  # + 0.0: one zero, not -0 and 0
-    keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
-    order: IntArray = np.argsort(keys, kind="stable")
-    return order
+from poisonbench.features import FloatArray
 
 
 class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -33,9 +23,9 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     and ``random_state``.
 
     A subclass implements :meth:`_fit_rows`, which never sees the caller's order of rows: they
-    come sorted by value, then permuted by ``random_state``.  So with an int ``random_state`` the
-    same set of rows gives the same model in any order, and no defense can profit from poison
-    that happens to lie at the end.
+    come sorted by keys made from what they hold and ``random_state``, which is a shuffled order.
+    So with an int ``random_state`` the same set of rows gives the same model in any order, and no
+    defense can profit from poison that happens to lie at the end.
     """
 
     name: ClassVar[str]
@@ -68,12 +58,7 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)
         y = y.astype(np.float64)
         rng = check_random_state(getattr(self, "random_state", None))
-        order = canonical_order(X, y)[rng.permutation(len(y))]
-        # C order, so that sums run alike whether an array came or a data frame.
-        self._fit_rows(np.ascontiguousarray(X[order]), y[order], rng)
-        original = np.argsort(order)
-        for attribute in self.row_attributes:
-            setattr(self, attribute, getattr(self, attribute)[original])
+        self._fit_keyed(X, y, content_keys(X, y, rng), rng)
         return self
 
     def check_rows(self, n_rows: int) -> None:
@@ -86,6 +71,17 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if hasattr(self, "coef_"):
             return np.asarray(X @ self.coef_ + self.intercept_)
         return np.asarray(self.estimator_.predict(X))
+
+    def _fit_keyed(
+        self, X: FloatArray, y: FloatArray, keys: Keys, rng: np.random.RandomState
+    ) -> None:
+        """Put the rows in the order of their keys, learn, and put what was learned back."""
+        order = np.argsort(keys, kind="stable")
+        # C order, so that sums run alike whether an array came or a data frame.
+        self._fit_rows(np.ascontiguousarray(X[order]), y[order], rng)
+        original = np.argsort(order)
+        for attribute in self.row_attributes:
+            setattr(self, attribute, getattr(self, attribute)[original])
 
     def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
         """Learn from rows in no particular order; the hook of a defense.

@@ -43,10 +43,10 @@ class ChenDefense(Defense):
     contamination : float or "auto", default=0.2
         Share of the rows that p is, or "auto" to estimate it with a ridge fit.
     n_nonzero : int or "cv", default="cv"
-        Number k of weights to keep.  "cv" chooses it by held-out squared errors, the p largest
-        dropped.
+        Number k of weights to keep; all where it is more than there are.  "cv" chooses it by
+        held-out squared errors, the p largest dropped.
     n_folds : int, default=5
-        Folds to choose by.
+        Folds to choose by; one for each row where that is fewer.
     random_state : int, RandomState or None, default=None
         Shuffles the rows into folds.
 
@@ -58,6 +58,8 @@ class ChenDefense(Defense):
         The p used.
     n_nonzero_ : int
         The k used.
+    note_ : str
+        What the model is, for the tables.
 
     References
     ----------
@@ -100,6 +102,7 @@ class ChenDefense(Defense):
         self.coef_ = np.zeros_like(coef)
         self.coef_[ranking[: self.n_nonzero_]] = coef[ranking[: self.n_nonzero_]]
         self.intercept_ = float(np.median(y - X @ self.coef_))
+        self.note_ = f"no learner; {self.n_nonzero_} of {X.shape[1]} columns"
 
 
 def trimmed_sums(terms: FloatArray, n_dropped: int) -> FloatArray:

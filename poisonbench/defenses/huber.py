@@ -53,7 +53,7 @@ class HuberDefense(Defense):
         "cv" chooses by the mean of the smaller three quarters of the squared errors on held-out
         rows, among 1.1, 1.35, 2.5 and infinity.
     n_folds : int, default=3
-        Folds to choose by.
+        Folds to choose by; one for each row where that is fewer.
     max_iter : int, default=100
         Most rounds of reweighting.
     tol : float, default=1e-3
@@ -73,7 +73,7 @@ class HuberDefense(Defense):
     scale_ : float
         The scale s.
     n_iter_ : int
-        Rounds of reweighting.
+        Fits: the first, with all weights 1, and those of the rounds of reweighting.
     errors_ : dict of float to float
         For each threshold compared, the trimmed mean of its held-out squared errors.
 
@@ -112,9 +112,10 @@ class HuberDefense(Defense):
             self.errors_, self.epsilon_ = {}, float(self.epsilon)
         everything = np.ones(len(y), dtype=bool)
         engine = fits(estimator, X, y)
-        residual, self.n_iter_ = _reweighted(
+        residual, rounds = _reweighted(
             engine, engine.on_rows(everything).residual, self.epsilon_, self.max_iter, self.tol
         )
+        self.n_iter_ = 1 + rounds
         self.scale_ = huber_scale(residual, self.epsilon_)
         self._adopt(estimator.fit(X, _winsorised(y, residual, self.epsilon_, self.scale_)), X)
 

@@ -50,7 +50,7 @@ class RANSACDefense(Defense):
     max_trials : int, default=100
         Most samples drawn.
     n_folds : int, default=3
-        Folds to choose by.
+        Folds to choose by; one for each row where that is fewer.
     random_state : int, RandomState or None, default=None
         Draws the samples and shuffles the rows into folds.
 
@@ -67,7 +67,10 @@ class RANSACDefense(Defense):
     n_trials_ : int
         Samples drawn.
     errors_ : dict of float to float
-        For each share compared, the trimmed mean of its held-out squared errors.
+        For each share compared, the trimmed mean of its held-out squared errors; infinite where
+        some fold found no consensus.
+    note_ : str or None
+        Which shares found none in some fold, for the tables.
 
     References
     ----------
@@ -104,6 +107,10 @@ class RANSACDefense(Defense):
             self.min_samples_ = min(self.errors_, key=lambda share: self.errors_[share])
         else:
             self.min_samples_ = self.min_samples
+        failed = [f"{share:g}" for share, error in self.errors_.items() if np.isinf(error)]
+        self.note_ = (
+            f"no consensus in tuning at min_samples {', '.join(failed)}" if failed else None
+        )
         consensus = self._consensus(X, y, self.min_samples_, self.max_trials, seed)
         self.n_trials_ = consensus.n_trials_
         self.support_ = kept = np.asarray(consensus.inlier_mask_)
@@ -112,15 +119,17 @@ class RANSACDefense(Defense):
     def _held_out_errors(self, X: FloatArray, y: FloatArray, seed: int) -> dict[float, float]:
         errors = np.empty((len(y), len(SHARES)))
         trials = min(self.max_trials, TUNING_TRIALS)
+        failed = set()
         for training, held_out in folds(len(y), self.n_folds):
             for column, share in enumerate(SHARES):
                 try:
                     consensus = self._consensus(X[training], y[training], share, trials, seed)
                 except NoConsensusError:
-                    errors[held_out, column] = np.inf
+                    failed.add(column)
                     continue
                 predicted = np.ravel(consensus.predict(X[held_out]))
                 errors[held_out, column] = (y[held_out] - predicted) ** 2
+        errors[:, list(failed)] = np.inf
         return dict(zip(SHARES, trimmed_mean(errors).tolist(), strict=True))
 
     def _consensus(

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Lt
+from joblib import Parallel, delayed
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.base import clone
 from sklearn.linear_model import ElasticNet as SklearnElasticNet
@@ -34,7 +35,7 @@ class RONIDefense(Defense):
     breakdown point is known; copies of one harmful row defeat it.
 
     With ridge a trial costs one factorisation and one product; with other learners a refit for
-    each row.
+    each row, trials in parallel.
 
     Parameters
     ----------
@@ -44,12 +45,20 @@ class RONIDefense(Defense):
         Number of rows to remove; overrides `contamination`.
     contamination : float or "auto", default=0.2
         Share of the rows to remove, or "auto" to estimate it.
+    rule : {"count", "threshold"}, default="count"
+        Whether the `n_poison` rows of largest impact are removed, as the paper does, or all rows
+        whose impact is beyond `threshold`, whatever their number.
+    threshold : float, default=3.0
+        In standard deviations of the impacts above their median, the deviation being 1.4826
+        times the median absolute one.
     trials : int, default=5
         Random pairs of a training set and a validation set.
     train_share : float, default=0.05
         Share of the rows in a training set.
     validation_share : float, default=0.4
         Share of the rows in a validation set, disjoint from the training set.
+    n_jobs : int, optional
+        Processes for the trials of learners that are refitted; 1 if None.  It changes no number.
     random_state : int, RandomState or None, default=None
         Draws the sets.
 
@@ -82,23 +91,35 @@ class RONIDefense(Defense):
         *,
         n_poison: Annotated[int, Ge(0)] | None = None,
         contamination: Annotated[float, Ge(0), Lt(1)] | Literal["auto"] = 0.2,
+        rule: Literal["count", "threshold"] = "count",
+        threshold: Annotated[float, Gt(0)] = 3.0,
         trials: Annotated[int, Ge(1)] = 5,
         train_share: Annotated[float, Gt(0), Lt(1)] = 0.05,
         validation_share: Annotated[float, Gt(0), Lt(1)] = 0.4,
+        n_jobs: int | None = None,
         random_state: Any = None,
     ) -> None:
         self.estimator = estimator
         self.n_poison = n_poison
         self.contamination = contamination
+        self.rule = rule
+        self.threshold = threshold
         self.trials = trials
         self.train_share = train_share
         self.validation_share = validation_share
+        self.n_jobs = n_jobs
         self.random_state = random_state
 
     def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
-        self.n_poison_ = assumed_poison(self, X, y, rng)
         estimator = learner(self.estimator)
+        if self.rule == "count":
+            self.n_poison_ = assumed_poison(self, X, y, rng)
         self.impact_ = self._impact(clone(estimator), X, y, rng)
+        if self.rule == "threshold":
+            above = self.impact_ - np.median(self.impact_)
+            # Half of the rows lie within the median deviation, so some row is always kept.
+            suspect = above > self.threshold * 1.4826 * np.median(np.abs(above))
+            self.n_poison_ = int(suspect.sum())
         self.support_ = kept = smallest(self.impact_, len(y) - self.n_poison_)
         self._adopt(clone(estimator).fit(X[kept], y[kept]), X)
 
@@ -131,14 +152,20 @@ class RONIDefense(Defense):
             estimator = estimator.solver(n_train + 1)
         if isinstance(estimator, SklearnElasticNet):
             estimator.set_params(warm_start=True)
-        total, count = np.zeros(n_rows), np.zeros(n_rows)
-        for _ in range(self.trials):
-            shuffled = rng.permutation(n_rows)
-            training, validation = np.split(shuffled[: n_train + n_validation], [n_train])
-            outside = np.setdiff1d(shuffled, training)  # rows of the training set have joined
-            total[outside] += rises(estimator, X, y, training, validation)[outside]
-            count[outside] += 1
-        return total / np.maximum(count, 1)
+        drawn = [rng.permutation(n_rows)[: n_train + n_validation] for _ in range(self.trials)]
+        trials = [np.split(rows, [n_train]) for rows in drawn]
+        if rises is rises_by_rank_one:  # quicker than to start a process
+            found = [rises(estimator, X, y, *trial) for trial in trials]
+        else:
+            found = Parallel(n_jobs=self.n_jobs)(
+                delayed(rises)(clone(estimator), X, y, *trial) for trial in trials
+            )
+        # Rows of a training set have joined it: their rise in that trial says nothing.
+        count = np.full(n_rows, float(self.trials))
+        for training, _ in trials:
+            count[training] -= 1
+        impact: FloatArray = np.sum(found, axis=0) / np.maximum(count, 1)
+        return impact
 
 
 def rises_by_refits(

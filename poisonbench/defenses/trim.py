@@ -15,13 +15,21 @@ from sklearn.base import clone
 
 from poisonbench.defenses._concentration import (
     NESTED_ROWS,
+    NESTED_TOLERANCE,
+    Run,
     best_run,
+    concentrate,
+    determined,
     exchanged,
+    n_nested,
+    nested_start,
     small_starts,
     smallest,
+    stand_in,
 )
 from poisonbench.defenses._estimate import assumed_poison, learner
 from poisonbench.defenses._fits import RidgeFits, fits
+from poisonbench.defenses._order import Keys
 from poisonbench.defenses.base import Defense
 from poisonbench.features import BoolArray, FloatArray
 
@@ -38,7 +46,16 @@ class TRIMRegressor(Defense):
     A start of ``"subsets"`` costs one small matrix product for all fits of 30 rows, then 20 to 60
     fits of the learner.  With ridge and at most 5000 rows its best run is continued by exchanges
     of single rows while one lowers the objective: a row that the model hugs because it is kept
-    may have to change places with its clean twin.  The penalty's lambda stays fixed throughout.
+    may have to change places with its clean twin.  With more rows the starts are sought in 20
+    samples of some 2000, merged for the best of them, and one to three rounds over all rows
+    follow: about half of what scikit-learn's ``Ridge.fit`` costs at a million rows and 100
+    features.  The penalty's lambda stays fixed throughout.
+
+    For OLS a start of ``"subsets"`` chooses rows by a ridge of a hundredth of the features' total
+    variance: with nearly as many features as rows, least squares of minimum norm fits any row that
+    has a direction for itself.  The model is least squares on the rows so chosen, after rounds of
+    its own where they determine it in every direction; where they do not, one poison row kept in
+    such a direction can still carry it far away, as a rare clean row can.
 
     Parameters
     ----------
@@ -73,7 +90,8 @@ class TRIMRegressor(Defense):
     objective_ : float
         L(D_I, theta) at the end; without its penalty for a learner that is not one of ours.
     objective_path_ : tuple of float
-        L(D_I, theta) after each fit of the best run; it never rises.
+        L(D_I, theta) after each fit of the best run; it never rises.  For OLS on rows that do not
+        determine it, that of the ridge that stands in for it.
     n_iter_ : int
         Fits in the best run that lowered the objective, the first one included.
     start_ : str
@@ -111,17 +129,46 @@ class TRIMRegressor(Defense):
         self.tol = tol
         self.random_state = random_state
 
+    def _fit_keyed(
+        self, X: FloatArray, y: FloatArray, keys: Keys, rng: np.random.RandomState
+    ) -> None:
+        if self.start != "subsets" or len(y) <= NESTED_ROWS or self.contamination == "auto":
+            super()._fit_keyed(X, y, keys, rng)
+            return
+        # Sums over many rows do not care for their order, and putting them in order would cost
+        # more than the fit: only the sample is.
+        self.n_poison_ = assumed_poison(self, X, y, rng)
+        estimator = learner(self.estimator)
+        n_kept = len(y) - self.n_poison_
+        m = n_nested(*X.shape)
+        sample = np.argpartition(keys, m - 1)[:m]
+        sample = sample[np.argsort(keys[sample])]
+        model = nested_start(
+            estimator, X[sample], y[sample], n_kept / len(y), self.restarts or 200, rng
+        )
+        kept = smallest((y - np.ravel(model.predict(X))) ** 2, n_kept)
+        engine = fits(estimator, X, y)
+        run = best_run(engine, [kept], self.max_iter, max(self.tol, NESTED_TOLERANCE))
+        self._keep(run, engine.model(run.kept, run.fitted), X)
+
     def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
         self.n_poison_ = assumed_poison(self, X, y, rng)
         estimator = learner(self.estimator)
         starts = self._starts(estimator, X, y, rng)
-        engine = fits(estimator, X, y)
+        chooser = stand_in(estimator, X) if self.start == "subsets" else estimator
+        engine = fits(chooser, X, y)
         run = best_run(engine, starts, self.max_iter, self.tol)
         # Exchanges need the derivatives of all predictions, a matrix of N^2 numbers.
         polish = self.start == "subsets" and self.n_poison_ > 0 and len(y) <= NESTED_ROWS
         if polish and isinstance(engine, RidgeFits):
             run = exchanged(engine, run, self.max_iter, self.tol)
-        self._adopt(clone(estimator).fit(X[run.kept], y[run.kept]), X)
+        if chooser is not estimator and determined(X[run.kept]):
+            run = concentrate(fits(estimator, X, y), run.kept, self.max_iter, self.tol, set())
+        self._keep(run, clone(estimator).fit(X[run.kept], y[run.kept]), X)
+
+    def _keep(self, run: Run, fitted: Any, X: FloatArray) -> None:
+        """Take over where a run ended."""
+        self._adopt(fitted, X)
         self.objective_path_ = run.objective_path
         self.objective_ = run.objective
         self.n_iter_ = len(run.objective_path)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 from poisonbench.data.base import DatasetError, listing
+from poisonbench.preparation.header import one_line
 from poisonbench.registry import nearest
 
 
@@ -28,6 +29,9 @@ class Choices:
         Share of the rows below which a category is rare; rare ones are merged.
     missing : {"fill", "drop"}
         Whether missing values are filled, or their rows dropped.
+    dates : {"day-first", "month-first"}, optional
+        How to read a column of dates that could be either; day first, with a warning, if not
+        given.
     """
 
     target: str
@@ -36,6 +40,7 @@ class Choices:
     drop: tuple[str, ...] = ()
     rare: float = 0.01
     missing: Literal["fill", "drop"] = "fill"
+    dates: Literal["day-first", "month-first"] | None = None
 
     def resolved(self, names: Sequence[str]) -> Self:
         """Return the choices with every column named as the file's header does.
@@ -50,15 +55,17 @@ class Choices:
         Raises
         ------
         DatasetError
-            A column is not one of them, or has two roles.
+            A column is not one of them, or has two roles; the share is none.
         """
+        if not 0 <= self.rare <= 1:
+            raise DatasetError(f"rare is {self.rare:g}, expected a share of the rows, from 0 to 1")
         (target,) = _columns("target", [self.target], names)
         roles = {
             role: tuple(
                 column
                 for given in getattr(self, role)
                 for column in _columns(
-                    role, [given] if column_name(given) in names else given.split(","), names
+                    role, [given] if one_line(given) in names else given.split(","), names
                 )
             )
             for role in ("categorical", "numeric", "drop")
@@ -79,14 +86,9 @@ class Choices:
         )
 
 
-def column_name(text: str) -> str:
-    """Return a name as prepared files have it: one line, no colon, which marks one-hot groups."""
-    return " ".join(text.replace(":", ".").split())
-
-
 def _columns(role: str, given: Iterable[str], names: Sequence[str]) -> Iterator[str]:
     for text in given:
-        name = column_name(text)
+        name = one_line(text)
         if name not in names:
             guess = nearest(name, names)
             hint = f"did you mean '{guess}'?" if guess else f"it has {listing(names)}"

@@ -1,74 +1,44 @@
-"""What a raw column holds, found out a batch at a time and in little memory.
+"""What a raw column holds, found out from all of its cells, a batch at a time.
 
-A column is a column of numbers until a batch shows otherwise.  Texts are kept as a vocabulary and
-codes into it; a column with more texts than a vocabulary may hold is one of dates or it is free
-text, which no linear model can use, and its cells are not kept.
+Cells of nothing but numbers are kept as numbers, texts as a vocabulary and codes into it.  With
+more texts than a vocabulary may hold a column is one of numbers or dates that are written in some
+special way, or it is free text, which no linear model can use: then each way of reading it goes
+on by itself, and at the end the one that fits best is taken, or none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import shlex
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from poisonbench.data.base import LARGEST
-from poisonbench.data.table import MISSING
 from poisonbench.features import FloatArray, IntArray
-from poisonbench.preparation.cells import (
-    DATE_FORMATS,
-    DAY_AND_MONTH_SWAPPED,
-    date_parser,
-    number_parser,
+from poisonbench.preparation.cells import LEADING_ZEROS
+from poisonbench.preparation.raw import RawColumn
+from poisonbench.preparation.readings import (
+    Reading,
+    date_readings,
+    number_reading,
+    plain_numbers,
+    without_too_large,
 )
 
 VOCABULARY = 10_000
 """Distinct texts that are kept of one column; with more it is free text."""
 
-Kind = Literal["number", "date", "boolean", "category", "free text", "empty"]
+ENOUGH = 0.9
+"""Share of the cells present that must be numbers (or dates), for the others to be missing."""
 
-BOOLEANS = ({"0", "1"}, {"false", "true"}, {"no", "yes"}, {"n", "y"}, {"f", "t"}, {"off", "on"})
-"""Pairs of words, in lower case, that mean false and true; the smaller is false."""
+MANY = 0.5
+"""Share from which it is said that cells are numbers (or dates), and how to read them so."""
 
+Role = Literal["response", "numeric", "categorical", "any"]
+DayOrMonth = Literal["day-first", "month-first"]
 
-@dataclass(frozen=True)
-class RawColumn:
-    """A column of a raw file.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-    kind : str
-        What it holds.
-    values : ndarray of shape (rows,)
-        Numbers, dates in days since 1970, both NaN where missing; codes of texts, -1 where
-        missing; zeros for a column that is not kept.
-    labels : tuple of str
-        The texts that codes stand for.
-    note : str
-        What else there is to say of it: the format of dates, an example of free text.
-    """
-
-    name: str
-    kind: Kind
-    values: FloatArray | IntArray
-    labels: tuple[str, ...] = ()
-    note: str = ""
-
-    @property
-    def missing(self) -> npt.NDArray[np.bool_]:
-        """Mask of the rows without a value, shape (rows,)."""
-        if self.kind in ("number", "date"):
-            return np.isnan(self.values)
-        return self.values < 0
-
-    def select(self, rows: npt.NDArray[np.bool_]) -> RawColumn:
-        """Return the column at the rows of a mask."""
-        return RawColumn(self.name, self.kind, self.values[rows], self.labels, self.note)
+FALSE = frozenset({"0", "false", "no", "n", "f", "off"})
+TRUE = frozenset({"1", "true", "yes", "y", "t", "on"})
 
 
 class ColumnReader:
@@ -80,161 +50,252 @@ class ColumnReader:
         The column's name.
     decimal : {".", ","}
         The file's decimal mark.
-    categorical : bool
-        Whether numbers in it are names of categories.
+    role : {"response", "numeric", "categorical", "any"}
+        What the user says of it.
     missing_words : frozenset of str
         Texts that mean a missing value, in lower case.
+    dates : {"day-first", "month-first"}, optional
+        How to read dates that could be either.
     """
 
     def __init__(
         self,
         name: str,
         decimal: str,
-        categorical: bool = False,
-        missing_words: frozenset[str] = MISSING,
+        role: Role,
+        missing_words: frozenset[str],
+        dates: DayOrMonth | None = None,
     ) -> None:
         self.name = name
-        self._number = number_parser(decimal)
-        self._categorical = categorical
+        self._decimal = decimal
+        self._role = role
         self._missing_words = missing_words
-        self._parts: list[FloatArray | IntArray] = []  # floats, or integer codes of texts
+        self._dates = dates
+        self._n_rows = 0
+        self._numbers: list[FloatArray] = []
+        self._codes: list[IntArray] = []
         self._vocabulary: dict[str, int] = {}
-        self._date_format: str | None = None  # once there are more dates than texts are kept
-        self._example: str | None = None  # of free text
+        self._readings: list[Reading] | None = None  # once a vocabulary cannot hold the texts
+        self._first_text = ""  # of a vocabulary given up
+        self._mixed = False
 
     def add(self, cells: pd.Series[Any]) -> None:
-        """Take the next batch of cells."""
-        if self._example is not None:
-            self._parts.append(np.zeros(len(cells), dtype=np.intp))
+        """Take the next batch of cells, which are numbers or texts."""
+        before, self._n_rows = self._n_rows, self._n_rows + len(cells)
+        if self._mixed or self._readings == []:
             return
-        if cells.dtype.kind in "iuf" and not self._categorical:
-            values = cells.to_numpy(np.float64, copy=True)
-            values[~(np.abs(values) <= LARGEST)] = np.nan
-            self._parts.append(values)
-            return
-        codes, found = pd.factorize(cells)
-        texts = [str(text).strip() for text in found]
-        # A batch of nothing but truth values comes as such, however they were spelt.
-        texts = [text.lower() if len(text) < 6 and text.lower() in ("true", "false") else text
-                 for text in texts]  # fmt: skip
-        known = None if self._categorical else self._converted(texts, self._number)
-        if known is None and self._date_format:
-            known = self._converted(texts, date_parser(self._date_format))
-        if known is not None:
-            self._parts.append(np.append(known, np.nan)[codes])
-        elif self._date_format:
-            self._give_up(texts, len(cells))
+        if cells.dtype.kind in "iuf" and self._role != "categorical":
+            self._add_numbers(cells.to_numpy(np.float64, copy=True))
+        elif self._readings is not None:
+            self._add_to_readings(cells)
         else:
-            self._add_texts(texts, codes)
+            self._add_texts(*self._distinct(cells), before)
+        if self._mixed:
+            self._codes, self._vocabulary, self._readings = [], {}, None
+
+    def _add_numbers(self, values: FloatArray) -> None:
+        if not self._has_texts:
+            self._numbers.append(values)
+        elif np.isnan(values).all():
+            self._take([], np.full(len(values), -1))
+        else:
+            self._mixed = True
+
+    def _add_texts(self, texts: list[str], codes: IntArray, n_before: int) -> None:
+        if not texts:
+            self._add_numbers(np.full(len(codes), np.nan))
+            return
+        if self._numbers:
+            self._mixed = not all(np.isnan(part).all() for part in self._numbers)
+            self._numbers = []
+            if self._mixed:
+                return
+            self._take([], np.full(n_before, -1))
+        self._take(texts, codes)
+
+    def _add_to_readings(self, cells: pd.Series[Any]) -> None:
+        """Take cells of which few repeat: what is written as a plain number at once."""
+        numbers = np.full(len(cells), np.nan)
+        # A batch of nothing but truth values is no text.
+        if self._decimal == "." and pd.api.types.infer_dtype(cells, skipna=True) == "string":
+            numbers = plain_numbers(cells)
+        others = np.isnan(numbers)
+        codes = np.full(len(cells), -1)
+        texts, codes[others] = self._distinct(cells[others])
+        for reading in self._readings or ():
+            reading.add(texts, codes, numbers)
+
+    @property
+    def _has_texts(self) -> bool:
+        return bool(self._codes) or self._readings is not None
+
+    @property
+    def wants_text(self) -> bool:
+        """Whether some batches were numbers and others not: all must be read again, as text."""
+        return self._mixed
+
+    @property
+    def could_be_codes(self) -> bool:
+        """Whether its numbers might have lost leading zeros, so that they should be looked at."""
+        return (
+            self._role == "any"
+            and bool(self._numbers)
+            and all((part[np.isfinite(part)] % 1 == 0).all() for part in self._numbers)
+        )
 
     def finish(self) -> RawColumn:
         """Return the column."""
-        if self._example is not None:
-            values = np.zeros(sum(map(len, self._parts)), dtype=np.intp)
-            return RawColumn(self.name, "free text", values, (), f"such as '{self._example}'")
-        kinds = {part.dtype.kind for part in self._parts}
-        if "i" not in kinds:
-            return self._finish_numbers(np.concatenate([*self._parts, np.empty(0)]))
-        # Some batches may be all numbers: these are texts like the others.
-        codes = [
-            part if part.dtype.kind == "i" else self._codes_of_numbers(part.astype(np.float64))
-            for part in self._parts
-        ]
-        if len(self._vocabulary) > VOCABULARY:
-            self._give_up(list(self._vocabulary), 0)
-            return self.finish()
-        return self._finish_texts(np.concatenate(codes))
+        if not self._has_texts:
+            return self._number(np.concatenate([*self._numbers, np.empty(0)]))
+        streamed = self._readings is not None
+        texts, codes = list(self._vocabulary), np.concatenate([*self._codes, np.empty(0, np.intp)])
+        readings = self._readings if self._readings is not None else self._read(texts, codes)
+        truth = None if streamed else self._truth(texts, codes)
+        if self._role == "any" and truth:
+            return truth
+        best = max(readings, key=lambda reading: reading.share, default=None)
+        for reading in readings if self._role != "categorical" else []:
+            if reading.kind == "number" and self._is_number(reading):
+                return self._number(reading.values(), reading)
+        found = self._date([reading for reading in readings if reading.kind == "date"]) or truth
+        if found:
+            return found
+        remarks = self._doubts(best) if best else ()
+        if streamed:
+            return RawColumn(self.name, "free text", np.zeros(self._n_rows, dtype=np.intp), (),
+                             f"such as '{self._example(best)}'", remarks)  # fmt: skip
+        return RawColumn(self.name, "category", codes, tuple(texts), "", remarks)
 
-    def _finish_numbers(self, values: FloatArray) -> RawColumn:
-        if self._date_format:
-            return RawColumn(self.name, "date", values, (), self._date_format)
+    def _distinct(self, cells: pd.Series[Any]) -> tuple[list[str], IntArray]:
+        """Return the texts of a batch, blanks between words made one, and codes, -1 if missing."""
+        codes, found = pd.factorize(cells)
+        position: dict[str, int] = {}
+        own = []
+        for cell in found:
+            text = " ".join(str(cell).split())
+            # A batch of nothing but truth values comes as such, however they were spelt.
+            if len(text) < 6 and text.lower() in ("true", "false"):
+                text = text.lower()
+            missing = text.lower() in self._missing_words
+            own.append(-1 if missing else position.setdefault(text, len(position)))
+        return list(position), np.array([*own, -1], dtype=np.intp)[codes]
+
+    def _take(self, texts: list[str], codes: IntArray) -> None:
+        if self._readings is not None:
+            for reading in self._readings:
+                reading.add(texts, codes)
+            return
+        known = self._vocabulary
+        own = [known.setdefault(text, len(known)) for text in texts]
+        self._codes.append(np.array([*own, -1], dtype=np.intp)[codes])
+        if len(known) > VOCABULARY:
+            readings = self._read(list(known), np.concatenate(self._codes))
+            # What fits not one of so many texts is not followed up.
+            self._readings = [reading for reading in readings if reading.fitting]
+            self._first_text = next(iter(known))
+            self._codes, self._vocabulary = [], {}
+
+    def _read(self, texts: list[str], codes: IntArray) -> list[Reading]:
+        if self._role == "categorical":
+            return []
+        readings = [number_reading(self._decimal), *date_readings()]
+        for reading in readings:
+            reading.add(texts, codes)
+        return readings
+
+    def _is_number(self, reading: Reading) -> bool:
+        if self._role == "numeric":
+            return reading.fitting > 0
+        is_code = LEADING_ZEROS in reading.notations and self._role != "response"
+        return reading.share >= ENOUGH and not is_code
+
+    def _number(self, values: FloatArray, reading: Reading | None = None) -> RawColumn:
+        remarks = [*self._oddities(reading)] if reading else []
+        values, n_large, first = without_too_large(values)
+        if n_large:
+            remarks.append(f"{n_large} of its numbers are too large to compute with, such as "
+                           f"{first}, and are taken as missing")  # fmt: skip
+        said = self._said(remarks)
         present = values[~np.isnan(values)]
         if not present.size:
-            return RawColumn(self.name, "empty", values)
-        low, high = present.min(), present.max()
-        if (low, high) == (0, 1) and np.isin(present, (0, 1)).all():
+            return RawColumn(self.name, "empty", values, remarks=said)
+        if (present.min(), present.max()) == (0, 1) and np.isin(present, (0, 1)).all():
             codes = np.where(np.isnan(values), -1, values).astype(np.intp)
-            return RawColumn(self.name, "boolean", codes, ("0", "1"))
-        return RawColumn(self.name, "number", values)
+            return RawColumn(self.name, "boolean", codes, ("0", "1"), remarks=said)
+        return RawColumn(self.name, "number", values, (), reading.note() if reading else "", said)
 
-    def _finish_texts(self, codes: IntArray) -> RawColumn:
-        texts = list(self._vocabulary)
-        if not texts:
-            return RawColumn(self.name, "empty", codes)
-        if not self._categorical:
-            for date_format in DATE_FORMATS:
-                days = self._converted(texts, date_parser(date_format))
-                if days is not None:
-                    swapped = date_format.translate(DAY_AND_MONTH_SWAPPED)
-                    either = swapped != date_format and self._are_dates(texts, swapped)
-                    note = f"{date_format}, day first assumed" if either else date_format
-                    return RawColumn(self.name, "date", np.append(days, np.nan)[codes], (), note)
-        if {text.lower() for text in texts} in BOOLEANS:
-            spelt = {text.lower(): text for text in reversed(texts)}  # as it is spelt first
-            false, true = sorted(spelt)
-            truth = np.array([text.lower() == true for text in texts] + [-1], dtype=np.intp)
-            return RawColumn(self.name, "boolean", truth[codes], (spelt[false], spelt[true]))
-        return RawColumn(self.name, "category", codes, tuple(texts))
+    def _date(self, readings: list[Reading]) -> RawColumn | None:
+        fitting = {reading.name: reading for reading in readings if reading.share >= ENOUGH}
+        if not fitting:
+            return None
+        stated = fitting.get((self._dates or "").replace("-", " "))
+        best = stated or max(fitting.values(), key=lambda reading: reading.share)
+        remarks = self._oddities(best)
+        note = best.note()
+        other = fitting.get("month first")
+        if best.name == "day first" and other and other.share == best.share and not stated:
+            cell, row = other.notations.popitem()[1]
+            if not np.array_equal(best.values(), other.values(), equal_nan=True):
+                note += " assumed"
+                remarks.append(f"day and month could be either way round in all of its dates, such "
+                               f"as '{cell}' (data row {row}); day first is assumed, --dates "
+                               "month-first says otherwise")  # fmt: skip
+        return RawColumn(self.name, "date", best.values(), (), note, self._said(remarks))
 
-    def _add_texts(self, texts: list[str], codes: IntArray) -> None:
-        known = self._vocabulary
-        own = np.array(
+    def _truth(self, texts: list[str], codes: IntArray) -> RawColumn | None:
+        """Return the column as a boolean, if all of its texts mean true or false, and both do."""
+        lowered = [text.lower() for text in texts]
+        false = [text for text in texts if text.lower() in FALSE]
+        true = [text for text in texts if text.lower() in TRUE]
+        if self._role == "categorical" or not (false and true):
+            return None
+        if len(false) + len(true) < len(texts):
+            return None
+        truth = np.array([text in TRUE for text in lowered] + [-1], dtype=np.intp)
+        note = f"spelt in {len(texts)} ways" if len(set(lowered)) > 2 else ""
+        return RawColumn(self.name, "boolean", truth[codes], (false[0], true[0]), note)
+
+    def _oddities(self, reading: Reading) -> list[str]:
+        """Return what is to check of a column that is read in this way."""
+        remarks = [reading.mixture()] if reading.mixture() else []
+        if reading.misfit:
+            cell, row = reading.misfit
+            remedy = ""
+            if self._role == "response":
+                remedy = "; their rows are dropped"
+            elif self._role == "any":
+                remedy = f"; --categorical {shlex.quote(self.name)} makes each value a category"
+            n_bad = reading.present - reading.fitting
+            remarks.append(f"{n_bad} of its {reading.present} cells are not {reading.kind}s, such "
+                           f"as '{cell}' (data row {row}), and are taken as missing{remedy}"
+                           )  # fmt: skip
+        return remarks
+
+    def _doubts(self, best: Reading) -> tuple[str, ...]:
+        """Return what is to check of a column of texts that could have been something else."""
+        remedy = f"--numeric {shlex.quote(self.name)}"
+        if LEADING_ZEROS in best.notations and best.share >= ENOUGH:
+            cell, row = best.notations[LEADING_ZEROS]
+            return self._said(
+                [
+                    f"leading zeros, such as '{cell}' (data row {row}), so these are "
+                    f"taken as codes, not as numbers; {remedy} says otherwise"
+                ]
+            )
+        if best.misfit is None or best.share < MANY:
+            return ()
+        cell, row = best.misfit
+        remedy = (f"{remedy} reads it as numbers and takes the others as missing"
+                  if best.kind == "number" else "correct these to have it read so")  # fmt: skip
+        return self._said(
             [
-                -1
-                if text.lower() in self._missing_words
-                else known.setdefault(" ".join(text.split()), len(known))
-                for text in texts
+                f"{best.fitting} of its {best.present} cells are {best.kind}s, but "
+                f"others are not, such as '{cell}' (data row {row}); {remedy}"
             ]
-            + [-1],
-            dtype=np.intp,
         )
-        self._parts.append(own[codes])
-        if len(known) > VOCABULARY:
-            self._overflow()
 
-    def _overflow(self) -> None:
-        """Go on with dates, if these are dates, or give the column up."""
-        texts = list(self._vocabulary)
-        only_texts = all(part.dtype.kind == "i" or np.isnan(part).all() for part in self._parts)
-        if not self._categorical and only_texts:
-            for date_format in DATE_FORMATS:
-                days = self._converted(texts, date_parser(date_format))
-                if days is not None:
-                    self._date_format = date_format
-                    padded = np.append(days, np.nan)
-                    self._parts = [
-                        padded[part.astype(np.intp)] if part.dtype.kind == "i" else part
-                        for part in self._parts
-                    ]
-                    self._vocabulary = {}
-                    return
-        self._give_up(texts, 0)
+    def _said(self, remarks: list[str]) -> tuple[str, ...]:
+        return tuple(f"'{self.name}': {remark}" for remark in remarks)
 
-    def _give_up(self, texts: list[str], more_rows: int) -> None:
-        self._example = next((text for text in texts if self._number(text) is None), texts[0])
-        n_rows = sum(map(len, self._parts)) + more_rows
-        self._parts = [np.zeros(n_rows, dtype=np.intp)]
-        self._vocabulary = {}
-
-    def _codes_of_numbers(self, values: FloatArray) -> IntArray:
-        """Return codes of numbers that turned out to stand among texts."""
-        codes, found = pd.factorize(values)
-        known = self._vocabulary
-        own = [known.setdefault(f"{number:.15g}", len(known)) for number in found]
-        return np.array([*own, -1], dtype=np.intp)[codes]
-
-    def _converted(
-        self, texts: Iterable[str], convert: Callable[[str], float | None]
-    ) -> FloatArray | None:
-        """Return the texts as numbers, NaN where missing; None if one of them is not one."""
-        values = []
-        for text in texts:
-            missing = text.lower() in self._missing_words
-            value = float("nan") if missing else convert(text)
-            if value is None:
-                return None
-            values.append(value)
-        return np.array(values, dtype=np.float64)
-
-    def _are_dates(self, texts: Iterable[str], date_format: str) -> bool:
-        return self._converted(texts, date_parser(date_format)) is not None
+    def _example(self, best: Reading | None) -> str:
+        return best.misfit[0] if best and best.misfit else self._first_text

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from poisonbench.data.base import DatasetError
-from poisonbench.features import FloatArray, IntArray
+from poisonbench.features import BoolArray, FloatArray, IntArray
 from poisonbench.preparation.choices import Choices
-from poisonbench.preparation.columns import VOCABULARY, RawColumn
-from poisonbench.preparation.features import Group, Numeric
-from poisonbench.preparation.leakage import leaks
+from poisonbench.preparation.columns import VOCABULARY
+from poisonbench.preparation.features import Group, Numeric, ReadyGroup
+from poisonbench.preparation.grouping import MISSING_LABEL, one_hot, words
+from poisonbench.preparation.header import distinct
+from poisonbench.preparation.leakage import Leakage
+from poisonbench.preparation.raw import RawColumn
+from poisonbench.preparation.ready import categories, ready_groups
 
-MISSING_LABEL = "NA"
-"""The category of a missing value, named as in the files of the 2018 paper."""
-
-RARE_LABEL = "other"
-"""The category that rare ones are merged to."""
+KINDS = {"date": "dates", "boolean": "booleans", "category": "categories", "free text": "free text"}
+"""Kinds of columns that are no numbers, in the plural."""
 
 FEW = 20
 """Rows that may hold the numbers from one to another by chance, without being counted by them."""
@@ -38,7 +38,7 @@ class Encoded:
         The response.
     numerics : list of Numeric
         The numeric columns.
-    groups : list of Group
+    groups : list of Group or ReadyGroup
         The one-hot groups.
     fates : dict of str to str
         For each raw column what it holds and what became of it, in words.
@@ -54,7 +54,7 @@ class Encoded:
 
     target: Numeric
     numerics: list[Numeric] = field(default_factory=list)
-    groups: list[Group] = field(default_factory=list)
+    groups: list[Group | ReadyGroup] = field(default_factory=list)
     fates: dict[str, str] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
     filled: dict[str, str] = field(default_factory=dict)
@@ -95,54 +95,107 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
             if column.name not in choices.drop and column.kind not in ("empty", "free text"):
                 keep &= ~column.missing
     values = target.values[keep]
-    if len(values) < 2 or np.ptp(values) == 0:
-        raise DatasetError(f"target: '{target.name}' has {len(values)} rows left and "
-                           "needs two different values at least")  # fmt: skip
-    encoded = Encoded(Numeric(target.name, values), rows_dropped=int((~keep).sum()))
-    encoded.fates[target.name] = "number, the response"
+    if len(values) < 2:
+        raise DatasetError(f"target: '{target.name}' has {len(values)} rows left, expected two at "
+                           "least")  # fmt: skip
+    if np.ptp(values) == 0:
+        raise DatasetError(f"target: '{target.name}' is {values[0]:.6g} in every row, expected two "
+                           "different values at least")  # fmt: skip
+    chosen = (target.name, *choices.categorical, *choices.numeric, *choices.drop)
+    ready = ready_groups(raw, chosen, keep)
+    names = _written_names(raw, ready)
+    encoded = Encoded(Numeric(names[target.name], values), rows_dropped=int((~keep).sum()))
+    leakage = Leakage(values)
+    leaks: list[str | None] = []
     while raw:
         column = raw.pop(0)
-        if column.name == target.name:
-            continue
+        if column.name not in choices.drop:
+            encoded.warnings += column.remarks
         found = column.kind + (f" ({column.note})" if column.note else "")
+        if column.name == target.name:
+            encoded.fates = {target.name: f"{found}, the response", **encoded.fates}
+            continue
+        group = ready.get(column.name.partition(":")[0])
+        if group is not None and column.name not in chosen:
+            reason = None if column.name in group.columns else "constant"
+            found = f"0 and 1, a column of the one-hot group '{group.name}'"
+            if reason is None and column.name == group.columns[0]:
+                encoded.groups.append(group)
+                leaks.append(leakage.of_categories(group.name, categories(group)))
+            _decided(encoded, column.name, found, "kept", reason)
+            continue
         column = column.select(keep)
-        reason = _reason_to_drop(column, choices)
-        feature: Numeric | Group | None = None
-        if reason is None:
-            feature = _number(column, encoded) if _is_number(column) else _group(column, choices)
-            reason = None if feature else f"no category has {choices.rare:.3g} of the rows"
-        if isinstance(feature, Numeric):
-            encoded.numerics.append(feature)
-            encoded.fates[column.name] = f"{found}, scaled"
-        elif feature is not None:
-            if (n_missing := int(column.missing.sum())) > 0:
-                encoded.filled[column.name] = f"{n_missing} rows, category {MISSING_LABEL}"
-            encoded.groups.append(feature)
-            encoded.fates[column.name] = f"{found}, {_words(feature)}"
-        else:
-            encoded.dropped[column.name] = str(reason)
-            encoded.fates[column.name] = f"{found}, dropped: {reason}"
+        reason, what = _reason_to_drop(column, choices), ""
+        if reason is None and _is_number(column):
+            numeric = _number(column, names[column.name], encoded)
+            encoded.numerics.append(numeric)
+            leaks.append(leakage.of_numbers(column.name, numeric.values, ~column.missing))
+            what = "scaled"
+        elif reason is None:
+            made = one_hot(column, names[column.name], choices.rare)
+            if isinstance(made, str):
+                reason = made
+                encoded.warnings.append(f"'{column.name}' is left out: {made}; a smaller --rare, "
+                                        "such as 0, keeps it")  # fmt: skip
+            else:
+                encoded.groups.append(made)
+                leaks.append(leakage.of_categories(column.name, column.values.astype(np.intp)))
+                what = words(made)
+                if (n_missing := int(column.missing.sum())) > 0:
+                    label = made.merged_label if MISSING_LABEL in made.merged else MISSING_LABEL
+                    encoded.filled[column.name] = f"{n_missing} rows, category {label}"
+        if ":" in column.name and reason is None:
+            what += f", named '{names[column.name]}': a colon marks one-hot groups of 0 and 1"
+        _decided(encoded, column.name, found, what, reason)
     if not encoded.numerics and not encoded.groups:
         name, reason = next(iter(encoded.dropped.items()), ("", "there is none"))
         more = f", and {len(encoded.dropped) - 1} more" if len(encoded.dropped) > 1 else ""
         raise DatasetError(f"no feature is left: '{name}' {reason}{more}")
-    encoded.warnings.extend(leaks(encoded.target, encoded.numerics, encoded.groups))
+    encoded.warnings += [leak for leak in leaks if leak]
     return encoded
 
 
-def _target(raw: list[RawColumn], choices: Choices) -> tuple[Numeric, npt.NDArray[np.bool_]]:
+def _decided(encoded: Encoded, name: str, found: str, what: str, reason: str | None) -> None:
+    """Record what became of a column."""
+    if reason is not None:
+        encoded.dropped[name] = reason
+    encoded.fates[name] = f"{found}, {what}" if reason is None else f"{found}, dropped: {reason}"
+
+
+def _written_names(raw: list[RawColumn], ready: dict[str, ReadyGroup]) -> dict[str, str]:
+    """Return what columns are called in the prepared file, by what they were called before.
+
+    A colon would make a group of a column that is none.
+    """
+    kept = {column for group in ready.values() for column in group.columns}
+    before = [column.name for column in raw]
+    after = distinct([name if name in kept else name.replace(":", ".") for name in before])
+    return dict(zip(before, after, strict=True))
+
+
+def _target(raw: list[RawColumn], choices: Choices) -> tuple[Numeric, BoolArray]:
     """Return the response as numbers, and the mask of the rows that have one."""
     column = next(column for column in raw if column.name == choices.target)
     if column.kind == "boolean" and column.labels == ("0", "1"):
         values = np.where(column.missing, np.nan, column.values)
-        column = RawColumn(column.name, "number", values)
+        column = replace(column, kind="number", values=values)
     if not len(column.values):
         raise DatasetError("no rows of data below the header")
     if column.kind != "number":
-        example = f" such as '{column.labels[0]}'" if column.labels else f" {column.note}"
-        raise DatasetError(f"target: '{column.name}' holds {column.kind}{example}, "
-                           "expected numbers")  # fmt: skip
+        raise DatasetError(f"target: '{column.name}' {_holds(column)}, expected numbers"
+                           f"{_but(column)}")  # fmt: skip
     return Numeric(column.name, column.values.astype(np.float64, copy=False)), ~column.missing
+
+
+def _holds(column: RawColumn) -> str:
+    if column.kind == "empty":
+        return "holds no values"
+    what = f"such as '{column.labels[0]}'" if column.labels else column.note
+    return f"holds {KINDS[column.kind]} {f'({what})' if column.kind == 'date' else what}"
+
+
+def _but(column: RawColumn) -> str:
+    return "".join(f"; {remark}" for remark in column.remarks)
 
 
 def _is_number(column: RawColumn) -> bool:
@@ -157,8 +210,7 @@ def _reason_to_drop(column: RawColumn, choices: Choices) -> str | None:
     if name in choices.categorical and column.kind == "free text":
         raise DatasetError(f"categorical: '{name}' has more than {VOCABULARY} different values")
     if name in choices.numeric and column.kind in ("category", "free text"):
-        example = column.note or f"such as '{column.labels[0]}'"
-        raise DatasetError(f"numeric: '{name}' holds {column.kind} {example}, expected numbers")
+        raise DatasetError(f"numeric: '{name}' {_holds(column)}, expected numbers{_but(column)}")
     if column.kind == "empty" or missing.all():
         return "no values"
     if column.kind == "free text":
@@ -186,50 +238,10 @@ def _is_identifier(column: RawColumn, present: FloatArray | IntArray) -> bool:
     return bool(counts or _ID_NAME.search(column.name) or _ID_SUFFIX.search(column.name))
 
 
-def _number(column: RawColumn, encoded: Encoded) -> Numeric:
+def _number(column: RawColumn, name: str, encoded: Encoded) -> Numeric:
     values = column.values.astype(np.float64, copy=False)
     if (n_missing := int(column.missing.sum())) > 0:
         mean = float(np.nanmean(values))
         values = np.where(column.missing, mean, values)
         encoded.filled[column.name] = f"{n_missing} rows, mean {mean:.6g}"
-    return Numeric(column.name, values)
-
-
-def _group(column: RawColumn, choices: Choices) -> Group | None:
-    """Return the one-hot group of a column; None if its categories are all rare.
-
-    Of a boolean column the false value, of any other the most frequent category has no column.
-    """
-    codes, labels = column.values, list(column.labels)
-    if column.missing.any():
-        codes = np.where(column.missing, len(labels), codes)
-        labels.append(MISSING_LABEL)
-    # What different codes call alike (a category named NA or other) is one category.
-    position = {label: k for k, label in enumerate(dict.fromkeys(labels))}
-    codes = np.array([position[label] for label in labels], dtype=np.intp)[codes]
-    labels = list(position)
-    counts = np.bincount(codes, minlength=len(labels))
-    rare = [k for k, count in enumerate(counts) if 0 < count < choices.rare * len(codes)]
-    used = [k for k, count in enumerate(counts) if count > 0]
-    merged: tuple[str, ...] = ()
-    if len(rare) > 1:
-        merged = tuple(labels[k] for k in rare)
-        kept = [k for k in used if k not in set(rare) and labels[k] != RARE_LABEL]
-        if not kept:
-            return None
-        target_of = np.full(len(labels), len(kept), dtype=np.intp)
-        target_of[kept] = range(len(kept))
-        codes, labels = target_of[codes], [*(labels[k] for k in kept), RARE_LABEL]
-    else:
-        renumbered = np.zeros(len(labels), dtype=np.intp)
-        renumbered[used] = range(len(used))
-        codes, labels = renumbered[codes], [labels[k] for k in used]
-    order = np.arange(len(labels))
-    if column.kind != "boolean":
-        order = np.argsort(-np.bincount(codes, minlength=len(labels)), kind="stable")
-    return Group(column.name, np.argsort(order)[codes], tuple(labels[k] for k in order), merged)
-
-
-def _words(group: Group) -> str:
-    text = f"{len(group.labels)} categories, '{group.labels[0]}' without a column"
-    return f"{text}, {len(group.merged)} rare ones merged" if group.merged else text
+    return Numeric(name, values)

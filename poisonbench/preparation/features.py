@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from poisonbench.features import FloatArray, IntArray
+
+Bits = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -49,15 +53,62 @@ class Group:
     labels : tuple of str
         The categories; the first is the one without a column.
     merged : tuple of str
-        The rare categories behind ``other``.
+        The rare categories that became one.
+    merged_label : str
+        What that one is called.
     """
 
     name: str
     codes: IntArray
     labels: tuple[str, ...]
     merged: tuple[str, ...] = ()
+    merged_label: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of its columns, ``Group:value``."""
         return tuple(f"{self.name}:{label}" for label in self.labels[1:])
+
+    @property
+    def description(self) -> dict[str, object]:
+        """What the sidecar says of it."""
+        return {
+            "categories": self.labels,
+            "without a column": self.labels[0],
+            "merged": self.merged,
+        }
+
+    def indicators(self, rows: slice) -> Iterator[Bits]:
+        """Yield its columns at some rows, each of shape (rows,), 0 or 1."""
+        codes = self.codes[rows]
+        for k in range(1, len(self.labels)):
+            yield (codes == k).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class ReadyGroup:
+    """Columns ``Group:value`` that the raw file had already, kept as they are.
+
+    Parameters
+    ----------
+    name : str
+        What precedes the colon.
+    columns : tuple of str
+        The names of its columns.
+    bits : ndarray of shape (columns, rows)
+        0 or 1.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    bits: Bits
+
+    @property
+    def description(self) -> dict[str, object]:
+        """What the sidecar says of it."""
+        return {"categories": [column.partition(":")[2] for column in self.columns],
+                "without a column": None, "merged": []}  # fmt: skip
+
+    def indicators(self, rows: slice) -> Iterator[Bits]:
+        """Yield its columns at some rows, each of shape (rows,), 0 or 1."""
+        yield from self.bits[:, rows]

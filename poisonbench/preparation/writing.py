@@ -1,7 +1,7 @@
 """Writing prepared columns: a CSV file of digits, and the sidecar that undoes the scaling.
 
-Every cell of a column has the same width, so a batch of rows is one matrix of characters, filled
-column by column; formatting number by number would take most of the time of a preparation.
+A batch of rows is one matrix of characters, filled column by column, from which the places that no
+character took are left out; formatting cell by cell would take most of the time of a preparation.
 """
 
 from __future__ import annotations
@@ -13,19 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from poisonbench.data.files import written_whole
 from poisonbench.data.sidecar import Sidecar, place
-from poisonbench.features import FloatArray
+from poisonbench.preparation.decimals import FILLER, Characters, decimals
 from poisonbench.preparation.encoding import Encoded
 
-DECIMALS = 15
-"""Digits after the point: as many as tell any two numbers in [0.5, 1] apart that a float does."""
-
 BATCH_ROWS = 5_000
-
-Characters = npt.NDArray[np.uint8]
 
 
 def write(encoded: Encoded, path: Path, source: str, preparation: dict[str, Any]) -> Sidecar:
@@ -64,14 +58,7 @@ def write(encoded: Encoded, path: Path, source: str, preparation: dict[str, Any]
             source=source,
             target=encoded.target.name,
             scaling={numeric.name: (numeric.offset, numeric.span) for numeric in numerics},
-            groups={
-                group.name: {
-                    "categories": group.labels,
-                    "without a column": group.labels[0],
-                    "merged": group.merged,
-                }
-                for group in encoded.groups
-            },
+            groups={group.name: group.description for group in encoded.groups},
             preparation=preparation,
         )
         with written_whole(place(path)) as beside:
@@ -80,32 +67,19 @@ def write(encoded: Encoded, path: Path, source: str, preparation: dict[str, Any]
 
 
 def _text(encoded: Encoded, rows: slice) -> Characters:
-    """Return rows as characters, shape (rows, width of a line)."""
+    """Return rows as characters, shape (characters,)."""
     blocks: list[Characters] = []
     for numeric in (encoded.target, *encoded.numerics):
         scaled = (numeric.values[rows] - numeric.offset) / numeric.span
-        blocks += [_decimal(scaled), _column(len(scaled), ",")]
+        blocks += [decimals(scaled), _column(len(scaled), ",")]
     for group in encoded.groups:
-        codes = group.codes[rows, None]
-        for k in range(1, len(group.labels)):
-            ones: Characters = np.where(codes == k, np.uint8(ord("1")), np.uint8(ord("0")))
-            blocks += [ones, _column(len(codes), ",")]
+        for ones in group.indicators(rows):
+            blocks += [ones[:, None] + np.uint8(ord("0")), _column(len(ones), ",")]
     blocks[-1] = _column(len(blocks[0]), "\n")
-    return np.concatenate(blocks, axis=1)
+    text: Characters = np.concatenate(blocks, axis=1).ravel()
+    written: Characters = text[text != FILLER]
+    return written
 
 
 def _column(n_rows: int, character: str) -> Characters:
     return np.full((n_rows, 1), ord(character), dtype=np.uint8)
-
-
-def _decimal(values: FloatArray) -> Characters:
-    """Return numbers in [0, 1] as decimals, shape (rows, DECIMALS + 2)."""
-    digits = np.empty((len(values), DECIMALS + 2), dtype=np.uint8)
-    left = np.rint(values * 10.0**DECIMALS).astype(np.int64)
-    for place_ in range(DECIMALS + 1, -1, -1):
-        if place_ == 1:
-            digits[:, 1] = ord(".")
-            continue
-        left, digit = np.divmod(left, 10)
-        digits[:, place_] = digit + ord("0")
-    return digits

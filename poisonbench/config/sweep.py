@@ -1,0 +1,231 @@
+"""What a sweep varies: the ``sweep:`` block of a config, and the lists of the command line.
+
+An axis is a dotted key with a list of values, and amounts to that list in the config: lists make
+grids anyway.  What the block adds is ``exclude``, which takes combinations out of the grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from poisonbench.config import fields
+from poisonbench.config.choices import Choice
+from poisonbench.config.quantities import Rate, SplitChoice
+from poisonbench.config.reader import Reader
+from poisonbench.config.source import Source, assignment
+from poisonbench.config.strict_yaml import ConfigError, KeyPath, parse
+from poisonbench.config.words import KEYS, long_form
+
+PAPER_RATES = (0, 0.04, 0.08, 0.12, 0.16, 0.2)
+"""The poisoning rates of the paper's curves, which a sweep takes where it is given none."""
+
+BLOCK: KeyPath = ("sweep",)
+
+Thing = Choice | SplitChoice | Rate | int
+"""What the grid is made of."""
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """Combinations that are taken out of the grid.
+
+    Parameters
+    ----------
+    written : mapping
+        The entry of ``exclude``, as JSON values.
+    members : mapping of str to list
+        For each word that it speaks of, the things of the config that it means.
+    """
+
+    written: Mapping[str, Any]
+    members: Mapping[str, list[Thing]] = field(compare=False)
+
+    def holds(self, point: Mapping[str, Thing]) -> bool:
+        """Whether a point of the grid is excluded."""
+        return all(point[word] in things for word, things in self.members.items())
+
+
+def apply(source: Source, overrides: Sequence[str], rates: str | None) -> bool:
+    """Put the axes of a sweep into the words of a config.
+
+    What the command line gives for a key takes the place of the block's axis.
+
+    Parameters
+    ----------
+    source : Source
+        The config; changed.
+    overrides : sequence of str
+        Arguments ``key=value`` or ``key=value,value,...``.
+    rates : str or None
+        Poisoning rates, ``0,0.1``.
+
+    Returns
+    -------
+    bool
+        Whether poisoning rates were given, by the block or the command line.
+
+    Raises
+    ------
+    ConfigError
+        An axis leads nowhere, or the rates are given twice.
+    """
+    given = [".".join(assignment(argument)[0]) for argument in overrides]
+    axes = {key: values for key, values in block(source).items() if key != "exclude"}
+    for_rates = [key for key in (*given, *axes) if key.partition(".")[0] == "poisoning_rate"]
+    if rates is not None:
+        twice = [key for key in given if key in for_rates]
+        if twice:
+            raise ConfigError(f"command line: --rates {rates}: given beside {twice[0]}=...; "
+                              "expected one of the two")  # fmt: skip
+        axes = {key: values for key, values in axes.items() if key not in for_rates}
+    # An axis below a word that the command line replaces belongs to the new value.
+    late = [key for key in axes if any(key.startswith(f"{other}.") for other in given)]
+    for key in axes:
+        if key not in late and key not in given:
+            _apply_axis(source, key, axes[key])
+    for argument in overrides:
+        keys, text = assignment(argument)
+        source.put(keys, _listed(text, f"command line: {argument}"), argument, long_form)
+    for key in late:
+        _apply_axis(source, key, axes[key])
+    if rates is not None:
+        _apply_rates(source, rates)
+    return rates is not None or bool(for_rates)
+
+
+def block(source: Source) -> dict[str, Any]:
+    """Return the ``sweep:`` block of a config, nothing where it has none.
+
+    Raises
+    ------
+    ConfigError
+        It is no mapping of axes and ``exclude``.
+    """
+    if "sweep" not in source.data:
+        return {}
+    found, reader = source.data["sweep"], Reader(source)
+    if not isinstance(found, dict) or not found:
+        raise source.error(
+            BLOCK,
+            f"{fields.show(found)} is not valid; expected axes, such as "
+            "{poisoning_rate: [0, 0.1], model.alpha: [0.1, 1]}",
+        )
+    for key, value in found.items():
+        if key == "exclude":
+            entries = value if isinstance(value, list) else [value]
+            if not entries or not all(isinstance(entry, dict) and entry for entry in entries):
+                reader.complain((*BLOCK, key), "expected a list of combinations, such as "
+                                "[{model.alpha: 1, poisoning_rate: 0.2}]")  # fmt: skip
+        elif key.partition(".")[0] not in KEYS:
+            reader.unknown((*BLOCK, key), [*KEYS, "exclude"])
+        elif value is None or value == []:
+            reader.complain((*BLOCK, key), "no values; expected a list of them")
+    reader.check()
+    return found
+
+
+def exclusions(reader: Reader, things: Mapping[str, Sequence[Thing]]) -> tuple[Exclusion, ...]:
+    """Read the ``exclude`` entries of the block.
+
+    Parameters
+    ----------
+    reader : Reader
+        Collects what is wrong, such as an entry that means nothing here.
+    things : mapping of str to sequence
+        What the grid is made of: all data sets, splits, models, and so on, by their words.
+    """
+    entries = reader.source.data.get("sweep", {}).get("exclude", [])
+    listed = isinstance(entries, list)
+    found = []
+    for index, entry in enumerate(entries if listed else [entries]):
+        path = (*BLOCK, "exclude", index) if listed else (*BLOCK, "exclude")
+        members: dict[str, list[Thing]] = {}
+        for key, wanted in entry.items():
+            word = _OWNERS.get(key.partition(".")[0], key.partition(".")[0])
+            if word not in things:
+                reader.unknown((*path, key), KEYS)
+                continue
+            meant = _meant(reader, (*path, key), wanted, things[word])
+            members[word] = [thing for thing in members.get(word, meant) if thing in meant]
+        found.append(Exclusion(entry, members))
+    return tuple(found)
+
+
+_OWNERS = {"initialization": "attack", "outer_objective": "attack", "rate_of": "poisoning_rate"}
+"""Words that say something about what another word chooses."""
+
+
+def _meant(reader: Reader, path: KeyPath, wanted: Any, things: Sequence[Thing]) -> list[Thing]:
+    """Return the things that have a wanted value at the dotted key that ends `path`."""
+    key = str(path[-1])
+    values = [(thing, _value(thing, key)) for thing in things]
+    found = [thing for thing, value in values if _fits(value, wanted)]
+    # A value that the command line took out of the grid is no slip of the file.
+    if not found and not reader.source.from_command_line((key.partition(".")[0],)):
+        present = [fields.show(value) for _, value in values if value is not None]
+        known = fields.one_of(list(dict.fromkeys(present))) or "another key: nothing here has it"
+        reader.complain(path, f"{fields.show(wanted)} excludes nothing; expected {known}")
+    return found
+
+
+def _value(thing: Thing, key: str) -> Any:
+    """Return what a thing has at a dotted key; None where it has nothing there."""
+    word, *steps = key.split(".")
+    if isinstance(thing, int):
+        return None if steps else thing
+    if isinstance(thing, Rate):
+        return thing.of if word == "rate_of" or steps == ["rate_of"] else thing.value
+    value: Any = thing.resolved()
+    if word in _OWNERS:
+        steps = [word]
+    elif steps and steps[0].isdecimal():
+        if thing.where[1:2] != (int(steps.pop(0)),):
+            return None
+    elif isinstance(thing, Choice) and not steps and len(value) == 1:
+        return thing.name
+    for step in steps:
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return value
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    """Whether a value is the one wanted, or one of those."""
+    if isinstance(value, tuple):
+        value = list(value)
+    if isinstance(wanted, list) and not isinstance(value, list):
+        return any(_fits(value, one) for one in wanted)
+    if isinstance(value, Mapping):
+        if isinstance(wanted, Mapping):
+            return all(_fits(value.get(key), one) for key, one in wanted.items())
+        return bool(value.get("name") == wanted)
+    return isinstance(value, bool) == isinstance(wanted, bool) and bool(value == wanted)
+
+
+def _apply_axis(source: Source, key: str, values: Any) -> None:
+    place = source.line((*BLOCK, key)) or 0
+    source.put(key.split("."), values, place, long_form, origin=(*BLOCK, key))
+
+
+def _apply_rates(source: Source, rates: str) -> None:
+    argument = f"--rates {rates}"
+    values = _listed(rates, f"command line: {argument}")
+    known = source.data.get("poisoning_rate")
+    if isinstance(known, list) and any(isinstance(one, dict) and "rate_of" in one for one in known):
+        raise ConfigError(
+            f"command line: {argument}: the config's poisoning rates say rate_of each; expected "
+            "poisoning_rate='[{rate: ..., rate_of: ...}]'"
+        )
+    # What a mapping says beside the rate, its rate_of, still holds.
+    keys = ["poisoning_rate", "rate"] if isinstance(known, dict) else ["poisoning_rate"]
+    source.put(keys, values if isinstance(values, list) else [values], argument, long_form)
+
+
+def _listed(text: str, where: str) -> Any:
+    """Return the value of an argument: of ``a,b`` the list, else what YAML makes of it."""
+    values, _ = parse(f"[{text}]", where) if "," in text else (None, None)
+    if isinstance(values, list) and len(values) > 1:
+        return values
+    value, _ = parse(text, where)
+    return value

@@ -1,0 +1,124 @@
+"""iTRIM: TRIM that finds the poisoning rate by itself (Mueller, Kao and Boettinger 2020).
+
+Run TRIM at rates 0, .02, ..., look at the training error of the rows kept, and take the smallest
+rate after which it stops falling.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt, Lt
+
+from poisonbench.defenses._estimate import (
+    MAX_RATE,
+    RELATIVE_FALL,
+    STEP,
+    learner,
+    search_rates,
+)
+from poisonbench.defenses.base import Defense
+from poisonbench.defenses.trim import TRIMRegressor
+from poisonbench.features import FloatArray
+
+ABSOLUTE_FALL = 1e-3
+"""The paper's threshold, for responses in [0, 1]."""
+
+
+class ITRIMRegressor(Defense):
+    """iTRIM: TRIM at the rate after which removing more rows stops paying.
+
+    It assumes what TRIM does but for p: poison rows fit badly once the model is not fitted to
+    them, and much worse than the worst clean rows, so that the training error has an elbow.  It
+    has none where poison is spread over all sizes of residuals, where groups of copies are fitted
+    (the error falls only when a whole group goes), where the clean responses have heavy tails, or
+    where features are nearly as many as rows, so that any row kept is fitted; then the estimate
+    is too small or too large by several steps.  Poison cannot be found beyond `max_rate`; the
+    breakdown point is at most that and TRIM's.
+
+    At each rate it costs some 10 fits of the learner, and TRIM in the end; with more than 5000
+    rows the rate is estimated from 5000 of them.
+
+    Parameters
+    ----------
+    estimator : estimator, optional
+        The learner, unfitted; :class:`poisonbench.models.Ridge` if None.
+    criterion : {"relative", "absolute"}, default="relative"
+        Whether a fall counts as a share of the error before it, or in squared units of the
+        response as in the paper.
+    threshold : float, optional
+        Falls of the training error in one step beyond this are steep; .35 ("relative") or the
+        paper's 1e-3 ("absolute") if None.
+    step : float, default=0.02
+        Distance between the rates compared, which are shares of all rows.
+    max_rate : float, default=0.3
+        Largest rate compared.
+    max_iter : int, default=100
+        Most fits in a run of TRIM.
+    random_state : int, RandomState or None, default=None
+        Draws the starts.
+
+    Attributes
+    ----------
+    coef_, intercept_ : ndarray of shape (d,) and float
+        The model.
+    estimator_ : estimator
+        The learner fitted to the rows kept.
+    support_ : ndarray of bool of shape (N,)
+        The rows kept.
+    contamination_ : float
+        The estimated share of poison rows.
+    n_poison_ : int
+        The number of rows removed.
+    rates_, errors_ : ndarray of shape (K,)
+        The rates compared, and TRIM's objective at each.
+    objective_ : float
+        TRIM's objective at the end.
+    n_iter_ : int
+        Fits in the last run of TRIM.
+
+    References
+    ----------
+    Mueller, Kao and Boettinger, "Data poisoning attacks on regression learning and corresponding
+    defenses", PRDC 2020.
+    """
+
+    name = "itrim"
+    reference = "Mueller, Kao and Boettinger 2020"
+    row_attributes = ("support_",)
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        criterion: Literal["relative", "absolute"] = "relative",
+        threshold: Annotated[float, Gt(0)] | None = None,
+        step: Annotated[float, Gt(0), Lt(1)] = STEP,
+        max_rate: Annotated[float, Gt(0), Lt(1)] = MAX_RATE,
+        max_iter: Annotated[int, Ge(1)] = 100,
+        random_state: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.criterion = criterion
+        self.threshold = threshold
+        self.step = step
+        self.max_rate = max_rate
+        self.max_iter = max_iter
+        self.random_state = random_state
+
+    def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
+        relative = self.criterion == "relative"
+        threshold = self.threshold or (RELATIVE_FALL if relative else ABSOLUTE_FALL)
+        search = search_rates(learner(self.estimator), X, y, rng, self.step, self.max_rate)
+        self.rates_, self.errors_ = search.rates, search.errors
+        self.contamination_ = search.elbow(threshold, relative=relative)
+        trim = TRIMRegressor(
+            self.estimator,
+            contamination=self.contamination_,
+            max_iter=self.max_iter,
+            random_state=rng.randint(2**31),
+        ).fit(X, y)
+        self._adopt(trim.estimator_, X)
+        self.support_, self.n_poison_ = trim.support_, trim.n_poison_
+        self.objective_, self.n_iter_ = trim.objective_, trim.n_iter_

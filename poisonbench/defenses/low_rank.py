@@ -1,0 +1,184 @@
+"""Robust low-rank regression (Liu, Li, Vorobeychik and Oprea 2017): clean the features, then trim.
+
+First the features alone: over sets I of n = N - p rows and matrices L of rank k,
+
+    minimise ||X_I - L||_F,
+
+by alternation of the best rank-k subspace for the rows kept (their first k principal components
+V) and keeping the n rows nearest to it.  Then trimmed principal component regression: least
+trimmed squares of y on the coordinates U = X V in that subspace, over all N rows again;
+w = V beta.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
+
+from poisonbench.defenses._concentration import best_run, small_starts, smallest
+from poisonbench.defenses._estimate import assumed_poison
+from poisonbench.defenses._fits import fits
+from poisonbench.defenses.base import Defense
+from poisonbench.features import BoolArray, FloatArray
+from poisonbench.models import OLS
+from poisonbench.models.ols import RELATIVE_CUT
+
+
+@dataclass(frozen=True)
+class Subspace:
+    """An affine subspace, and the rows that it was fitted to.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (d,)
+        A point of it.
+    basis : ndarray of shape (d, k)
+        An orthonormal basis V.
+    kept : ndarray of bool of shape (N,)
+        The rows nearest to it.
+    n_iter : int
+        Alternations made.
+    """
+
+    mean: FloatArray
+    basis: FloatArray
+    kept: BoolArray
+    n_iter: int
+
+
+class LowRankDefense(Defense):
+    """Trimmed principal component regression in a subspace that poison cannot tilt far.
+
+    It assumes that clean features lie near a subspace of low rank k, in which the response is
+    linear, and that p is known: rows off the subspace are found without their responses, rows in
+    it by trimming, and what poison does along the other directions has no effect at all.  That
+    is the strength of principal component regression on one-hot columns too, where rare
+    categories are directions of little variance.  The paper bounds the error for p < n, however
+    the poison was chosen, if the clean subspace can be told from the rows; the breakdown point
+    is at most p/N = 1/2.
+
+    It wraps no learner: the model is least squares on k principal components, whatever the
+    penalty of the learner that is attacked.  Where the response depends on directions of little
+    variance it is biased without any poison.
+
+    It costs 2 to 20 singular value decompositions of the rows, and 20 to 60 least-squares fits
+    with k features.
+
+    Parameters
+    ----------
+    n_poison : int, optional
+        Number p of rows to take for poison; overrides `contamination`.
+    contamination : float or "auto", default=0.2
+        Share of the rows that p is, or "auto" to estimate it with a ridge fit.
+    rank : int, optional
+        Dimension k of the subspace; overrides `variance`.
+    variance : float, default=0.95
+        Share of the variance of all rows' features that k directions are to explain; the smallest
+        such k is taken.  The paper takes k as known.
+    restarts : int, default=200
+        Small fits that the trimmed regression starts from.
+    max_iter : int, default=100
+        Most alternations, of the subspace and of the regression.
+    random_state : int, RandomState or None, default=None
+        Draws the starts of the regression.
+
+    Attributes
+    ----------
+    coef_, intercept_ : ndarray of shape (d,) and float
+        The model.
+    components_ : ndarray of shape (k, d)
+        An orthonormal basis of the subspace, the rows of V'.
+    near_subspace_ : ndarray of bool of shape (N,)
+        The rows that the subspace was fitted to.
+    support_ : ndarray of bool of shape (N,)
+        The rows that the regression was fitted to.
+    n_poison_ : int
+        The p used.
+    rank_ : int
+        The k used.
+    n_iter_ : int
+        Alternations of the subspace.
+
+    References
+    ----------
+    Liu, Li, Vorobeychik and Oprea, "Robust linear regression against training data poisoning",
+    AISec 2017.
+    """
+
+    name = "low-rank"
+    reference = "Liu, Li, Vorobeychik and Oprea 2017"
+    row_attributes = ("near_subspace_", "support_")
+
+    def __init__(
+        self,
+        *,
+        n_poison: Annotated[int, Ge(0)] | None = None,
+        contamination: Annotated[float, Ge(0), Lt(1)] | Literal["auto"] = 0.2,
+        rank: Annotated[int, Ge(1)] | None = None,
+        variance: Annotated[float, Gt(0), Le(1)] = 0.95,
+        restarts: Annotated[int, Ge(1)] = 200,
+        max_iter: Annotated[int, Ge(1)] = 100,
+        random_state: Any = None,
+    ) -> None:
+        self.n_poison = n_poison
+        self.contamination = contamination
+        self.rank = rank
+        self.variance = variance
+        self.restarts = restarts
+        self.max_iter = max_iter
+        self.random_state = random_state
+
+    def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
+        self.n_poison_ = assumed_poison(self, X, y, rng)
+        n_kept = len(y) - self.n_poison_
+        rank = explaining_rank(X, self.variance) if self.rank is None else self.rank
+        found = subspace(X, rank, n_kept, self.max_iter)
+        mean, V = found.mean, found.basis
+        self.near_subspace_, self.n_iter_ = found.kept, found.n_iter
+        self.components_, self.rank_ = V.T, V.shape[1]
+        U = (X - mean) @ V
+        if not self.rank_:  # the rows do not vary, so a constant it is
+            U = np.zeros((len(y), 1))
+        self.support_ = kept = np.ones(len(y), dtype=bool)
+        if self.n_poison_:
+            starts = small_starts(OLS(), U, y, n_kept, self.restarts, rng)
+            self.support_ = kept = best_run(fits(OLS(), U, y), starts, self.max_iter).kept
+        beta = OLS().fit(U[kept], y[kept])
+        self.coef_ = V @ beta.coef_[: self.rank_]
+        self.intercept_ = float(beta.intercept_ - mean @ self.coef_)
+
+
+def explaining_rank(X: FloatArray, share: float) -> int:
+    """Return the least number of principal components that explain `share` of the variance."""
+    explained = np.cumsum(np.linalg.svd(X - X.mean(axis=0), compute_uv=False) ** 2)
+    return 1 + int((explained[:-1] < share * explained[-1]).sum())
+
+
+def subspace(X: FloatArray, rank: int, n_kept: int, max_iter: int = 100) -> Subspace:
+    """Return the subspace nearest to `n_kept` of the rows, or a local minimum of that.
+
+    Parameters
+    ----------
+    X : ndarray of shape (N, d)
+        The rows.
+    rank : int
+        Dimension k; directions in which the rows kept do not vary are left out.
+    n_kept : int
+        Rows n that count.
+    max_iter : int, default=100
+        Most alternations, none of which raises the sum of squared distances of the rows kept.
+    """
+    kept = np.ones(len(X), dtype=bool)
+    for n_iter in range(1, max_iter + 1):  # noqa: B007
+        mean = X[kept].mean(axis=0)
+        centred = X - mean
+        _, s, Vt = np.linalg.svd(centred[kept], full_matrices=False)
+        basis = Vt[: min(rank, int((s > RELATIVE_CUT * s[0]).sum()))].T
+        squared = (centred**2).sum(axis=1) - ((centred @ basis) ** 2).sum(axis=1)
+        before, kept = kept, smallest(squared, n_kept)
+        if np.array_equal(kept, before):
+            break
+    return Subspace(mean, basis, kept, n_iter)

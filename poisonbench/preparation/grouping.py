@@ -1,0 +1,65 @@
+"""The one-hot group of a column of categories, rare ones merged."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from poisonbench.preparation.features import Group
+from poisonbench.preparation.raw import RawColumn
+
+MISSING_LABEL = "NA"
+"""The category of a missing value, named as in the files of the 2018 paper."""
+
+RARE_LABEL = "other"
+"""The category that rare ones are merged to."""
+
+
+def one_hot(column: RawColumn, name: str, rare_below: float) -> Group | str:
+    """Return the one-hot group of a column, or why it has none.
+
+    Of a boolean column the false value, of any other the most frequent category has no column.
+    """
+    codes, labels = column.values, list(column.labels)
+    if column.missing.any():
+        codes = np.where(column.missing, len(labels), codes)
+        labels.append(MISSING_LABEL)
+    # What different codes call alike (a category named NA or other) is one category.
+    position = {label: k for k, label in enumerate(dict.fromkeys(labels))}
+    codes = np.array([position[label] for label in labels], dtype=np.intp)[codes]
+    labels = list(position)
+    counts = np.bincount(codes, minlength=len(labels))
+    rare = [k for k, count in enumerate(counts) if 0 < count < rare_below * len(codes)]
+    used = [k for k, count in enumerate(counts) if count > 0]
+    merged: tuple[str, ...] = ()
+    label = RARE_LABEL
+    if len(rare) > 1:
+        merged = tuple(labels[k] for k in rare)
+        kept = [k for k in used if k not in set(rare)]
+        if not kept:
+            return (f"none of its {len(used)} categories has {rare_below:.3g} of the rows, the "
+                    "threshold of rare ones")  # fmt: skip
+        target_of = np.full(len(labels), len(kept), dtype=np.intp)
+        target_of[kept] = range(len(kept))
+        labels = [labels[k] for k in kept]
+        while label in labels:
+            label += " (rare)"
+        codes, labels = target_of[codes], [*labels, label]
+    else:
+        renumbered = np.zeros(len(labels), dtype=np.intp)
+        renumbered[used] = range(len(used))
+        codes, labels = renumbered[codes], [labels[k] for k in used]
+    order = np.arange(len(labels))
+    if column.kind != "boolean":
+        order = np.argsort(-np.bincount(codes, minlength=len(labels)), kind="stable")
+    labels = [labels[k] for k in order]
+    return Group(name, np.argsort(order)[codes], tuple(labels), merged, label if merged else "")
+
+
+def words(group: Group) -> str:
+    """Return what the user is told of a group."""
+    n_merged, n_after = len(group.merged), len(group.labels)
+    text = f"{n_after} categories"
+    if n_merged:
+        text = (f"{n_after - 1 + n_merged} categories, {n_merged} rare ones merged to "
+                f"'{group.merged_label}', {n_after} left")  # fmt: skip
+    return f"{text}, '{group.labels[0]}' without a column"

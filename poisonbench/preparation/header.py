@@ -1,0 +1,116 @@
+"""The column names of a raw file: whether it has any, and what they become."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from poisonbench.data.base import DatasetError, listing
+from poisonbench.preparation.cells import DATE_ORDERS, date_parser, number_parser
+
+_FRACTION = re.compile(r"[+-]?\d*[.,]\d+(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Header:
+    """The column names of a raw file.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Distinct, and each on one line.
+    line : bool
+        Whether the file has a line of names.
+    blank_records : int
+        Lines of blank cells before it.
+    repeated : tuple of str
+        Names that several columns had.
+    remarks : tuple of str
+        What the user should check, above all where names were changed.
+    """
+
+    names: tuple[str, ...]
+    line: bool = True
+    blank_records: int = 0
+    repeated: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def read_header(
+    path: Path, cells: Sequence[str], given: bool | None, blank_records: int = 0
+) -> Header:
+    """Return the column names of a file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    cells : sequence of str
+        Its first line that is not blank.
+    given : bool or None
+        Whether this has the names; None if it must look like that.
+    blank_records : int
+        Lines before it.
+
+    Raises
+    ------
+    DatasetError
+        It looks like data.
+    """
+    if given is False:
+        names = tuple(f"column {j}" for j in range(1, len(cells) + 1))
+        return Header(names, False, blank_records)
+    remarks = [] if given else _suspicion(path, [cell.strip() for cell in cells])
+    wanted = [one_line(cell) or f"column {j}" for j, cell in enumerate(cells, start=1)]
+    names = distinct(wanted)
+    unnamed = [name for name, cell in zip(names, cells, strict=True) if not cell.strip()]
+    changed = [(cell.strip(), name) for name, cell in zip(names, cells, strict=True)
+               if cell.strip() not in ("", name)]  # fmt: skip
+    if unnamed:
+        remarks.append(f"columns without a name are called by their number: {listing(unnamed)}")
+    if changed:
+        pairs = ", ".join(f"{before!r} is '{after}'" for before, after in changed[:5])
+        more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
+        remarks.append(f"column names changed, to be distinct and on one line: {pairs}{more}")
+    repeated = tuple(name for name in dict.fromkeys(wanted) if wanted.count(name) > 1)
+    return Header(names, True, blank_records, repeated, tuple(remarks))
+
+
+def one_line(text: str) -> str:
+    """Return a name with every run of blanks and line ends made one blank."""
+    return " ".join(text.split())
+
+
+def distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names with numbers behind those that were there before: ``a``, ``a (2)``."""
+    taken = set(names)
+    found: dict[str, None] = {}
+    for name in names:
+        new, k = name, 1
+        while new in found or (k > 1 and new in taken):
+            k += 1
+            new = f"{name} ({k})"
+        found[new] = None
+    return tuple(found)
+
+
+def _suspicion(path: Path, cells: Sequence[str]) -> list[str]:
+    """Return what makes names look like data; raise if there is hardly a doubt."""
+    number = number_parser(".")
+    dates = [date_parser(order) for order in DATE_ORDERS]
+    present = [cell for cell in cells if cell]
+    numbers = [cell for cell in present if number(cell) or _FRACTION.fullmatch(cell)]
+    certain = [cell for cell in present
+               if _FRACTION.fullmatch(cell) or any(date(cell) for date in dates)]  # fmt: skip
+    if certain or (numbers and len(numbers) == len(present)):
+        raise DatasetError(
+            f"{path}: the first line holds {listing(certain or numbers)}: that looks like data, "
+            "not like column names; --no-header if it is (the columns are then called "
+            "'column 1', 'column 2', ...), --header if not"
+        )
+    if numbers:
+        return [f"the first line holds {listing(numbers)}, taken for column names; --no-header if "
+                "it is data"]  # fmt: skip
+    return []

@@ -1,0 +1,67 @@
+"""One-hot groups that a raw file has already, in columns ``Group:value`` of 0 and 1."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from poisonbench.features import BoolArray, IntArray
+from poisonbench.preparation.features import Bits, ReadyGroup
+from poisonbench.preparation.raw import RawColumn
+
+
+def ready_groups(
+    raw: list[RawColumn], chosen: Collection[str], keep: BoolArray
+) -> dict[str, ReadyGroup]:
+    """Return the one-hot groups among raw columns.
+
+    Columns that share what precedes the first colon are a group if all of them hold 0 and 1 in
+    every row and no other column has that name.  Columns of a group that never vary are not part
+    of it.
+
+    Parameters
+    ----------
+    raw : list of RawColumn
+        All columns.
+    chosen : collection of str
+        Columns of which the user, or their being the response, says something else.
+    keep : ndarray of shape (rows,)
+        The rows that count.
+
+    Returns
+    -------
+    dict of str to ReadyGroup
+        By name.
+    """
+    names = {column.name for column in raw}
+    members: dict[str, dict[str, Bits | None]] = {}
+    for column in raw:
+        prefix, colon, value = column.name.partition(":")
+        if prefix and colon and value and column.name not in chosen and prefix not in names:
+            members.setdefault(prefix, {})[column.name] = _bits(column, keep)
+    groups = {}
+    for prefix, columns in members.items():
+        complete = {name: bits for name, bits in columns.items() if bits is not None}
+        varying = {name: bits for name, bits in complete.items() if np.ptp(bits)}
+        if len(complete) == len(columns) and varying:
+            bits = np.stack(list(varying.values()))
+            groups[prefix] = ReadyGroup(prefix, tuple(varying), bits)
+    return groups
+
+
+def categories(group: ReadyGroup) -> IntArray:
+    """Return a number for each row, the same for rows with the same ones, shape (rows,)."""
+    packed = np.packbits(group.bits, axis=0)
+    codes: IntArray = np.unique(packed, axis=1, return_inverse=True)[1].astype(np.intp)
+    return codes.ravel()
+
+
+def _bits(column: RawColumn, keep: BoolArray) -> Bits | None:
+    """Return a column of 0 and 1; None if it has something else, or nothing, in some row."""
+    if column.kind not in ("number", "boolean") or column.labels not in ((), ("0", "1")):
+        return None
+    values = column.values[keep]
+    if not np.isin(values, (0, 1)).all():  # a missing one is -1 or NaN
+        return None
+    return values.astype(np.uint8)

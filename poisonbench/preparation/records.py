@@ -1,0 +1,41 @@
+"""The records of a CSV file one by one, and what keeps them from being read."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from poisonbench.data.base import DatasetError
+
+
+def records(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the cells of each record, and the line that it ends on."""
+    before = 0
+    with path.open(encoding=encoding, newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter)
+        try:
+            for cells in reader:
+                yield reader.line_num, cells
+                before = reader.line_num
+        except csv.Error as error:
+            raise csv.Error(f"the record from line {before + 1} on: {error}") from error
+
+
+@contextmanager
+def errors_of_reading(path: Path, encoding: str | None) -> Iterator[None]:
+    """Turn every way in which reading a file fails into a DatasetError."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise DatasetError(f"{path}: cannot be read as {encoding}, in which there is no byte "
+                           f"{byte:#04x}; --encoding says otherwise") from error  # fmt: skip
+    except (UnicodeError, LookupError) as error:
+        raise DatasetError(f"{path}: cannot be read as {encoding}: {error}") from error
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror or error}, expected a CSV file") from error
+    except csv.Error as error:
+        raise DatasetError(f"{path}: not a CSV file: {error} (a quotation mark that is never "
+                           "closed?)") from error  # fmt: skip

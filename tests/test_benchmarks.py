@@ -1,0 +1,102 @@
+"""The benchmark of the attacks runs, and measures what `poisonbench run` gives."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from poisonbench.attacks import coordinate
+
+SCRIPT = Path(__file__).resolve().parent / "benchmarks" / "attacks.py"
+SMALL = [
+    *("--split", "{train: 40, validation: 20, test: 20}", "--rates", "0.1", "0.2"),
+    *("--attacks", "{name: coordinate, sweeps: 1}", "statp", "--seeds", "2"),
+    *("--synthetic", "40x12x4"),
+]
+
+
+@pytest.fixture(scope="module")
+def attacks() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("benchmark_of_attacks", SCRIPT)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_runs_and_summary(bench, attacks, capsys, monkeypatch):
+    monkeypatch.setattr(attacks, "FITS", 2)
+    attacks.main([*SMALL, "--output", "out"])
+    printed = capsys.readouterr().out
+    runs = pd.read_csv("out/runs.csv")
+    summary = pd.read_csv("out/summary.csv")
+    assert len(runs) == 2 * 2 * 2 + 2 * 2  # rates, attacks and seeds; attacks and seeds
+    assert set(runs["engine"]) == {coordinate.ENGINE}
+    assert set(runs["n"]) == {40}
+    assert sorted(set(zip(runs["d"], runs["p"], strict=True))) == [(11, 4), (11, 8), (12, 4)]
+    np.testing.assert_allclose(runs["ridge_fits"], runs["attack_ms"] / runs["ridge_ms"])
+    # Multiplicities of a few rows: the attack cannot do without an inverse of size d + 1.
+    climbs = runs["attack"].str.startswith("coordinate")
+    assert (runs["peak_mb"][climbs] > 8 * (runs["d"][climbs] + 1) ** 2 / 1e6).all()
+    first = runs[(runs[attacks.CASE] == summary.loc[0, attacks.CASE]).all(axis=1)]["test_mse"]
+    assert summary.loc[0, "test_mse"] == pytest.approx(first.median())
+    assert summary.loc[0, "test_mse_geometric"] == pytest.approx(np.sqrt(first.prod()))
+    assert "milliseconds against p (dataset diabetes, n 40, d 11" in printed
+    assert "milliseconds against d" not in printed  # the two data sets are not comparable
+    # The config beside the runs gives the same numbers by `poisonbench run`.
+    config = yaml.safe_load(Path("out/diabetes.yaml").read_text())
+    results = bench.results(config, out="again")
+    diabetes = runs[runs["dataset"] == "diabetes"]
+    assert sorted(results["test_mse"]) == pytest.approx(sorted(diabetes["test_mse"]))
+
+
+def test_both_engines_are_measured_in_processes_of_their_own(attacks, tmp_path, monkeypatch):
+    started = []
+
+    def run(command, **_):
+        started.append(command[2:])
+        folder = Path(command[-1])
+        folder.mkdir(parents=True)
+        engine = command[command.index(folder.name)]
+        case = dict.fromkeys(attacks.CASE, 1) | {"engine": engine, "seed": 0, "test_mse": 0.5}
+        measures = ["ridge_ms", "attack_ms", "ridge_fits", "objective", "test_mse_clean",
+                    "test_mse_clipped", "test_median_se", "peak_mb", "data_mb"]  # fmt: skip
+        pd.DataFrame([case | dict.fromkeys(measures, 2.0)]).to_csv(folder / "runs.csv", index=False)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    attacks.main(["--engine", "both", "--output", str(tmp_path)])
+    assert [command[-3] for command in started] == ["numpy", "numba"]
+    assert pd.read_csv(tmp_path / "summary.csv")["engine"].tolist() == ["numpy", "numba"]
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess("", 2))
+    with pytest.raises(SystemExit, match="2"):
+        attacks.main(["--engine", "both", "--output", str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--attacks", "optpp"], "optp"),
+        (["--synthetic", "40x12"], "'40x12' is not of the form NxDxP"),
+        (["--data-dir", "nowhere", "--datasets", "house"], "no file"),
+    ],
+)
+def test_bad_input(attacks, capsys, tmp_path, arguments, message):
+    with pytest.raises(SystemExit, match="2"):
+        attacks.main([*SMALL, *arguments, "--output", str(tmp_path)])
+    assert message in capsys.readouterr().err
+
+
+def test_an_engine_that_is_not_there(attacks, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(coordinate, "ENGINE", "numpy")
+    with pytest.raises(SystemExit, match="2"):
+        attacks.main([*SMALL, "--engine", "numba", "--output", str(tmp_path)])
+    assert "compute with numpy here, not with numba" in capsys.readouterr().err
