@@ -304,8 +304,8 @@ def own_clean_mse(stage: Stage, task: Task) -> float | None:
 
 def bounds(stage: Stage, task: Task, model: Any, kept: BoolArray | None) -> dict[str, float | None]:
     """Return what Theorem 2 promises for a defense that trims, and what it did."""
-    trims = task.n_poison_assumed is not None and task.defense.name not in REFERENCE_ROWS
     found = None
+    trims = task.defense.name not in REFERENCE_ROWS and hasattr(model, "n_poison_")
     if trims and kept is not None and hasattr(model, "coef_"):
         rows, undefended = stage.rows, stage.undefended[task.select_on]
         train, clean = stage.setting.train, stage.clean
