@@ -13,26 +13,35 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.dummy import DummyRegressor
 
 from poisonbench import metrics, registry, seeds
+from poisonbench.certificate import Certificate, certificate
 from poisonbench.config import Choice
+from poisonbench.config.choices import REFERENCE_ROWS
 from poisonbench.data.base import Dataset
 from poisonbench.data.scaling import Scaling
 from poisonbench.data.split import rows_of
 from poisonbench.features import BoolArray, FeatureSpace, FloatArray
-from poisonbench.models import LinearModel
+from poisonbench.models import LinearModel, Ridge
 from poisonbench.problem import AttackProblem, PoisonSet, Sample, Split
 from poisonbench.records import Measured, Timings
 from poisonbench.work import Group, Task
 
 _SELECTED: dict[tuple[str, int, str], float] = {}
 """Strengths selected in this process, by learner, folds and rows."""
+
+_OWN_CLEAN: dict[tuple[Any, ...], float | None] = {}
+"""Test errors of defenses on clean rows, by all that they depend on."""
+
+HEAVY = 100
+"""Factor of the penalty in the reference row heavy-ridge."""
 
 
 class PoisonError(ValueError):
@@ -71,10 +80,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Poisoned:
-    """A poison set and what making it took."""
+    """A poison set, what making it took, and what it was computed with, where that varies."""
 
     poison: PoisonSet
     seconds: float
+    engine: str | None = None
 
 
 @dataclass(frozen=True)
@@ -162,7 +172,9 @@ def learner(choice: Choice, rows: Sample, setting: Setting, seed: int) -> Linear
     if choice.parameters.get("lambda") == "cv":
         folds = seeds.random_state(seed, "folds", setting.content)
         # A pure function of these: every attack and rate of a split shares the one selection.
-        key = (repr(model), folds, sha256(rows.X.tobytes() + rows.y.tobytes()).hexdigest())
+        content = sha256(np.ascontiguousarray(rows.X).data)
+        content.update(np.ascontiguousarray(rows.y).data)
+        key = (repr(model), folds, content.hexdigest())
         if key not in _SELECTED:
             _SELECTED[key] = model.select_lambda(rows.X, rows.y, random_state=folds)
         model = model.with_strength(lam=_SELECTED[key])
@@ -182,8 +194,9 @@ def attack(group: Group, setting: Setting, model: LinearModel) -> Poisoned:
         entropy=seeds.entropy(group.seed, "attack", setting.content),
     )
     start = time.perf_counter()
-    poison = group.attack.build().generate(problem)
-    return Poisoned(poison, time.perf_counter() - start)
+    chosen = group.attack.build()
+    poison = chosen.generate(problem)
+    return Poisoned(poison, time.perf_counter() - start, chosen.engine)
 
 
 def check(poison: PoisonSet, n_poison: int, space: FeatureSpace) -> None:
@@ -209,10 +222,13 @@ def check(poison: PoisonSet, n_poison: int, space: FeatureSpace) -> None:
 
 def poisoned_rows(setting: Setting, poison: PoisonSet, seed: int) -> tuple[Sample, BoolArray]:
     """Return the shuffled training set that the defender gets, and which of its rows are poison."""
-    X = np.vstack([setting.train.X, poison.X])
-    y = np.append(setting.train.y, poison.y)
+    n, y = len(setting.train), np.append(setting.train.y, poison.y)
     order = seeds.generator(seed, "shuffle", setting.content).permutation(len(y))
-    return read_only(X[order], y[order]), order >= len(setting.train)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(y))
+    X = np.empty((len(y), setting.space.n_features))
+    X[place[:n]], X[place[n:]] = setting.train.X, poison.X  # of large data no second copy
+    return read_only(X, y[order]), order >= n
 
 
 def defend(
@@ -222,6 +238,7 @@ def defend(
     cls = registry.components("defense")[task.defense.name]
     known: dict[str, Any] = {
         "estimator": clone(model),
+        "one_hot_groups": tuple(group.columns for group in setting.space.groups) or None,
         "random_state": seeds.random_state(seed, "defense", task.defense.name, setting.content),
     }
     if task.n_poison_assumed == "auto":
@@ -236,14 +253,72 @@ def defend(
 
 def defended(stage: Stage, task: Task) -> tuple[Any, BoolArray | None, float]:
     """Return the model that a task asks for, the rows it kept, and the seconds it took."""
+    undefended, rows = stage.undefended[task.select_on], stage.rows
     if task.defense.name == "none":
-        return stage.undefended[task.select_on], np.ones(len(stage.rows), dtype=bool), 0.0
+        return undefended, np.ones(len(rows), dtype=bool), 0.0
     if task.defense.name == "oracle":
         return stage.clean, ~stage.is_poison, 0.0
-    model, seconds = defend(
-        task, stage.rows, stage.undefended[task.select_on], stage.setting, stage.group.seed
-    )
+    if task.defense.name == "median":
+        return DummyRegressor(strategy="median").fit(rows.X, rows.y), None, 0.0
+    if task.defense.name == "heavy-ridge":
+        return heavy_ridge(undefended).fit(rows.X, rows.y), None, 0.0
+    model, seconds = defend(task, rows, undefended, stage.setting, stage.group.seed)
     return model, getattr(model, "support_", None), seconds
+
+
+def heavy_ridge(model: LinearModel) -> Ridge:
+    """Return ridge with 100 times the penalty of `model`, or of the default for other learners."""
+    if isinstance(model, Ridge) and model.alpha is not None:
+        return Ridge(alpha=HEAVY * model.alpha)
+    lam = model.lam if isinstance(model, Ridge) else None
+    return Ridge(HEAVY * (Ridge.DEFAULT_LAMBDA if lam is None else lam))
+
+
+def own_clean_mse(stage: Stage, task: Task) -> float | None:
+    """Return the test MSE of a task's defense on the clean rows, or None if it cannot have them.
+
+    It is that of the same defense's cell at poisoning rate 0.  It is computed anew, so that no
+    cell needs another to be done, but once for all attacks and rates that a process meets.
+    """
+    setting, seed = stage.setting, stage.group.seed
+    task = replace(task, n_poison_assumed=task.n_poison_assumed_clean, select_on="clean")
+    key = (
+        repr(task.defense.resolved()),
+        task.n_poison_assumed,
+        repr(stage.clean),
+        seed,
+        stage.group.data,
+        sha256(setting.split.train.tobytes() + setting.split.test.tobytes()).hexdigest(),
+    )
+    if key not in _OWN_CLEAN:
+        nothing = PoisonSet(setting.train.X[:0], setting.train.y[:0])
+        rows, is_poison = poisoned_rows(setting, nothing, seed)
+        without = replace(stage, rows=rows, is_poison=is_poison, undefended={"clean": stage.clean})
+        try:
+            predicted = defended(without, task)[0].predict(setting.test.X)
+            _OWN_CLEAN[key] = metrics.mean_squared_error(setting.test.y, predicted)
+        except ValueError:  # too few rows for what it assumes
+            _OWN_CLEAN[key] = None
+    return _OWN_CLEAN[key]
+
+
+def bounds(stage: Stage, task: Task, model: Any, kept: BoolArray | None) -> dict[str, float | None]:
+    """Return what Theorem 2 promises for a defense that trims, and what it did."""
+    found = None
+    trims = task.defense.name not in REFERENCE_ROWS and hasattr(model, "n_poison_")
+    if trims and kept is not None and hasattr(model, "coef_"):
+        rows, undefended = stage.rows, stage.undefended[task.select_on]
+        train, clean = stage.setting.train, stage.clean
+        if task.select_on != "clean":  # theta* has the strength that the defense was given
+            clean = clone(undefended).fit(train.X, train.y)
+        found = certificate(
+            (rows.y - model.predict(rows.X)) ** 2,
+            kept,
+            stage.is_poison,
+            undefended.lambda_for(int(kept.sum())) * undefended.penalty(model.coef_),
+            clean.objective(train.X, train.y),
+        )
+    return {entry.name: getattr(found, entry.name, None) for entry in fields(Certificate)}
 
 
 def measure(stage: Stage, task: Task) -> tuple[Measured, Timings]:
@@ -252,16 +327,17 @@ def measure(stage: Stage, task: Task) -> tuple[Measured, Timings]:
     test, validation = setting.test, setting.validation
     n, p = len(setting.train), group.n_poison
     model, kept, seconds = defended(stage, task)
-    # Told, estimated because it was not told, or estimated as that is what the defense does.
-    assumed = task.n_poison_assumed
-    if assumed is None or assumed == "auto":
-        assumed = getattr(model, "n_poison_", None)
+    # What the defense went by: what it was told, or its own estimate.
+    assumed = getattr(model, "n_poison_", task.n_poison_assumed)
     undefended = stage.undefended[task.select_on]
     # The strength of the learner in this row, where it was given its rows.
     strength, n_rows = (stage.clean, n) if task.defense.name == "oracle" else (undefended, n + p)
+    if task.defense.name == "heavy-ridge":
+        strength = model
     errors = metrics.errors(test.y, model.predict(test.X))
     mse_clean = metrics.mean_squared_error(test.y, stage.clean.predict(test.X))
     mse_none = metrics.mean_squared_error(test.y, undefended.predict(test.X))
+    own_clean = own_clean_mse(stage, task) if p else errors["test_mse"]
     measured = Measured(
         lambda_=strength.lambda_for(n_rows),
         alpha=strength.alpha_for(n_rows),
@@ -276,6 +352,7 @@ def measure(stage: Stage, task: Task) -> tuple[Measured, Timings]:
         test_mse_clean=mse_clean,
         ratio_to_clean=errors["test_mse"] / mse_clean if mse_clean else None,
         ratio_to_none=errors["test_mse"] / mse_none if mse_none else None,
+        ratio_to_own_clean=errors["test_mse"] / own_clean if own_clean else None,
         test_rmse_unscaled=float(np.sqrt(errors["test_mse"])) * setting.scaling.y_span,
         val_mse=(
             metrics.mean_squared_error(validation.y, model.predict(validation.X))
@@ -289,5 +366,6 @@ def measure(stage: Stage, task: Task) -> tuple[Measured, Timings]:
         poison_file=group.poison_file,
         **errors,
         **metrics.removal(kept, stage.is_poison),
+        **bounds(stage, task, model, kept),
     )
     return measured, Timings(stage.made.seconds, seconds, poison.rounds)

@@ -128,7 +128,10 @@ def _group(
     for defense in _defenses(config, ground, attack, rate, seed):
         parameters = dict(defense.resolved())
         source = parameters.pop("n_poison", None)
-        assumed = p if defense.name == "oracle" else _assumed(source, rate, ground.n_clean, p)
+        assumed, assumed_clean = (
+            known if defense.name == "oracle" else _assumed(source, rate, ground.n_clean, known)
+            for known in (p, 0)
+        )
         if isinstance(assumed, int) and assumed >= ground.n_clean + p:
             raise config.error(
                 defense.where,
@@ -140,8 +143,8 @@ def _group(
                 defense.build().check_rows(ground.n_clean + p)
         except ValueError as error:
             raise config.error(defense.where, str(error)) from error
-        cell = digest(id_, parameters, assumed, select_on)
-        tasks.setdefault(cell, Task(cell, defense, assumed, select_on))
+        cell = digest(id_, parameters, assumed, assumed_clean, select_on)
+        tasks.setdefault(cell, Task(cell, defense, assumed, assumed_clean, select_on))
         told.append((defense, cell))
     group = Group(
         id_,

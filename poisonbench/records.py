@@ -32,7 +32,7 @@ class Labels:
     outer_objective: str | None = column("what the attack maximises; empty where it does not apply")
     poisoning_rate: float = column("poisoning rate asked for, as a share of what rate_of says")
     rate_of: str = column("clean: the rate is p/n; total: it is p/(n+p)")
-    defense: str = column("defense; none and oracle are reference rows")
+    defense: str = column("defense; none, oracle, median and heavy-ridge are reference rows")
     defense_parameters: str = column("its parameters that differ from their defaults")
     n_poison_source: str | None = column("where a defense's number of poison rows comes from: "
                                          "oracle (the true p), estimated, or a rate or count "
@@ -52,7 +52,8 @@ class Measured:
     """What a cell measures; everything here is the same for the same config, whoever runs it."""
 
     lambda_: float = column("the learner's strength in the paper's objective, on the n + p rows "
-                            "that it was given (oracle: on the n clean ones)")  # fmt: skip
+                            "that it was given (oracle: on the n clean ones; heavy-ridge: its "
+                            "own)")  # fmt: skip
     alpha: float = column("the same strength in scikit-learn's convention")
     n_clean: int = column("clean training rows n", "rows")
     n_poison: int = column("poison rows p", "rows")
@@ -69,6 +70,9 @@ class Measured:
     ratio_to_clean: float | None = column("test_mse / test_mse_clean")
     ratio_to_none: float | None = column("test_mse / that of the undefended learner on the same "
                                          "poison")  # fmt: skip
+    ratio_to_own_clean: float | None = column("test_mse / that of the same defense on the clean "
+                                              "rows, without poison; empty where it cannot be "
+                                              "fitted to them")  # fmt: skip
     test_mse_clipped: float = column("test_mse with predictions clipped to [0, 1]",
                                      "squared box unit")  # fmt: skip
     test_median_se: float = column("median squared error on the test rows", "squared box unit")
@@ -96,6 +100,16 @@ class Measured:
     defense_note: str | None = column("what the defense says of its model that the parameters do "
                                       "not: a reduced dimension, no penalty, fits that "
                                       "failed")  # fmt: skip
+    bound_theorem2: float | None = column("Theorem 2's bound on bound_lhs; like the next three "
+                                          "empty where the defense takes no number of poison "
+                                          "rows, or removes none", "squared box unit")  # fmt: skip
+    bound_sharp: float | None = column("the sharper bound on bound_lhs", "squared box unit")
+    bound_lhs: float | None = column("largest mean squared error of the defended model on as many "
+                                     "clean rows as must be among those kept",
+                                     "squared box unit")  # fmt: skip
+    bound_condition: float | None = column("trimmed objective / objective of the learner on the "
+                                           "clean rows; where it is at most 1, both bounds are "
+                                           "proved")  # fmt: skip
     poison_file: str | None = column("file of the poison rows below the output folder; empty "
                                      "without poison")  # fmt: skip
 
@@ -108,6 +122,16 @@ class Timings:
                                           "the record of it was lost", "seconds")  # fmt: skip
     defense_seconds: float | None = column("fitting the defense", "seconds")
     attack_rounds: int | None = column("rounds of the attack's outer loop")
+
+
+@dataclass(frozen=True)
+class Round:
+    """A round of an attack; a row of ``convergence.csv``."""
+
+    poison_file: str = column("the poison set that the attack made; as in results.csv")
+    round: int = column("round of the attack's outer loop; 0 is the start of the climb that was "
+                        "kept")  # fmt: skip
+    objective: float = column("outer objective after the round, of the learner or its surrogate")
 
 
 def names(record: type) -> list[str]:

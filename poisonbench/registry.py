@@ -31,7 +31,16 @@ KINDS = {
 """For each word of a config, the package whose modules define its components, and their base."""
 
 INJECTED = frozenset(
-    {"self", "estimator", "n_poison", "contamination", "random_state", "data_dir", "n_jobs"}
+    {
+        "self",
+        "estimator",
+        "one_hot_groups",
+        "n_poison",
+        "contamination",
+        "random_state",
+        "data_dir",
+        "n_jobs",
+    }
 )
 """Parameters of ``__init__`` that the pipeline fills in, or that change no number of a config."""
 

@@ -31,6 +31,8 @@ class Task:
     n_poison_assumed : int or "auto" or None
         The number of poison rows that it is told, that it shall estimate it, or that it takes
         no such number.
+    n_poison_assumed_clean : int or "auto" or None
+        The same where there is no poison.
     select_on : str
         ``poisoned`` if the learner's strength is selected again on the poisoned rows, else
         ``clean``.
@@ -39,6 +41,7 @@ class Task:
     id: str
     defense: Choice
     n_poison_assumed: int | str | None
+    n_poison_assumed_clean: int | str | None
     select_on: str
 
 

@@ -30,7 +30,7 @@ TAKES_RATE = pytest.mark.parametrize(
     ids=[name for name, cls in COMPONENTS.items() if cls.takes_rate],
 )
 MODELS = {"ols": OLS(), "ridge": Ridge(0.01), "lasso": Lasso(0.002), "elastic-net": ElasticNet()}
-FEW = {"iterations": 2}
+FEW = {"iterations": 2, "candidates": 2}
 """Values of parameters that only say how long an attack may take."""
 
 SWITCHES = [
@@ -229,7 +229,7 @@ def test_is_documented(attack: Any) -> None:
 
 
 def test_every_kind_is_there() -> None:
-    assert {"optp", "bgd", "statp", "file", "none"} <= set(COMPONENTS)
+    assert {"optp", "bgd", "statp", "subpopulation", "sever", "file", "none"} <= set(COMPONENTS)
 
 
 def test_statp_draws_corners_with_responses_opposite_to_the_model(

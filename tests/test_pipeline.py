@@ -367,3 +367,94 @@ def test_poison_is_shuffled_among_the_rows(tmp_path):
     mean = np.mean(places)
     assert abs(mean - 89.5) < 4 * 52 / np.sqrt(30 * 60)  # uniform over 0..179: sd 52
     assert len({tuple(place) for place in places}) == 30
+
+
+def computed(folder: Path, **words: Any) -> pd.DataFrame:
+    """Return the results of CONFIG with these words."""
+    work = planned(folder, **words)
+    store.open_folder(folder / "out", work)
+    assert not engine.run(work, folder / "out", jobs=1, progress=False).failures
+    return tables.collect(work, folder / "out").results
+
+
+@pytest.fixture(scope="module")
+def referenced(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """Defenses and reference rows with poison and without."""
+    sources: list[Any] = ["oracle", "estimated", {"count": 30}]
+    return computed(
+        tmp_path_factory.mktemp("referenced"),
+        model=[{"name": "ridge", "alpha": 0.1}, {"name": "lasso", "lambda": "cv",
+                                                 "select_on": "poisoned"}],
+        attack="statp",
+        poisoning_rate=[0, 0.2],
+        defense=["none", "oracle", "median", "heavy-ridge", "huber", "mm",
+                 *({"name": "trim", "restarts": 20, "n_poison": source} for source in sources)],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("model", ["ridge", "lasso"])
+def test_reference_rows_are_those_of_scikit_learn(tmp_path, model):
+    given = {"ridge": {"name": "ridge", "alpha": 0.1}, "lasso": {"name": "lasso", "lambda": 0.002}}
+    work = planned(tmp_path, model=given[model], attack="statp", defense=["median", "heavy-ridge"])
+    group = work.groups[0]
+    stage = pipeline.stage(group, next(iter(work.datasets.values())))
+    median, heavy = (pipeline.measure(stage, task)[0] for task in group.tasks)
+    rows, test = stage.rows, stage.setting.test
+    assert median.test_mse == pytest.approx(np.mean((test.y - np.median(rows.y)) ** 2))
+    # Beside LASSO, 100 times the default lambda of 1e-3; alpha = N lambda / 2.
+    alpha = {"ridge": 10.0, "lasso": len(rows) * 0.1 / 2}[model]
+    expected = Ridge(alpha).fit(rows.X, rows.y).predict(test.X)
+    assert heavy.test_mse == pytest.approx(mean_squared_error(test.y, expected))
+    assert heavy.alpha == pytest.approx(alpha)
+    assert median.n_removed is heavy.n_removed is None
+
+
+def test_the_ratio_to_ones_own_clean_error_is_to_the_row_at_rate_0(referenced):
+    key = ["model", "defense", "n_poison_source"]
+    errors = referenced.fillna({"n_poison_source": ""}).set_index([*key, "poisoning_rate"])
+    assert (errors.xs(0.0, level=3)["ratio_to_own_clean"] == 1).all()
+    poisoned, clean = errors.xs(0.2, level=3), errors.xs(0.0, level=3)["test_mse"]
+    assert len(poisoned) == 18
+    assert (poisoned["ratio_to_own_clean"] == poisoned["test_mse"] / clean).all()
+    none = poisoned.xs("none", level=1)
+    assert (none["ratio_to_own_clean"] == none["ratio_to_clean"]).all()
+
+
+def test_no_ratio_to_what_cannot_be_fitted_to_the_clean_rows(tmp_path):
+    trim = {"name": "trim", "restarts": 2, "n_poison": {"count": 125}}
+    results = computed(tmp_path, model="ridge", attack="statp", defense=trim)
+    assert results.loc[0, "ratio_to_own_clean"] is None
+    assert results.loc[0, "test_mse"] > 0
+
+
+def test_bounds_beside_what_they_bound(referenced):
+    columns = ["bound_theorem2", "bound_sharp", "bound_lhs", "bound_condition"]
+    trims = referenced[referenced["defense"] == "trim"]
+    assert referenced.drop(trims.index)[columns].isna().all(axis=None)
+    assert trims[columns].notna().all(axis=None)
+    proved = trims[trims["bound_condition"] <= 1 + 1e-9]
+    assert len(proved) > len(trims) / 2
+    assert (proved["bound_lhs"] <= proved["bound_sharp"] + 1e-12).all()
+    assert (proved["bound_sharp"] <= proved["bound_theorem2"]).all()
+
+
+@pytest.mark.parametrize("select_on", ["clean", "poisoned"])
+def test_the_bound_is_the_papers(tmp_path, select_on):
+    model = {"name": "ridge", "lambda": "cv", "select_on": select_on}
+    work = planned(tmp_path, model=model, attack="statp", defense=[CONFIG["defense"][2]])
+    stage = pipeline.stage(work.groups[0], next(iter(work.datasets.values())))
+    measured, _ = pipeline.measure(stage, work.groups[0].tasks[0])
+    train = stage.setting.train
+    star = Ridge(len(train) * measured.lambda_ / 2).fit(train.X, train.y)
+    L = mean_squared_error(train.y, star.predict(train.X))
+    L += measured.lambda_ / 2 * (star.coef_ @ star.coef_)
+    alpha = 12 / 120
+    assert measured.bound_theorem2 == pytest.approx((1 + alpha / (1 - alpha)) * L)
+
+
+def test_a_defense_is_told_which_columns_are_categories(tmp_path):
+    work = planned(tmp_path, model=CONFIG["model"][0], attack="statp", defense="mm")
+    stage = pipeline.stage(work.groups[0], next(iter(work.datasets.values())))
+    model, _, _ = pipeline.defended(stage, work.groups[0].tasks[0])
+    sex = [j for j, name in enumerate(stage.setting.space.names) if name.startswith("sex")]
+    assert model.one_hot_groups == (tuple(sex),)

@@ -242,8 +242,13 @@ def test_a_defense_that_would_take_every_row_for_poison(make):
 
 
 def test_defenses_told_the_same_number_share_a_cell_but_not_a_label(make):
-    work = make(attack="statp", poisoning_rate=0.1, seeds=1,
-                defense=["trim", {"name": "trim", "n_poison": {"count": 10}}])  # fmt: skip
+    def told(count: int, rate: float) -> Any:
+        return make(attack="statp", poisoning_rate=rate, seeds=1,
+                    defense=["trim", {"name": "trim", "n_poison": {"count": count}}])  # fmt: skip
+
+    # With poison they are told the same here, but not on the clean rows, which are in the cell too.
+    assert len(cells(told(10, 0.1))) == 2
+    work = told(0, 0)
     assert len(cells(work)) == 1
     assert [row.labels.n_poison_source for row in work.rows] == ["oracle", "count"]
 

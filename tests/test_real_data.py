@@ -84,6 +84,23 @@ def test_sparse_models_on_house_by_coordinates(bench, house_csv):
     assert reached["elastic-net", 0.2] > 0.2
 
 
+@pytest.mark.slow
+def test_clipping_is_no_defense_against_who_expects_it(bench, house_csv):
+    results = bench.results(
+        {
+            **house(house_csv),
+            "rate_of": "clean",
+            "attack": "coordinate",
+            "outer_objective": ["clipped", "validation"],
+            "poisoning_rate": 0.2,
+            "seeds": {"start": 100, "count": 5},
+        }
+    )
+    medians = results.groupby("outer_objective")["test_mse_clipped"].median()
+    assert medians["clipped"] >= 0.15
+    assert medians["clipped"] >= 1.3 * medians["validation"]
+
+
 @pytest.mark.parametrize("model", ["lasso", "elastic-net"])
 def test_sparse_models_get_worse_with_the_rate(bench, house_csv, model):
     results = bench.results(
@@ -108,3 +125,30 @@ def test_least_squares_on_a_deficient_design(bench, house_csv):
     )
     assert results.loc[0, "test_mse_clean"] < 0.1
     assert results.loc[0, "ratio_to_clean"] > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["house", "health"])
+def test_a_defense_that_does_not_know_p(bench, house_csv, health_csv, name):
+    path, target = {
+        "house": (house_csv, "SalePrice"),
+        "health": (health_csv, "TherapeuticDoseofWarfarin"),
+    }[name]
+    results = bench.results(
+        {
+            "dataset": {"name": "csv", "path": str(path), "target": target, "scaling": "none"},
+            "split": SPLIT,
+            "model": RIDGE,
+            "attack": ["statp", {"name": "coordinate", "preset": "fast"}, "bgd"],
+            "outer_objective": ["validation", "training"],
+            "poisoning_rate": [0, 0.04, 0.2],
+            "defense": ["mm", "lts"],
+            "seeds": {"start": 400, "count": 3},
+        }
+    )
+    for rate, rows in results.groupby("poisoning_rate"):
+        of = dict(iter(rows.groupby("defense")))
+        assert of["mm"]["ratio_to_clean"].median() < 1, rate
+        assert of["mm"]["ratio_to_clean"].max() < 1.3, rate
+        assert of["lts"]["ratio_to_clean"].median() < 1.2, rate
+        assert of["mm"]["ratio_to_own_clean"].max() < 1.3, rate

@@ -135,7 +135,7 @@ def test_the_command_line_and_a_run_know_it(tmp_path: Path, environment: dict[st
         ["schema"],
         ["run", "--help"],
         ["validate", "wrong.yaml"],
-        ["run", "toy.yaml", "--output", "out", "--jobs", "1"],
+        ["run", "toy.yaml", "--output", "out", "--jobs", "0"],
     ]
     done = subprocess.run(
         [sys.executable, "-c", COMMANDS], input=json.dumps(commands), env=environment,
@@ -165,7 +165,7 @@ def test_the_command_line_and_a_run_know_it(tmp_path: Path, environment: dict[st
     assert "wrong.yaml:3: " in errors
     assert "response" in errors
 
-    table = printed("run toy.yaml --output out --jobs 1")
+    table = printed("run toy.yaml --output out --jobs 0")
     assert "toy" in table
     rows = (tmp_path / "out" / "results.csv").read_text().splitlines()
     assert len(rows) == 1 + 2 * 2 * 3

@@ -10,9 +10,11 @@ product, is in :class:`ChenDefense`.
 from poisonbench.defenses.base import Defense
 from poisonbench.defenses.chen import ChenDefense
 from poisonbench.defenses.crr import CRRDefense
+from poisonbench.defenses.fast_lts import LTSRegressor
 from poisonbench.defenses.huber import HuberDefense
 from poisonbench.defenses.itrim import ITRIMRegressor
 from poisonbench.defenses.low_rank import LowRankDefense
+from poisonbench.defenses.mm import MMRegressor
 from poisonbench.defenses.nlid import NLIDDefense
 from poisonbench.defenses.proda import ProdaDefense
 from poisonbench.defenses.ransac import RANSACDefense
@@ -20,6 +22,7 @@ from poisonbench.defenses.romp import RoMPDefense
 from poisonbench.defenses.roni import RONIDefense
 from poisonbench.defenses.sanitizer import SanitizerDefense
 from poisonbench.defenses.sever import SEVERDefense
+from poisonbench.defenses.sparse_lts import SparseLTSRegressor
 from poisonbench.defenses.theil_sen import TheilSenDefense
 from poisonbench.defenses.torrent import TORRENTDefense
 from poisonbench.defenses.trim import TRIMRegressor
@@ -30,7 +33,9 @@ __all__ = [
     "Defense",
     "HuberDefense",
     "ITRIMRegressor",
+    "LTSRegressor",
     "LowRankDefense",
+    "MMRegressor",
     "NLIDDefense",
     "ProdaDefense",
     "RANSACDefense",
@@ -38,6 +43,7 @@ __all__ = [
     "RoMPDefense",
     "SEVERDefense",
     "SanitizerDefense",
+    "SparseLTSRegressor",
     "TORRENTDefense",
     "TRIMRegressor",
     "TheilSenDefense",

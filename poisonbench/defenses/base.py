@@ -18,8 +18,9 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Base of the defenses; a subclass has a ``name`` and a ``reference``.
 
     The pipeline passes what it knows to the parameters of these names, where ``__init__`` has
-    them: ``estimator`` (the learner, unfitted), ``n_poison`` (the number of poison rows to
-    assume) or ``contamination="auto"`` (estimate it), and ``random_state``.
+    them: ``estimator`` (the learner, unfitted), ``one_hot_groups`` (their column indices),
+    ``n_poison`` (the number of poison rows to assume) or ``contamination="auto"`` (estimate it),
+    and ``random_state``.
 
     A subclass implements :meth:`_fit_rows`, which never sees the caller's order of rows: they
     come sorted by keys made from what they hold and ``random_state``, which is a shuffled order.

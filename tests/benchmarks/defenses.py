@@ -29,8 +29,9 @@ from sklearn.linear_model import Ridge
 
 from poisonbench import pipeline, store
 from poisonbench.config import load
-from poisonbench.plan import Group, Task, make
+from poisonbench.plan import make
 from poisonbench.problem import Sample
+from poisonbench.work import Group, Task
 
 ATTACKS = (
     "{name: optp, outer_objective: validation}",

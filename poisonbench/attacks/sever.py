@@ -1,0 +1,129 @@
+"""Sever: copies of one or two rows that a regularised fit cannot help but follow.
+
+Diakonikolas, Kamath, Kane, Li, Steinhardt & Stewart, "Sever: A Robust Meta-Algorithm for
+Stochastic Optimization" (ICML 2019), attack regression with p copies of one point, chosen so that
+the poisoned fit explains it well: a defense that looks for large losses, leverages or gradients
+sees nothing there.  Their point lies far outside any data.  In the box the same is done by a
+training row, with features as they are and a response of 0 or 1, copied until it is worth fitting;
+or by two such rows with p/2 copies each.
+
+It breaks TRIM where giving up the p clean rows that fit worst costs less than one more
+interpolated point: the copies then have residuals near 0, and the trimmed optimum keeps them,
+although p is known.  Sever's own filter sees gradients near 0.  Dropping duplicates is no answer:
+a small jitter would do as well.
+
+With K the inverse Gram matrix of the clean fit theta, m copies of (Z_S, y_S) give exactly
+
+    theta + K Z_S' (I/m + Z_S K Z_S')^{-1} (y_S - Z_S theta),
+
+so every row, and every pair among the best rows, is scored on the validation rows without a refit;
+the best of those are tried in earnest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Annotated, ClassVar
+
+import numpy as np
+from annotated_types import Ge
+from scipy import linalg
+
+from poisonbench.attacks.base import Attack
+from poisonbench.attacks.objectives import Quadratic, with_intercept
+from poisonbench.attacks.retraining import NEGLIGIBLE, working_alpha
+from poisonbench.attacks.trimming import damage
+from poisonbench.features import FloatArray
+from poisonbench.problem import AttackProblem, PoisonSet
+
+SCREENED = 5000
+"""Training rows that are scored; of more, which are in no order, every second, third, ..."""
+
+PAIRED = 40
+"""Single points among which pairs are formed."""
+
+
+class Sever(Attack):
+    """Copies of one or two training rows with responses at the boundary.
+
+    Rows and responses are those that, as seen on validation rows, hurt most a TRIM that is told p;
+    where none fools it, those that hurt most the learner without a defense.
+
+    Parameters
+    ----------
+    candidates : int, default=12
+        Single rows, and as many pairs, that are tried on TRIM: those whose copies move the
+        undefended learner most.  A trial costs some ten fits of the learner.
+    """
+
+    name = "sever"
+    reference = "Diakonikolas et al. 2019, Sever, in the box"
+    fixed_axes: ClassVar[Mapping[str, str]] = {"outer_objective": "validation"}
+
+    def __init__(self, *, candidates: Annotated[int, Ge(1)] = 12) -> None:
+        self.candidates = candidates
+
+    def generate(self, problem: AttackProblem) -> PoisonSet:
+        """Return the copies that do the most damage."""
+        train, p = problem.train, problem.n_poison
+        if not p:
+            return PoisonSet(train.X[:0].copy(), train.y[:0].copy())
+        nobody = np.zeros(len(train), dtype=bool)
+        sets = [
+            PoisonSet(np.resize(X, (p, X.shape[1])), np.resize(y, p))
+            for X, y in _points(problem, self.candidates)
+        ]
+        return max(sets, key=lambda poison: damage(problem, poison, nobody))
+
+
+def _points(problem: AttackProblem, most: int) -> list[tuple[FloatArray, FloatArray]]:
+    """Return the single points, then the pairs, `most` of each, that move the clean fit most."""
+    train, p = problem.train, problem.n_poison
+    fit = _CleanFit(problem)
+    screened = train.X[:: -(-len(train) // SCREENED)]
+    points = np.repeat(np.unique(screened, axis=0), 2, axis=0)
+    y = np.tile([0.0, 1.0], len(points) // 2)
+    order = np.argsort(-fit.moved(points[:, None], y[:, None], p), kind="stable")
+    chosen = [(points[[i]], y[[i]]) for i in order[:most]]
+    if p > 1:
+        pairs = np.array(list(combinations(order[:PAIRED], 2)), dtype=np.intp).reshape(-1, 2)
+        scores = fit.moved(points[pairs], y[pairs], p / 2)
+        chosen += [(points[i], y[i]) for i in pairs[np.argsort(-scores, kind="stable")[:most]]]
+    return chosen
+
+
+class _CleanFit:
+    """The clean fit as a ridge, and what copies of points make of it."""
+
+    def __init__(self, problem: AttackProblem) -> None:
+        model, train = problem.model, problem.train
+        n_rows, rho = len(train) + problem.n_poison, model.l1_ratio()
+        Z = with_intercept(train.X)
+        if rho > 0:  # the first of the adaptive ridges that `coordinate` goes through
+            strength = n_rows * model.alpha_for(n_rows)
+            penalty = strength * (rho / (np.abs(model.coef_) + 1.0) + 1 - rho)
+            penalty = np.maximum(penalty, NEGLIGIBLE * np.vdot(Z, Z))
+        else:
+            penalty = np.full(len(model.coef_), working_alpha(model, train, n_rows))
+        factor = linalg.cho_factor(Z.T @ Z + np.diag(np.append(penalty, 0.0)))
+        self.K = linalg.cho_solve(factor, np.eye(Z.shape[1]))
+        self.theta = linalg.cho_solve(factor, Z.T @ train.y)
+        self.W = Quadratic.mean_squared_error(problem.validation, model)
+
+    def moved(self, X: FloatArray, y: FloatArray, m: float) -> FloatArray:
+        """Return the validation error with m copies of each of k points together.
+
+        Parameters
+        ----------
+        X, y : ndarray of shape (candidates, k, d) and (candidates, k)
+            The points.
+        m : float
+            Copies of each.
+        """
+        Z = np.concatenate([X, np.ones((*X.shape[:2], 1))], axis=2)
+        ZK = Z @ self.K
+        slack = np.eye(X.shape[1]) / m + ZK @ Z.transpose(0, 2, 1)
+        weights = np.linalg.solve(slack, (y - Z @ self.theta)[:, :, None])
+        thetas = self.theta + (ZK * weights).sum(axis=1)
+        return self.W.values(thetas)

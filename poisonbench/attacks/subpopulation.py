@@ -1,0 +1,126 @@
+"""Subpopulation: p rows that outvote a small group of clean ones.
+
+Jagielski, Severi, Pousette Harger & Oprea, "Subpopulation Data Poisoning Attacks" (CCS 2021),
+copy rows of a subpopulation and change their labels, so that the model learns the wrong answer
+there and nowhere else.  Here, for regression: copies of the rows of one category, all with their
+responses shifted the same way.
+
+It is made to break trimming.  TRIM has p rows to drop.  If the group has m < p clean rows, it may
+drop those and still p - m others, the worst of all rows, and then fits p copies that agree with
+each other: where one more category effect costs little penalty this loss is below the clean one's,
+and the exact minimum of the trimmed problem is poisoned, although p is known.  More cannot be said
+from the data: were the copies true and the m rows poison, they would look the same.  A defense that
+survives assumes that categories differ little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from annotated_types import Ge, Gt, Le
+
+from poisonbench.attacks.base import Attack
+from poisonbench.attacks.trimming import damage
+from poisonbench.features import BoolArray
+from poisonbench.problem import AttackProblem, PoisonSet
+
+FEWER = 0.95
+"""A group must have fewer clean rows than this times p, or the copies do not outvote it."""
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Rows that have a value in common: masks over the training and the validation rows."""
+
+    train: BoolArray
+    validation: BoolArray
+
+
+class Subpopulation(Attack):
+    """Copies of a small group's rows with all responses shifted one way, to outvote the group.
+
+    The group is one level of a categorical feature that fewer than 0.95 p training rows have; where
+    the data have no such level, as with numeric features alone, the rows at one end of a column: a
+    half-space that holds as many rows as may be.  Group and direction are those whose copies, as
+    seen on validation rows, hurt most a TRIM that is told p.
+
+    Parameters
+    ----------
+    shift : float, default=0.9
+        How far responses move, towards 0 or 1 and at most to there, in units of the box.
+    candidates : int, default=12
+        Groups, each with both directions, that are tried on TRIM: those with the most validation
+        rows.  A trial costs some ten fits of the learner.
+    """
+
+    name = "subpopulation"
+    reference = "Jagielski et al. 2021, Subpopulation Data Poisoning Attacks"
+    fixed_axes: ClassVar[Mapping[str, str]] = {"outer_objective": "validation"}
+
+    def __init__(
+        self,
+        *,
+        shift: Annotated[float, Gt(0), Le(1)] = 0.9,
+        candidates: Annotated[int, Ge(1)] = 12,
+    ) -> None:
+        self.shift = shift
+        self.candidates = candidates
+
+    def generate(self, problem: AttackProblem) -> PoisonSet:
+        """Return the copies that do the most damage."""
+        train, p = problem.train, problem.n_poison
+        if not p:
+            return PoisonSet(train.X[:0].copy(), train.y[:0].copy())
+        tried = [
+            (group, self._shifted(problem, group.train, sign))
+            for group in _groups(problem)[: self.candidates]
+            for sign in (-1.0, 1.0)
+        ]
+        return max(tried, key=lambda one: damage(problem, one[1], one[0].train))[1]
+
+    def _shifted(self, problem: AttackProblem, group: BoolArray, sign: float) -> PoisonSet:
+        """Return p copies of a group's rows, those first that the clean model fits best."""
+        X, y = problem.train.X[group], problem.train.y[group]
+        order = np.argsort(np.abs(problem.model.predict(X) - y), kind="stable")
+        copied = np.resize(order, problem.n_poison)
+        return PoisonSet(X[copied], np.clip(y[copied] + sign * self.shift, 0.0, 1.0))
+
+
+def _groups(problem: AttackProblem) -> list[_Group]:
+    """Return the groups that p copies outvote, those with the most validation rows first."""
+    most = max(1, int(np.ceil(FEWER * problem.n_poison)) - 1)
+    levels = list(_levels(problem))
+    groups = [group for group in levels if group.train.sum() <= most]
+    groups = groups or [group for group in _ends(problem, most) if group.train.any()]
+    if not groups:  # only levels that too many share: the fewest, or all rows where there are none
+        groups = [min([*levels, _everyone(problem)], key=lambda group: int(group.train.sum()))]
+    return sorted(groups, key=lambda group: -group.validation.sum())
+
+
+def _everyone(problem: AttackProblem) -> _Group:
+    return _Group(*(np.ones(len(part), dtype=bool) for part in (problem.train, problem.validation)))
+
+
+def _levels(problem: AttackProblem) -> Iterator[_Group]:
+    """Yield the rows of each level of the categorical features, where training rows have it."""
+    parts = (problem.train.X, problem.validation.X)
+    for feature in problem.space.groups:
+        columns = list(feature.columns)
+        masks = [tuple(X[:, column] == 1 for X in parts) for column in columns]
+        masks.append(tuple(~X[:, columns].any(axis=1) for X in parts))  # the level left out
+        yield from (_Group(*mask) for mask in masks if mask[0].any())
+
+
+def _ends(problem: AttackProblem, most: int) -> Iterator[_Group]:
+    """Yield the rows at either end of each feature, at most `most` of the training rows."""
+    for column in range(problem.space.n_features):
+        for sign in (-1.0, 1.0):
+            values, others = (
+                sign * part.X[:, column] for part in (problem.train, problem.validation)
+            )
+            # Beyond the first value that is left out, so that ties stay together.
+            bound = -np.partition(-values, most)[most] if most < len(values) else -np.inf
+            yield _Group(values > bound, others > bound)

@@ -1,0 +1,115 @@
+"""Least trimmed squares with reweighting (Rousseeuw 1984; Rousseeuw and Van Driessen 2006).
+
+    minimise L(D_I, theta) over theta and over sets I of h = core N rows,
+
+from many small starts, then fit once more to all rows whose residual is at most 2.5 scales.  It
+is TRIM with a fixed h instead of p, and a second step that gives back the clean rows it cut.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+from annotated_types import Ge, Gt, Le
+from scipy.stats import norm
+from sklearn.base import clone
+
+from poisonbench.defenses._core import find_core, rounding_scale
+from poisonbench.defenses._estimate import learner
+from poisonbench.defenses._fits import fits
+from poisonbench.defenses.base import Defense
+from poisonbench.features import FloatArray
+
+
+class LTSRegressor(Defense):
+    """Least trimmed squares, reweighted: fit three quarters, then all rows that agree with them.
+
+    It assumes that at most N - h rows are poison, not how many, and that poison lies off the line
+    of the others.  Breakdown point (N - h)/N, one quarter by default.  Like TRIM it keeps poison
+    that is cheap to fit, as copies in a small category are (see ``mm``), and clean rows that the
+    core does not know, of rare categories, may be cut.
+
+    Around LASSO it is the sparse LTS of Alfons et al. at the learner's lambda; ``sparse-lts``
+    chooses its own.
+
+    Cost: some 40 fits of the learner; for learners other than ridge 10 more.
+
+    Parameters
+    ----------
+    estimator : estimator, optional
+        The learner, unfitted; :class:`poisonbench.models.Ridge` if None.
+    core : float, default=0.75
+        Share h/N of the rows in the core, at least half.
+    cut : float, default=2.5
+        Rows within so many scales are kept in the second step.
+    restarts : int, default=100
+        Small starts, of ten rows each.
+    random_state : int, RandomState or None, default=None
+        Draws them.
+
+    Attributes
+    ----------
+    coef_, intercept_ : ndarray of shape (d,) and float
+        The model.
+    estimator_ : estimator
+        The learner fitted to the rows kept.
+    support_ : ndarray of bool of shape (N,)
+        The rows kept in the second step.
+    core_ : ndarray of bool of shape (N,)
+        The rows of the core.
+    scale_ : float
+        Root of the mean of the h smallest squared residuals, made consistent at normal errors;
+        rows of the core have the residual of a fit without them, since a model with many
+        features hugs them.
+    objective_ : float
+        L(D_I, theta) of the core.
+    n_iter_ : int
+        Fits in the best run of concentration steps.
+
+    References
+    ----------
+    Rousseeuw, "Least median of squares regression", 1984; Rousseeuw and Van Driessen, "Computing
+    LTS regression for large data sets", 2006.
+    """
+
+    name = "lts"
+    reference = "Rousseeuw and Van Driessen 2006"
+    row_attributes = ("support_", "core_")
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        core: Annotated[float, Ge(0.5), Le(1)] = 0.75,
+        cut: Annotated[float, Gt(0)] = 2.5,
+        restarts: Annotated[int, Ge(1)] = 100,
+        random_state: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.core = core
+        self.cut = cut
+        self.restarts = restarts
+        self.random_state = random_state
+
+    def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
+        estimator = learner(self.estimator)
+        core = find_core(fits(estimator, X, y), self.core, self.restarts, rng)
+        self.core_, self.objective_, self.n_iter_ = core.kept, core.objective, core.n_iter
+        self.scale_ = max(lts_scale(core.residual, int(core.kept.sum())), rounding_scale(y))
+        self.support_ = kept = np.abs(core.residual) <= self.cut * self.scale_
+        self._adopt(clone(estimator).fit(X[kept], y[kept]), X)
+
+
+def lts_scale(residual: FloatArray, h: int) -> float:
+    """Return the root of the mean of the `h` smallest squared residuals over its normal value.
+
+    With q the normal quantile at (1 + h/N)/2, that value is 1 - 2 (N/h) q phi(q) (Croux and
+    Haesbroeck 1999).
+    """
+    squared = np.partition(residual**2, h - 1)[:h]
+    share = h / len(residual)
+    if share == 1:
+        return float(np.sqrt(squared.mean()))
+    q = norm.ppf((1 + share) / 2)
+    return float(np.sqrt(squared.mean() / (1 - 2 / share * q * norm.pdf(q))))
