@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import joblib
 from joblib import Parallel, delayed
@@ -25,12 +26,15 @@ from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import threadpool_limits
 
-from poisonbench import apart, pipeline, provenance, store
+from poisonbench import apart, dask_workers, pipeline, provenance, store
 from poisonbench.data.base import Dataset
 from poisonbench.index import describe
 from poisonbench.interrupts import Stop
 from poisonbench.progress import Progress, heard
 from poisonbench.work import Group, Plan, Task
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 MOST_KILLS = 3
 """How often a cell may be at work when its process is killed, as by somebody else, before it
@@ -134,6 +138,7 @@ def run(
     fail_fast: bool = False,
     retry_crashed: bool = False,
     stop: Stop | None = None,
+    dask: Client | None = None,
 ) -> Outcome:
     """Compute the cells of `plan` that `out` does not hold.
 
@@ -157,6 +162,8 @@ def run(
         Whether to try cells again that killed their process.
     stop : Stop, optional
         Asked whether to stop, after each group.
+    dask : distributed.Client, optional
+        The Dask cluster that computes, instead of processes of this machine.
 
     Returns
     -------
@@ -170,7 +177,7 @@ def run(
         return Outcome(n_cells, 0, 0, (), 0, 0)
     missing = {task.id for group in todo for task in group.tasks}
     shown = Progress(n_cells, done, shown=progress and bool(todo), lines=verbose)
-    with shown, closing(_results(plan, todo, out, jobs, verbose)) as results:
+    with shown, closing(_results(plan, todo, out, jobs, verbose, dask)) as results:
         for id_, n_done, n_failed in results:
             shown.update(n_done, n_failed)
             log.info("%s: %d cells done, %d failed", id_[:12], n_done, n_failed)
@@ -224,11 +231,13 @@ def _crashed(out: Path, task: Task) -> bool:
 
 
 def _results(
-    plan: Plan, groups: list[Group], out: Path, jobs: int, verbose: bool
+    plan: Plan, groups: list[Group], out: Path, jobs: int, verbose: bool, dask: Client | None
 ) -> Generator[Result, None, None]:
     """Run the groups, yielding what :func:`run_group` returns as each ends."""
     work = [(group, plan.datasets[group.data], out, verbose) for group in groups]
-    if jobs == 0:
+    if dask is not None:
+        yield from _on_dask(work, dask)
+    elif jobs == 0:
         for arguments in work:
             yield run_group(*arguments)
     elif jobs == 1 or len(work) <= 1:
@@ -258,6 +267,22 @@ def _at_once(work: list[Work], jobs: int) -> Iterator[Result]:
     except BaseException:
         get_reusable_executor().shutdown(wait=False, kill_workers=True)
         raise
+    yield from _one_by_one(suspects)
+
+
+def _on_dask(work: list[Work], dask: Client) -> Iterator[Result]:
+    """Run groups on a Dask cluster, and here those whose workers were killed every time."""
+    suspects = []
+    # The workers have other current folders.
+    for arguments, result in dask_workers.results(
+        dask,
+        run_group,
+        [(group, dataset, out.absolute(), verbose) for group, dataset, out, verbose in work],
+    ):
+        if result is None:
+            suspects.append(arguments)
+        else:
+            yield result
     yield from _one_by_one(suspects)
 
 

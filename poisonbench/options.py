@@ -40,6 +40,15 @@ Jobs = Annotated[
         help="Processes; as many as processors if not given; 0: in this one, for debuggers.",
     ),
 ]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        metavar="ADDRESS",
+        help="Compute on a Dask cluster: its scheduler, tcp://HOST:8786, or local for --jobs "
+        "processes here; needs the extra poisonbench[dask].",
+    ),
+]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress, no table, no remarks; errors only.")
 ]
