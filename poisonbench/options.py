@@ -65,6 +65,7 @@ TimeLimit = Annotated[
         "--time-limit",
         metavar="SECONDS",
         min=0.001,
+        max=1e8,
         help="Stop after so long, keep what is done, and exit with 3.",
     ),
 ]

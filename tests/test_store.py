@@ -220,6 +220,24 @@ def test_hidden_files_do_not_make_a_folder_foreign(bench, left):
     bench.run({**CONFIG, "attack": "none", "seeds": 1})
 
 
+def test_another_process_may_open_the_folder_meanwhile(bench, monkeypatch):
+    (bench.folder / "x.yaml").write_text(yaml.safe_dump(CONFIG))
+    out, work = bench.folder / "out", plan.make(load(bench.folder / "x.yaml"))
+    out.mkdir()
+    exists, met = Path.exists, []
+
+    def exists_not_yet(path: Path) -> bool:
+        found = exists(path)
+        if path == out / "plan.json" and not met:
+            met.append(path)
+            store.open_folder(out, work)
+        return found
+
+    monkeypatch.setattr(Path, "exists", exists_not_yet)
+    store.open_folder(out, work)
+    assert met
+
+
 @pytest.mark.parametrize("below", ["", "sub", "sub/deeper"])
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]])
 def test_a_file_where_the_folder_should_be(bench, below, dry):
