@@ -6,7 +6,9 @@ with Tukey's biweight rho, the learner's penalty, and a heavy ridge penalty G on
 stand for categories (Yohai 1987; for ridge Maronna 2011, for the LASSO Smucler and Yohai 2017; the
 penalty on C is ours).  Without it poison hides in a small category, whose coefficient can follow
 its copies at next to no cost; with it the pooled rows outvote them, and they show as what they
-are.  The start is least trimmed squares on three quarters of the rows, and its scale s stays.
+are.  The start is least trimmed squares on three quarters of the rows, and its scale s stays: that
+of the residuals that lie within three scales, as that of all is raised by the poison, which then
+passes.
 """
 
 from __future__ import annotations
@@ -43,10 +45,11 @@ class MMRegressor(Defense):
     truly differs, shrinking costs: such a category with 15% of the rows and an effect of .2 of the
     range triples the error.  ``group_shrinkage`` says how strongly, 0 for not at all.
 
-    Breakdown point: with p > N/4 the core holds poison whatever it does; below that the estimate
-    stays bounded, but poison on a line of its own can still pull it.  Known weak points: poison
-    tuned to it, whose responses lie 5 to 8 scales off the line on rows of a half-space, about
-    doubles the error; much more than p/n = .2 defeats it.
+    Breakdown point: with p > N/4 a core of three quarters holds poison whatever it does; a smaller
+    ``core`` stands more.  Below that the estimate stays bounded, but poison near the line of the
+    others can still pull it.  Known weak point: poison tuned to it, some four scales off the line
+    on rows of a half-space, at p/n = .2 raises the error by three quarters (on house prices and
+    health to 1.1 and 1.3 times the clean ridge's, as the worst of 40 draws on validation rows).
 
     What no defense can do: take a category with m <= p clean rows and a share q of the test rows.
     The clean rows at a mean mu and m poison copies at mu + delta, or the other way round, are the
