@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 import time
 import traceback
 import warnings
@@ -292,15 +293,27 @@ def _parallel(work: list[Work], jobs: int) -> Iterable[Result]:
         batch_size=1,
         pre_dispatch="n_jobs",
         return_as="generator_unordered",
-        initializer=_leave_interrupts_to_the_parent,
+        initializer=_serve_the_parent,
+        initargs=(os.getpid(),),
     )
     results: Iterable[Result] = parallel(delayed(run_group)(*arguments) for arguments in work)
     return results
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    """Have a worker ignore Ctrl-C, which a terminal sends to the parent and to all workers."""
+def _serve_the_parent(parent: int) -> None:
+    """Have a worker ignore Ctrl-C, which a terminal sends to all, and end once its parent has.
+
+    An idle worker would wait five minutes for a parent that was killed, with its memory and the
+    pipe that our output goes to.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _one_by_one(work: list[Work]) -> Iterator[Result]:
