@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -51,9 +51,6 @@ from poisonbench.options import (
     TimeLimit,
     Verbose,
 )
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     add_completion=False,

@@ -7,6 +7,7 @@ the data.  Nothing here needs more than the standard library, so that they answe
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,10 @@ def read_index(out: Path) -> Index:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(content, dict) and {"plan", "groups", "rows"} <= set(content):
-            return Index(content)
+            index = Index(content)
+            for entries in (index.cells(), index.rows):
+                deque(entries, maxlen=0)  # to its end, so that nothing else meets what is damaged
+            return index
     except (FileNotFoundError, NotADirectoryError):
         what = "no folder" if not out.is_dir() else f"no {path.name}"
         raise StoreError(
@@ -118,7 +122,7 @@ def read_index(out: Path) -> Index:
         ) from None
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError:
+    except (ValueError, TypeError):
         pass
     raise StoreError(f"{path}: damaged; the command that made the folder makes it again")
 

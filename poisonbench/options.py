@@ -89,7 +89,9 @@ EmitSlurm = Annotated[
 ]
 Shards = Annotated[
     int | None,
-    typer.Option("--shards", min=1, help="With --emit-slurm: tasks of the array; 20 if not given."),
+    typer.Option(
+        "--shards", min=1, help="With --emit-slurm: tasks of the array; up to 20 if not given."
+    ),
 ]
 SlurmTime = Annotated[
     str | None,

@@ -334,8 +334,11 @@ def test_tables_of_mixed_processors_are_said_to_be_so(out):
 def test_folders_that_are_none(out, command):
     assert "no folder; expected the output folder" in invoke(command, "absent", code=2).stderr
     assert "no index.json" in invoke(command, ".", code=2).stderr
-    (out / "index.json").write_text("{")
-    assert "index.json: damaged" in invoke(command, "out", code=2).stderr
+    whole = json.loads((out / "index.json").read_text())
+    short_rows = {**whole, "rows": [row[:3] for row in whole["rows"]]}
+    for content in (json.dumps(short_rows), json.dumps({**whole, "groups": [1]}), "{"):
+        (out / "index.json").write_text(content)
+        assert "index.json: damaged" in invoke(command, "out", code=2).stderr
     sweep("--quiet")  # makes it again
     invoke(command, "out")
 
