@@ -97,7 +97,7 @@ def measured(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
             yield {
                 "dataset": label.dataset,
                 "seed": group.seed,
-                "attack": f"{label.attack} {label.outer_objective or ''}".strip(),
+                "attack": " ".join(filter(None, (group.attack.label, label.outer_objective))),
                 "rate": label.poisoning_rate,
                 "defense": f"{group.model.name} {task.defense.label}",
                 **one(stage, group, task, unit),
