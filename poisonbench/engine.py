@@ -15,7 +15,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from poisonbench import apart, pipeline, provenance, store
 from poisonbench.data.base import Dataset
 from poisonbench.index import describe
 from poisonbench.interrupts import Stop
-from poisonbench.progress import Progress
+from poisonbench.progress import Progress, heard
 from poisonbench.work import Group, Plan, Task
 
 MOST_KILLS = 3
@@ -41,6 +41,9 @@ MOST_STARTS = 10
 
 SHOWN_FAILURES = 10
 """How many failed cells a report names."""
+
+Work = tuple[Group, Dataset, Path, bool]
+"""What :func:`run_group` is given: group, data, output folder, verbosity."""
 
 Result = tuple[str, int, int]
 """Of a group: its identity, and numbers of cells that are done and that failed."""
@@ -145,7 +148,7 @@ def run(
     progress : bool
         Whether to show on stderr how far it is.
     verbose : bool, default=False
-        Whether to log what is done.
+        Whether to log what is done, and how the attacks get on.
     shard : tuple of (int, int), optional
         Which part of the plan to do, i of n.
     fail_fast : bool, default=False
@@ -167,7 +170,7 @@ def run(
         return Outcome(n_cells, 0, 0, (), 0, 0)
     missing = {task.id for group in todo for task in group.tasks}
     shown = Progress(n_cells, done, shown=progress and bool(todo), lines=verbose)
-    with shown, closing(_results(plan, todo, out, jobs)) as results:
+    with shown, closing(_results(plan, todo, out, jobs, verbose)) as results:
         for id_, n_done, n_failed in results:
             shown.update(n_done, n_failed)
             log.info("%s: %d cells done, %d failed", id_[:12], n_done, n_failed)
@@ -221,10 +224,10 @@ def _crashed(out: Path, task: Task) -> bool:
 
 
 def _results(
-    plan: Plan, groups: list[Group], out: Path, jobs: int
+    plan: Plan, groups: list[Group], out: Path, jobs: int, verbose: bool
 ) -> Generator[Result, None, None]:
     """Run the groups, yielding what :func:`run_group` returns as each ends."""
-    work = [(group, plan.datasets[group.data], out) for group in groups]
+    work = [(group, plan.datasets[group.data], out, verbose) for group in groups]
     if jobs == 0:
         for arguments in work:
             yield run_group(*arguments)
@@ -234,9 +237,9 @@ def _results(
         yield from _at_once(work, jobs)
 
 
-def _at_once(work: list[tuple[Group, Dataset, Path]], jobs: int) -> Iterator[Result]:
+def _at_once(work: list[Work], jobs: int) -> Iterator[Result]:
     """Run groups on several processes."""
-    suspects: list[tuple[Group, Dataset, Path]] = []
+    suspects: list[Work] = []
     try:
         while work:
             ended = set()
@@ -258,7 +261,7 @@ def _at_once(work: list[tuple[Group, Dataset, Path]], jobs: int) -> Iterator[Res
     yield from _one_by_one(suspects)
 
 
-def _parallel(work: list[tuple[Group, Dataset, Path]], jobs: int) -> Iterable[Result]:
+def _parallel(work: list[Work], jobs: int) -> Iterable[Result]:
     parallel = Parallel(
         n_jobs=jobs,
         batch_size=1,
@@ -275,7 +278,7 @@ def _leave_interrupts_to_the_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _one_by_one(work: list[tuple[Group, Dataset, Path]]) -> Iterator[Result]:
+def _one_by_one(work: list[Work]) -> Iterator[Result]:
     """Run groups one after the other in a process of its own, and mark what kills it."""
     kills: Counter[str | None] = Counter()
     while work:
@@ -296,7 +299,7 @@ def _one_by_one(work: list[tuple[Group, Dataset, Path]]) -> Iterator[Result]:
         most = MOST_STARTS if death.at is None else MOST_KILLS
         if death.may_be_from_outside and kills[death.at] < most:
             continue
-        group, dataset, out = work[0]
+        group, dataset, out, verbose = work[0]
         # It was at one of the cells, or at the poison set, without which there are no cells.
         guilty = [task for task in group.tasks if death.at in (task.id, group.id)]
         if not guilty:
@@ -305,12 +308,16 @@ def _one_by_one(work: list[tuple[Group, Dataset, Path]]) -> Iterator[Result]:
         for task in guilty:
             store.write_failure(out, task.id, failure)
         left = tuple(task for task in group.tasks if task not in guilty)
-        work[:1] = [(replace(group, tasks=left), dataset, out)] if left else []
+        work[:1] = [(replace(group, tasks=left), dataset, out, verbose)] if left else []
         yield group.id, 0, len(guilty)
 
 
 def run_group(
-    group: Group, dataset: Dataset, out: Path, announce: Callable[[str], None] | None = None
+    group: Group,
+    dataset: Dataset,
+    out: Path,
+    verbose: bool = False,
+    announce: Callable[[str], None] | None = None,
 ) -> Result:
     """Compute the missing cells of one group, and its poison set if that is missing.
 
@@ -322,6 +329,8 @@ def run_group(
         Its data.
     out : Path
         The output folder.
+    verbose : bool, default=False
+        Whether to say on stderr how the attack gets on.
     announce : callable, optional
         Told the group's identity before its poison set is made, and that of each cell before it
         is computed.
@@ -342,7 +351,9 @@ def run_group(
         announce(group.id)
         made = store.read_poison(out, group)
         try:
-            stage = pipeline.stage(group, dataset, made)
+            name = f"{dataset.name}, seed {group.seed}, {group.attack.label}, p = {group.n_poison}"
+            with heard(name) if verbose else nullcontext():
+                stage = pipeline.stage(group, dataset, made)
         except (Exception, SystemExit) as error:
             for task in tasks:
                 store.write_failure(out, task.id, _failure(error))
@@ -364,8 +375,13 @@ def run_group(
             said = sorted({str(warning.message) for warning in (*on_the_way, *caught)})
             seconds = time.perf_counter() - start  # that of the group's first has the attack
             start += seconds
-            facts = {**provenance.facts(), "warnings": said, "finished": time.time(),
-                     "seconds": seconds}  # fmt: skip
+            facts = {
+                **provenance.facts(),
+                "engine": stage.made.engine,
+                "warnings": said,
+                "finished": time.time(),
+                "seconds": seconds,
+            }
             store.write_cell(out, task.id, measured, timings, facts)
     return group.id, len(group.tasks) - n_failed, n_failed
 

@@ -83,6 +83,8 @@ def _entry(kind: str, name: str) -> str:
         lines.append(_indented(", ".join(map(_with_default, parameters)), "parameters: "))
     if reference := _reference(kind, name):
         lines.append(_indented(reference, "reference: "))
+    if engine := _engine(kind, name):
+        lines.append(_indented(engine, "runs with: "))
     return "\n".join(lines)
 
 
@@ -100,12 +102,19 @@ def _description(kind: str, name: str) -> str:
                                        subsequent_indent=" " * 6))  # fmt: skip
     if reference := _reference(kind, name):
         lines += ["", f"Reference: {reference}"]
+    if engine := _engine(kind, name):
+        lines += ["", f"Runs with: {engine}"]
     return "\n".join(lines)
 
 
 def _reference(kind: str, name: str) -> str:
     """Return where a component comes from; the reference rows come from nowhere."""
     return str(getattr(registry.components(kind).get(name), "reference", ""))
+
+
+def _engine(kind: str, name: str) -> str:
+    """Return what a component is computed with, where that depends on what is installed."""
+    return getattr(registry.components(kind).get(name), "engine", None) or ""
 
 
 def _with_default(parameter: Parameter) -> str:

@@ -80,10 +80,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Poisoned:
-    """A poison set and what making it took."""
+    """A poison set, what making it took, and what it was computed with, where that varies."""
 
     poison: PoisonSet
     seconds: float
+    engine: str | None = None
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,9 @@ def learner(choice: Choice, rows: Sample, setting: Setting, seed: int) -> Linear
     if choice.parameters.get("lambda") == "cv":
         folds = seeds.random_state(seed, "folds", setting.content)
         # A pure function of these: every attack and rate of a split shares the one selection.
-        key = (repr(model), folds, sha256(rows.X.tobytes() + rows.y.tobytes()).hexdigest())
+        content = sha256(np.ascontiguousarray(rows.X).data)
+        content.update(np.ascontiguousarray(rows.y).data)
+        key = (repr(model), folds, content.hexdigest())
         if key not in _SELECTED:
             _SELECTED[key] = model.select_lambda(rows.X, rows.y, random_state=folds)
         model = model.with_strength(lam=_SELECTED[key])
@@ -191,8 +194,9 @@ def attack(group: Group, setting: Setting, model: LinearModel) -> Poisoned:
         entropy=seeds.entropy(group.seed, "attack", setting.content),
     )
     start = time.perf_counter()
-    poison = group.attack.build().generate(problem)
-    return Poisoned(poison, time.perf_counter() - start)
+    chosen = group.attack.build()
+    poison = chosen.generate(problem)
+    return Poisoned(poison, time.perf_counter() - start, chosen.engine)
 
 
 def check(poison: PoisonSet, n_poison: int, space: FeatureSpace) -> None:
@@ -218,10 +222,13 @@ def check(poison: PoisonSet, n_poison: int, space: FeatureSpace) -> None:
 
 def poisoned_rows(setting: Setting, poison: PoisonSet, seed: int) -> tuple[Sample, BoolArray]:
     """Return the shuffled training set that the defender gets, and which of its rows are poison."""
-    X = np.vstack([setting.train.X, poison.X])
-    y = np.append(setting.train.y, poison.y)
+    n, y = len(setting.train), np.append(setting.train.y, poison.y)
     order = seeds.generator(seed, "shuffle", setting.content).permutation(len(y))
-    return read_only(X[order], y[order]), order >= len(setting.train)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(y))
+    X = np.empty((len(y), setting.space.n_features))
+    X[place[:n]], X[place[n:]] = setting.train.X, poison.X  # of large data no second copy
+    return read_only(X, y[order]), order >= n
 
 
 def defend(
@@ -320,10 +327,8 @@ def measure(stage: Stage, task: Task) -> tuple[Measured, Timings]:
     test, validation = setting.test, setting.validation
     n, p = len(setting.train), group.n_poison
     model, kept, seconds = defended(stage, task)
-    # Told, estimated because it was not told, or estimated as that is what the defense does.
-    assumed = task.n_poison_assumed
-    if assumed is None or assumed == "auto":
-        assumed = getattr(model, "n_poison_", None)
+    # What the defense went by: what it was told, or its own estimate.
+    assumed = getattr(model, "n_poison_", task.n_poison_assumed)
     undefended = stage.undefended[task.select_on]
     # The strength of the learner in this row, where it was given its rows.
     strength, n_rows = (stage.clean, n) if task.defense.name == "oracle" else (undefended, n + p)

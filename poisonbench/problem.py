@@ -91,8 +91,8 @@ class PoisonSet:
     variant : dict of str to str
         For an attack that chooses among variants, the axes of the one it chose.
     trace : tuple of float
-        W after each round, the initial one first; of the surrogate where one stands in for the
-        learner.
+        W after each round of the climb that was kept, that of its start first; of the surrogate
+        where one stands in for the learner.
     """
 
     X: FloatArray

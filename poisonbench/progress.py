@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from tqdm import tqdm
@@ -80,3 +83,24 @@ class Progress:
                 parts.append(f"about {in_words(left / rate)} left")
         sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {', '.join(parts)}\n")
         sys.stderr.flush()
+
+
+@contextmanager
+def heard(name: str) -> Iterator[None]:
+    """Write to stderr what the package logs while the block runs, each line after `name`.
+
+    A worker's stderr is the terminal too; a progress bar that stands there is wiped first, and
+    drawn again at its next step.
+    """
+    wipe = "\r\x1b[K" if sys.stderr.isatty() else ""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(f"{wipe}{name}: %(message)s"))
+    logger = logging.getLogger("poisonbench")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)

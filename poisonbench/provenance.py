@@ -5,14 +5,14 @@ from __future__ import annotations
 import platform
 import socket
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import threadpoolctl
 
 import poisonbench
 
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "pandas", "joblib")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "pandas", "joblib", "numba")
 
 
 @cache
@@ -21,7 +21,7 @@ def facts() -> dict[str, Any]:
     return {
         "poisonbench": poisonbench.__version__,
         "python": platform.python_version(),
-        "libraries": {name: version(name) for name in LIBRARIES},
+        "libraries": {name: _version(name) for name in LIBRARIES},
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "blas": [
@@ -30,3 +30,11 @@ def facts() -> dict[str, Any]:
             if pool.get("user_api") == "blas"
         ],
     }
+
+
+def _version(name: str) -> str | None:
+    """Return the version of a distribution; None for an extra that is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

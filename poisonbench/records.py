@@ -124,6 +124,16 @@ class Timings:
     attack_rounds: int | None = column("rounds of the attack's outer loop")
 
 
+@dataclass(frozen=True)
+class Round:
+    """A round of an attack; a row of ``convergence.csv``."""
+
+    poison_file: str = column("the poison set that the attack made; as in results.csv")
+    round: int = column("round of the attack's outer loop; 0 is the start of the climb that was "
+                        "kept")  # fmt: skip
+    objective: float = column("outer objective after the round, of the learner or its surrogate")
+
+
 def names(record: type) -> list[str]:
     """Return the column names of a record type, in order."""
     return [entry.name.rstrip("_") for entry in fields(record)]

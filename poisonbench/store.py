@@ -209,22 +209,21 @@ def write_poison(out: Path, group: Group, setting: Setting, made: Poisoned) -> N
         "rounds": poison.rounds,
         "variant": poison.variant,
     }
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        X=poison.X,
-        y=poison.y,
-        train=setting.split.train,
-        validation=setting.split.validation,
-        test=setting.split.test,
-        feature_names=np.array(setting.space.names),
-        target=np.array(setting.target),
-        trace=np.array(poison.trace, dtype=np.float64),
-        summary=np.array(json.dumps(summary)),
-    )
-    meta = _json({"attack_seconds": made.seconds})
+    meta = _json({"attack_seconds": made.seconds, "engine": made.engine})
     write(place(out, "meta", group.id), meta, durable=False)
-    write(out / group.poison_file, buffer.getvalue())
+    with written_whole(out / group.poison_file) as file:
+        np.savez(
+            file,
+            X=poison.X,
+            y=poison.y,
+            train=setting.split.train,
+            validation=setting.split.validation,
+            test=setting.split.test,
+            feature_names=np.array(setting.space.names),
+            target=np.array(setting.target),
+            trace=np.array(poison.trace, dtype=np.float64),
+            summary=np.array(json.dumps(summary)),
+        )
 
 
 def has_poison(out: Path, group: Group) -> bool:
@@ -255,8 +254,17 @@ def read_poison(out: Path, group: Group) -> Poisoned | None:
     if summary.pop("id", None) != group.id:
         return None
     trace = tuple(arrays["trace"].tolist())
-    seconds = (read_json(place(out, "meta", group.id)) or {}).get("attack_seconds", 0.0)
-    return Poisoned(PoisonSet(arrays["X"], arrays["y"], **summary, trace=trace), seconds)
+    meta = read_json(place(out, "meta", group.id)) or {}
+    poison = PoisonSet(arrays["X"], arrays["y"], **summary, trace=trace)
+    return Poisoned(poison, meta.get("attack_seconds", 0.0), meta.get("engine"))
+
+
+def read_trace(out: Path, poison_file: str) -> tuple[float, ...]:
+    """Return W by round of the attack that made a poison file; nothing where that is not known."""
+    try:
+        return tuple(read_arrays(out / poison_file, ("trace",))["trace"].tolist())
+    except DatasetError:
+        return ()
 
 
 def _json(value: Any) -> bytes:

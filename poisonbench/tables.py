@@ -1,9 +1,9 @@
-"""The result files: ``results.csv``, ``timings.csv``, and the MSE table as papers print it."""
+"""The result files: results, timings, convergence, and the MSE table as papers print it."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pandas as pd
 from poisonbench import records, store
 from poisonbench.config.choices import labelled
 from poisonbench.index import Index
-from poisonbench.records import Labels, Measured, Row, Timings
+from poisonbench.records import Labels, Measured, Round, Row, Timings
 from poisonbench.work import Plan
 
 METRICS = ("test_mse", "test_mse_clipped")
@@ -35,10 +35,13 @@ class Results:
         The rows of ``results.csv``.
     timings : pandas.DataFrame
         The rows of ``timings.csv``.
+    convergence : pandas.DataFrame
+        The rows of ``convergence.csv``.
     """
 
     results: pd.DataFrame
     timings: pd.DataFrame
+    convergence: pd.DataFrame
 
 
 def collect(plan: Plan | Index, out: Path) -> Results:
@@ -54,7 +57,15 @@ def collect(plan: Plan | Index, out: Path) -> Results:
     return Results(
         _frame(key + records.names(Measured), labels, [records.values(m) for _, m, _ in done]),
         _frame(key + records.names(Timings), labels, [records.values(t) for _, _, t in done]),
+        pd.DataFrame(list(_rounds((m for _, m, _ in done), out)), columns=records.names(Round)),
     )
+
+
+def _rounds(done: Iterable[Measured], out: Path) -> Iterator[Round]:
+    """Yield the rounds of every attack that has an objective, in the order of the rows."""
+    for file in dict.fromkeys(measured.poison_file for measured in done):
+        for number, objective in enumerate(store.read_trace(out, file) if file else ()):
+            yield Round(file or "", number, objective)
 
 
 def _frame(
@@ -109,11 +120,12 @@ def _headers(rates: Iterable[float]) -> dict[float, str]:
 
 
 def write_csvs(results: Results, out: Path) -> list[Path]:
-    """Write the three CSV files below `out` and return their paths."""
+    """Write the CSV files below `out` and return their paths."""
     frames = {
         "results.csv": results.results,
         "table.csv": mse_table(results.results),
         "timings.csv": results.timings,
+        "convergence.csv": results.convergence,
     }
     for name, frame in frames.items():
         buffer = io.StringIO()

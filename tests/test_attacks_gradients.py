@@ -77,6 +77,9 @@ def definition(name: str, problem: AttackProblem, theta: Any) -> float:
         return float(np.mean((train.X @ w + b - train.y) ** 2)) + lam * model.penalty(w)
     if name == "validation":
         return float(np.mean((validation.X @ w + b - validation.y) ** 2))
+    if name == "clipped":
+        clipped = np.minimum(np.maximum(validation.X @ w + b, 0.0), 1.0)
+        return float(np.mean((clipped - validation.y) ** 2))
     assert name == "prediction-shift", f"no formula for '{name}' in this test"
     return float(np.mean((train.X @ w + b - model.predict(train.X)) ** 2))
 
@@ -90,7 +93,7 @@ def test_an_objective_is_its_formula(
 ) -> None:
     problem = make_problem(model, seed=seed, all_zero=True)
     thetas = np.random.default_rng(seed).standard_normal((4, problem.space.n_features + 1))
-    W = objective().quadratic(problem)
+    W = objective().function(problem)
     expected = [definition(objective.name, problem, theta) for theta in thetas]
     np.testing.assert_allclose(W.values(thetas), expected, rtol=1e-10)
     np.testing.assert_allclose([W.value(theta) for theta in thetas], expected, rtol=1e-10)
@@ -107,7 +110,7 @@ def test_the_hypergradient_is_the_slope_of_true_retraining(
     make_problem: Make, model: LinearModel, objective: Any, seed: int
 ) -> None:
     problem = make_problem(model, n=60, numeric=6, groups=(3,), all_zero=True, seed=seed)
-    W = objective().quadratic(problem)
+    W = objective().function(problem)
     start = InvFlip().rows(problem)
     X = np.vstack([problem.train.X, start.X])
     y = np.append(problem.train.y, start.y)
@@ -143,8 +146,8 @@ def test_ols_loses_what_its_predictions_shift(make_problem: Make, seed: int) -> 
     rng = np.random.default_rng(seed)
     theta_0 = np.append(problem.model.coef_, problem.model.intercept_)
     theta = theta_0 + rng.standard_normal(len(theta_0))
-    error = Training().quadratic(problem)
-    shift = PredictionShift().quadratic(problem)
+    error = Training().function(problem)
+    shift = PredictionShift().function(problem)
     assert shift.value(theta_0) == pytest.approx(0, abs=1e-12)
     assert error.value(theta) == pytest.approx(error.value(theta_0) + shift.value(theta), rel=1e-10)
 
@@ -153,9 +156,7 @@ def test_only_the_training_objective_has_a_penalty_and_only_validation_needs_its
     make_problem: Make,
 ) -> None:
     problem = make_problem(Ridge(alpha=0.3), n=40, n_poison=10)
-    gammas = {
-        cls: cls().quadratic(problem).gamma for cls in (Training, Validation, PredictionShift)
-    }
+    gammas = {cls: cls().function(problem).gamma for cls in (Training, Validation, PredictionShift)}
     # The lambda of the fit on all n + p rows.
     assert gammas == {Training: pytest.approx(2 * 0.3 / 50), Validation: 0, PredictionShift: 0}
     assert [cls.needs_validation for cls in gammas] == [False, True, False]

@@ -81,23 +81,6 @@ def test_hundreds_of_replacements_leave_it_exact(make_problem: Make, model: Line
     np.testing.assert_allclose(learner.theta, theta, rtol=0, atol=1e-8)
 
 
-@EVERY_MODEL
-def test_other_rows_give_the_model_of_other_rows(make_problem: Make, model: LinearModel) -> None:
-    problem = make_problem(model, groups=(3, 4), all_zero=True, n_poison=9)
-    learner = retraining(model, problem.train, BFlip().rows(problem))
-    before = learner.theta.copy()
-    points = np.random.default_rng(0).random((9, problem.space.n_features))
-    other = Sample(problem.space.project(points), np.arange(9) % 2.0)
-    learner.retrain(other)
-    assert not np.allclose(learner.theta, before, atol=1e-3)
-    np.testing.assert_allclose(learner.theta, fresh(model, problem, other), rtol=0, atol=1e-8)
-    # The rows are its own: replacing one changes no array that was given.
-    learner.replace(0, learner.Z[1].copy(), 0.5)
-    assert other.y[0] == 0.0
-    theta = fresh(model, problem, present(learner))
-    np.testing.assert_allclose(learner.theta, theta, rtol=0, atol=1e-8)
-
-
 def test_the_inverse_is_computed_anew_now_and_then(
     make_problem: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,7 +103,7 @@ def test_an_improvement_is_one_after_true_retraining(
 ) -> None:
     problem = make_problem(model, groups=(3,), all_zero=True, seed=seed, entropy=seed)
     rng = np.random.default_rng(seed)
-    W = Validation().quadratic(problem)
+    W = Validation().function(problem)
     learner = retraining(model, problem.train, BFlip().rows(problem))
     before, rows = W.value(learner.theta), present(learner)
     for step in range(12):
@@ -172,7 +155,7 @@ def test_the_final_objective_is_that_of_a_fresh_fit(
 ) -> None:
     problem = make_problem(Ridge(strength), n_validation=12, **shape)
     start = BFlip().rows(problem)
-    W = objective().quadratic(problem)
+    W = objective().function(problem)
     made = climb(problem, objective(), variables=variables)
     assert made.objective_initial == pytest.approx(
         W.value(fresh(problem.model, problem, start)), rel=1e-8
@@ -200,7 +183,7 @@ def test_it_climbs(make_problem: Make, model: LinearModel, objective: Any, varia
     assert made.objective_final is not None
     assert made.objective_final > 1.2 * made.objective_initial
     assert 1 <= made.rounds <= 5
-    W = objective().quadratic(problem)
+    W = objective().function(problem)
     assert made.objective_final == pytest.approx(W.value(fresh(model, problem, made)), rel=1e-8)
 
 
@@ -277,7 +260,7 @@ def test_deficient_ols_is_never_made_better(
     )
     assert deficient(problem.train)  # exactly-one groups and the intercept
     start, made = BFlip().rows(problem), climb(problem, objective())
-    W = objective().quadratic(problem)
+    W = objective().function(problem)
     constant = np.ptp(problem.train.X, axis=0) == 0
     assert constant.sum() >= constants
     assert np.array_equal(made.X[:, constant], start.X[:, constant])
@@ -298,7 +281,7 @@ def test_the_final_objective_is_the_learners_where_minimisers_are_many(
     X[:, 4] = X[::-1, 4]
     problem = replace(problem, validation=Sample(X, problem.validation.y))
     made = climb(problem, Validation())
-    W = Validation().quadratic(problem)
+    W = Validation().function(problem)
     assert made.objective_initial is not None
     assert made.objective_final is not None
     assert made.objective_final == trained_value(problem, made, W)

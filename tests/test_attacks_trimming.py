@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,3 +153,45 @@ def test_rows_that_do_not_differ_can_still_be_copied(make_problem: Make) -> None
         poison = attack.generate(problem)
         pipeline.check(poison, 5, problem.space)
         assert (poison.X == 0.5).all()
+
+
+@pytest.mark.parametrize("model", [OLS(), Ridge(1e-14), ElasticNet(1e-18)], ids=lambda m: m.name)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_columns_that_depend_on_each_other_are_no_obstacle(
+    make_problem: Make, model: LinearModel
+) -> None:
+    problem = make_problem(model, n=10, numeric=4, duplicates=3, groups=(5,), n_poison=3)
+    assert len(sever._points(problem, 2)) == 4
+
+
+def test_many_rows_are_thinned_out(make_problem: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sever, "SCREENED", 7)
+    problem = make_problem(n_poison=4)
+    rows = np.concatenate(sources(problem, Sever(candidates=2).generate(problem)))
+    assert not (rows % 6).any()  # 40 rows: every sixth
+
+
+@pytest.mark.slow
+def test_health(bench: Any, health_csv: Path) -> None:
+    """Every one of them multiplies the error of a TRIM that knows p, in the median."""
+    dataset = {
+        "name": "csv",
+        "path": str(health_csv),
+        "target": "TherapeuticDoseofWarfarin",
+        "scaling": "none",
+    }
+    attacks = [{"name": "subpopulation", "shift": shift} for shift in (0.9, 0.4, 0.2)]
+    results = bench.results(
+        {
+            **{"dataset": dataset, "split": {"train": 300, "validation": 250, "test": 500}},
+            **{"model": {"name": "ridge", "alpha": 0.1}, "attack": [*attacks, "sever"]},
+            **{"poisoning_rate": 0.2, "defense": "trim", "seeds": 5},
+        }
+    )
+    results["attack"] += results["attack_parameters"].fillna("")
+    ratios = results.groupby("attack")["ratio_to_clean"].median()
+    assert len(ratios) == 4
+    assert ratios["subpopulationshift=0.2"] > 2
+    assert ratios["subpopulationshift=0.4"] > 5
+    assert ratios["subpopulation"] > 10
+    assert ratios["sever"] > 10

@@ -40,7 +40,7 @@ def test_it_prints_the_table_and_where_the_files_are(bench):
     written = result.stdout.splitlines()[-1]
     assert written.startswith("Written: ")
     paths = written.removeprefix("Written: ").split(", ")
-    names = ["results.csv", "table.csv", "timings.csv", "poison"]
+    names = ["results.csv", "table.csv", "timings.csv", "convergence.csv", "poison"]
     assert [Path(path).name for path in paths] == names
     for path in paths:
         assert (bench.folder / path).exists()

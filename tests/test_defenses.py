@@ -40,7 +40,7 @@ COUNTING = pytest.mark.parametrize(
 
 def quick(defense: Any, **parameters: Any) -> Any:
     """Return the defense with a fixed seed and as few repetitions as it can do with."""
-    few = {"restarts": 20, "max_trials": 20, "trials": 2, "max_subsets": 40, "step": 0.1}
+    few = {"restarts": 20, "max_trials": 20, "trials": 2, "max_subsets": 400, "step": 0.1}
     few = {name: value for name, value in few.items() if registry.accepts(defense, name)}
     return defense(**few, random_state=0).set_params(**parameters)
 

@@ -84,6 +84,23 @@ def test_sparse_models_on_house_by_coordinates(bench, house_csv):
     assert reached["elastic-net", 0.2] > 0.2
 
 
+@pytest.mark.slow
+def test_clipping_is_no_defense_against_who_expects_it(bench, house_csv):
+    results = bench.results(
+        {
+            **house(house_csv),
+            "rate_of": "clean",
+            "attack": "coordinate",
+            "outer_objective": ["clipped", "validation"],
+            "poisoning_rate": 0.2,
+            "seeds": {"start": 100, "count": 5},
+        }
+    )
+    medians = results.groupby("outer_objective")["test_mse_clipped"].median()
+    assert medians["clipped"] >= 0.15
+    assert medians["clipped"] >= 1.3 * medians["validation"]
+
+
 @pytest.mark.parametrize("model", ["lasso", "elastic-net"])
 def test_sparse_models_get_worse_with_the_rate(bench, house_csv, model):
     results = bench.results(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from poisonbench import records, tables
-from poisonbench.records import Labels, Measured, Timings
+from poisonbench.records import Labels, Measured, Round, Timings
 
 README = Path(__file__).parent.parent / "results" / "README.md"
 
@@ -46,17 +46,18 @@ def test_the_files_have_the_columns_of_the_records(out):
     assert header(out / "results.csv") == records.names(Labels) + records.names(Measured)
     assert header(out / "timings.csv") == records.names(Labels) + records.names(Timings)
     assert set(re.findall(r"\w+", PROMISED)) <= set(header(out / "results.csv"))
+    assert header(out / "convergence.csv") == records.names(Round)
     for name in ("results.csv", "timings.csv", "table.csv"):
         assert len(set(header(out / name))) == len(header(out / name))
 
 
 def test_every_column_has_a_meaning():
-    for record in (Labels, Measured, Timings):
+    for record in (Labels, Measured, Timings, Round):
         for entry in fields(record):
             assert len(entry.metadata["meaning"]) > 2, entry.name
 
 
-@pytest.mark.parametrize("record", [Labels, Measured, Timings])
+@pytest.mark.parametrize("record", [Labels, Measured, Timings, Round])
 def test_the_data_dictionary_is_current(readme, record):
     expected = records.dictionary(record)
     assert expected in readme, f"results/README.md: the table is out of date; it is\n{expected}"

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from poisonbench import records, tables
-from poisonbench.records import Labels, Measured
+from poisonbench.records import Labels, Measured, Round
 
 CONFIG: dict[str, Any] = {
     "dataset": "diabetes",
@@ -98,7 +98,9 @@ def test_many_rates():
 def test_nothing_done_makes_empty_tables(tmp_path):
     columns = records.names(Labels) + records.names(Measured)
     empty = tables.Results(
-        pd.DataFrame(columns=columns, dtype=object), pd.DataFrame(columns=["seed"], dtype=object)
+        pd.DataFrame(columns=columns, dtype=object),
+        pd.DataFrame(columns=["seed"], dtype=object),
+        pd.DataFrame(columns=records.names(Round)),
     )
     for path in tables.write_csvs(empty, tmp_path):
         assert len(path.read_text().splitlines()) == 1

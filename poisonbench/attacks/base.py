@@ -33,6 +33,9 @@ class Attack(ABC):
     takes_rate: ClassVar[bool] = True
     """Whether the poisoning rate sets the number of rows; else the attack brings its own."""
 
+    engine: ClassVar[str | None] = None
+    """What it is computed with, library and version, where that depends on what is installed."""
+
     @classmethod
     def axes(cls, parameters: Mapping[str, Any]) -> tuple[str, ...]:
         """Return which :data:`AXES` vary this attack when it has these other parameters."""

@@ -14,30 +14,41 @@ the true model, the next penalty, with eps shrinking; the best true W is kept.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge
 from scipy import linalg
 
 from poisonbench import registry
+from poisonbench.attacks import coordinate_ascent, coordinate_rows
+from poisonbench.attacks.active_set import solve_elastic_net
 from poisonbench.attacks.base import Attack
-from poisonbench.attacks.coordinate_ascent import Moves, State, sweep
+from poisonbench.attacks.coordinate_ascent import Moves, State, with_rows
+from poisonbench.attacks.coordinate_rows import RowState
 from poisonbench.attacks.gradient_ascent import columns_not_to_touch, trained_value
-from poisonbench.attacks.objectives import Quadratic, with_intercept
+from poisonbench.attacks.objectives import Function, Quadratic, RowLosses, moments
 from poisonbench.attacks.optp import OptP
-from poisonbench.attacks.retraining import ElasticNetRetraining, working_alpha
-from poisonbench.features import FloatArray
+from poisonbench.attacks.retraining import RANK_CUT, working_alpha
+from poisonbench.data.scaling import Scaling
+from poisonbench.features import FeatureSpace, FloatArray, IntArray
 from poisonbench.problem import AttackProblem, PoisonSet, Sample
 
 try:
-    from poisonbench.attacks import _compiled
+    import numba
+
+    from poisonbench.attacks import _compiled, _compiled_rows
 except ImportError:  # the extra `fast` is not installed
-    SWEEP, ENGINE = sweep, "numpy"
+    SWEEP, ROW_SWEEP = coordinate_ascent.sweep, coordinate_rows.sweep
+    ENGINE = f"numpy {np.__version__}"
 else:
-    SWEEP, ENGINE = _compiled.sweep, "numba"
+    SWEEP, ROW_SWEEP = _compiled.sweep, _compiled_rows.sweep
+    ENGINE = f"numba {numba.__version__}"
+
+logger = logging.getLogger(__name__)
 
 REDRAWN = 0.25
 """Share of the distinct rows that a perturbation draws anew."""
@@ -74,17 +85,11 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class _Reached:
-    """Distinct rows, their multiplicities, and the true W that they reach."""
+    """Distinct rows, the W that they reach, and W on the way."""
 
     rows: Sample
-    m: FloatArray
     W: float
     trace: tuple[float, ...]
-
-    def expanded(self) -> Sample:
-        """Return the p rows."""
-        index = np.repeat(np.arange(len(self.m)), self.m.astype(np.intp))
-        return Sample(self.rows.X[index], self.rows.y[index])
 
 
 class Coordinate(Attack):
@@ -121,7 +126,8 @@ class Coordinate(Attack):
     """
 
     name = "coordinate"
-    reference = "this project, coordinate_ascent.py"
+    reference = "this project, coordinate_ascent.py and coordinate_rows.py"
+    engine: ClassVar[str | None] = ENGINE
 
     def __init__(
         self,
@@ -152,6 +158,22 @@ class Coordinate(Attack):
         self.kappa = kappa
         self.warm_start = warm_start
 
+    def own_rows(
+        self, space: FeatureSpace, target: str, scaling: Scaling | None = None
+    ) -> int | None:
+        """Return None; see the base class.
+
+        Raises
+        ------
+        ValueError
+            ``kappa`` is given with an objective that is no quadratic.
+        """
+        objective = registry.components("outer_objective")[self.outer_objective]
+        if self.kappa and not objective.quadratic:
+            raise ValueError(f"kappa is {self.kappa:g}, and its term can be added to a quadratic "
+                             f"objective only; expected 0 with {self.outer_objective}")  # fmt: skip
+        return None
+
     def generate(self, problem: AttackProblem) -> PoisonSet:
         """Return the poison rows that reach the highest objective."""
         given: dict[str, Any] = {
@@ -160,20 +182,25 @@ class Coordinate(Attack):
             if (value := getattr(self, name)) is not None
         }
         settings = replace(PRESETS[self.preset], **given)
-        W = registry.components("outer_objective")[self.outer_objective]().quadratic(problem)
+        W = registry.components("outer_objective")[self.outer_objective]().function(problem)
         climb = _Climb(problem, W, settings, self.kappa)
-        starts = self._starts(problem, settings)
+        m = _multiplicities(problem.n_poison, settings.max_distinct)
+        starts = self._starts(problem, settings.restarts, len(m))
         start = next(starts)
-        best = climb(start, settings.anneal)
+        best = climb(start, m, refine=self.warm_start == "optp")
         for other in starts:
-            best = max(best, climb(other, settings.anneal), key=lambda reached: reached.W)
+            best = max(best, climb(other, m), key=lambda reached: reached.W)
         rng = problem.generator()
         for _ in range(settings.perturbations):
-            best = max(best, climb(self._perturbed(problem, best, rng)), key=lambda r: r.W)
-        initial, final = climb.objective(*start), climb.objective(best.rows, best.m)
-        if final < initial:  # possible only where a surrogate stood in for the learner
-            best, final = replace(best, rows=start[0], m=start[1]), initial
-        reached = best.expanded()
+            perturbed = climb(self._perturbed(problem, best.rows, rng), m, refine=True)
+            if perturbed.W > best.W:
+                best = replace(perturbed, trace=best.trace + perturbed.trace)
+        initial, final = climb.objective(start, m), climb.objective(best.rows, m)
+        if final < initial:
+            # Where a surrogate stood in for the learner, kappa's term was climbed at W's cost, or
+            # what was climbed first led astray.
+            best, final = _Reached(start, initial, (*best.trace, initial)), initial
+        reached = expanded(best.rows, m)
         return PoisonSet(
             reached.X,
             reached.y,
@@ -183,37 +210,51 @@ class Coordinate(Attack):
             trace=best.trace,
         )
 
-    def _starts(
-        self, problem: AttackProblem, settings: Preset
-    ) -> Iterator[tuple[Sample, FloatArray]]:
-        """Yield the starting rows of each restart, with their multiplicities."""
-        p = problem.n_poison
-        n_distinct = min(settings.max_distinct or p, p)
-        m = np.full(n_distinct, float(p // n_distinct)) if p else np.empty(0)
-        m[: p % n_distinct if p else 0] += 1
+    def _starts(self, problem: AttackProblem, n_restarts: int, n_distinct: int) -> Iterator[Sample]:
+        """Yield the starting rows of each restart."""
         initialization = registry.components("initialization")[self.initialization]()
-        for restart in range(settings.restarts):
+        for restart in range(n_restarts):
             if restart == 0 and self.warm_start == "optp":
                 attack = OptP(
                     initialization=self.initialization, outer_objective=self.outer_objective
                 )
                 poison = attack.generate(problem)
-                rows = Sample(poison.X, poison.y)
+                yield Sample(poison.X[:n_distinct], poison.y[:n_distinct])
             else:
-                rows = initialization.rows(replace(problem, entropy=problem.entropy + restart))
-            yield Sample(rows.X[:n_distinct], rows.y[:n_distinct]), m
+                # A prefix of the p starting rows; the others would only be thrown away.
+                entropy = problem.entropy + restart
+                yield initialization.rows(replace(problem, n_poison=n_distinct, entropy=entropy))
 
-    def _perturbed(
-        self, problem: AttackProblem, best: _Reached, rng: np.random.Generator
-    ) -> tuple[Sample, FloatArray]:
+    def _perturbed(self, problem: AttackProblem, best: Sample, rng: np.random.Generator) -> Sample:
         """Return the best rows with some of them drawn anew."""
-        X, y = best.rows.X.copy(), best.rows.y.copy()
+        X, y = best.X.copy(), best.y.copy()
         where = rng.choice(len(y), int(np.ceil(REDRAWN * len(y))), replace=False)
         drawn = rng.integers(len(problem.train), size=len(where))
         initialization = registry.components("initialization")[self.initialization]()
         X[where] = problem.train.X[drawn]
         y[where] = initialization.responses(problem.train.y[drawn])
-        return Sample(X, y), best.m
+        return Sample(X, y)
+
+
+def _multiplicities(n_poison: int, max_distinct: int | None) -> FloatArray:
+    """Return how often each distinct row is repeated, as equally often as may be."""
+    n_distinct = min(max_distinct or n_poison, n_poison)
+    return np.bincount(np.arange(n_poison) % max(n_distinct, 1)).astype(np.float64)
+
+
+def sweep(state: State | RowState, moves: Moves, visited: IntArray) -> IntArray:
+    """Climb to a local maximum in each of the rows `visited`; return which of them changed."""
+    if isinstance(state, RowState):
+        return ROW_SWEEP(state, moves, visited)
+    return SWEEP(state, moves, visited)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A function to climb: as it is, and as the sweeps take it."""
+
+    true: Function
+    climbed: Function
 
 
 class _Climb:
@@ -222,98 +263,158 @@ class _Climb:
     def __init__(
         self,
         problem: AttackProblem,
-        W: Quadratic,
+        W: Function,
         settings: Preset,
         kappa: float,
     ) -> None:
         self.problem, self.W, self.settings = problem, W, settings
-        Z = with_intercept(problem.train.X)
-        self.gram, self.moment = Z.T @ Z, Z.T @ problem.train.y
-        self.moves = Moves.within(problem.space, settings.levels, columns_not_to_touch(problem))
-        # What is climbed is quadratic: W's own penalty term as far as it is, and kappa's.
-        rho = problem.model.l1_ratio()
-        diagonal = np.full(problem.space.n_features, W.gamma * (1 - rho) / 2)
-        diagonal[self.moves.group_of >= 0] += kappa
-        diagonal[problem.space.binary] += kappa
-        n_rows = len(problem.train) + problem.n_poison
-        alpha = 0.0 if rho else working_alpha(problem.model, problem.train, n_rows)
+        self.gram, self.moment = moments(problem.train)
+        self.n_rows = n_rows = len(problem.train) + problem.n_poison
+        sparse = problem.model.l1_ratio() > 0
+        alpha = 0.0 if sparse else working_alpha(problem.model, problem.train, n_rows)
         self.penalty = np.full(problem.space.n_features, alpha)
-        self.climbed = replace(W, A=W.A + np.diag(np.append(diagonal, 0.0)), gamma=0.0)
+        # No surrogate, and Cholesky loses less of theta than anybody compares W to.
+        self.is_learner = sparse or (
+            alpha == problem.model.alpha_for(n_rows) > RANK_CUT * self.gram.trace()
+        )
+        self.moves = Moves.within(problem.space, settings.levels, columns_not_to_touch(problem))
+        approach = W.approach if isinstance(W, RowLosses) else ()
+        self.stages = [_Stage(f, self._without_penalty(f, kappa)) for f in (*approach, W)]
 
-    def __call__(
-        self, start: tuple[Sample, FloatArray], anneal: tuple[float, ...] = ()
-    ) -> _Reached:
-        """Return where the ascent from `start` ends."""
-        rows, m = start
+    def _without_penalty(self, W: Function, kappa: float) -> Function:
+        """Return W and kappa's term as the sweeps take them: what is quadratic all in A."""
+        if not isinstance(W, Quadratic):
+            return W
+        rho, space = self.problem.model.l1_ratio(), self.problem.space
+        diagonal = np.full(space.n_features, W.gamma * (1 - rho) / 2)
+        diagonal[self.moves.group_of >= 0] += kappa
+        diagonal[space.binary] += kappa
+        return replace(W, A=W.A + np.diag(np.append(diagonal, 0.0)), gamma=0.0)
+
+    def __call__(self, start: Sample, m: FloatArray, *, refine: bool = False) -> _Reached:
+        """Return where the ascent ends.
+
+        Parameters
+        ----------
+        start : Sample
+            The distinct rows to start from.
+        m : ndarray of shape (r,)
+            Their multiplicities.
+        refine : bool
+            Whether the rows are good already: then only W is climbed, and nothing annealed.
+        """
         if not len(m):
-            return _Reached(rows, m, -np.inf, ())
+            return _Reached(start, -np.inf, ())
+        rows, W = start, self._trained(start, m)[0]
+        trace, anneal = [W], () if refine else self.settings.anneal
+        for stage in self.stages[-1:] if refine else self.stages:
+            rows, W = self._climbed(stage, anneal, rows, m, trace)
+            anneal = ()  # it would undo what has been reached
+        return _Reached(rows, W, tuple(trace))
+
+    def _climbed(
+        self,
+        stage: _Stage,
+        anneal: tuple[float, ...],
+        rows: Sample,
+        m: FloatArray,
+        trace: list[float],
+    ) -> tuple[Sample, float]:
+        """Return the rows that a stage reaches, and their W; each round goes to `trace`."""
         if self.problem.model.l1_ratio() > 0:
-            return self._adaptive(rows, m)
+            return self._adaptive(stage, rows, m, trace)
         everyone = np.arange(len(m))
         for factor in anneal:
-            state = self._state(rows, m, factor * self.penalty)
-            SWEEP(state, self.moves, everyone)
+            state = self._state(stage, rows, m, factor * self.penalty)
+            sweep(state, self.moves, everyone)
             rows = Sample(state.X, state.y)
-        state = self._state(rows, m, self.penalty)
-        trace = [state.W]
+            self._note(self._trained(rows, m)[0], trace)
+        state = self._state(stage, rows, m, self.penalty)
         visited = everyone
         for _ in range(self.settings.sweeps):
-            changed = SWEEP(state, self.moves, visited)
-            trace.append(state.W)
-            converged = trace[-1] - trace[-2] <= self.settings.tol * abs(trace[-2])
+            before = state.W
+            changed = sweep(state, self.moves, visited)
+            self._note(self.W.value(state.theta), trace)
+            converged = state.W - before <= self.settings.tol * abs(before)
             if converged and len(visited) == len(m):
                 break
             # Late sweeps change few rows, mostly the same ones: follow those, then look at all.
             visited = everyone if converged else changed
-        return _Reached(Sample(state.X, state.y), m, state.W, tuple(trace))
+        return Sample(state.X, state.y), trace[-1]
 
-    def _adaptive(self, rows: Sample, m: FloatArray) -> _Reached:
-        """Return the best rows on the way of the adaptive ridge."""
+    def _adaptive(
+        self, stage: _Stage, rows: Sample, m: FloatArray, trace: list[float]
+    ) -> tuple[Sample, float]:
+        """Return the rows best for a stage on the way of the adaptive ridge, and their W."""
         model = self.problem.model
-        n_rows = len(self.problem.train) + self.problem.n_poison
-        alpha, rho = model.alpha_for(n_rows), model.l1_ratio()
-        reached = _Reached(rows, m, -np.inf, ())
-        learner = ElasticNetRetraining(self.problem.train, reached.expanded(), alpha, rho)
-        trace = [self.W.value(learner.theta)]
-        reached, without_gain = replace(reached, W=trace[0]), 0
+        alpha, rho = model.alpha_for(self.n_rows), model.l1_ratio()
+        W, theta = self._trained(rows, m)
+        best, highest = (rows, W), stage.true.value(theta)
+        without_gain = 0
         for k in range(min(ROUNDS, self.settings.sweeps)):
-            weights = np.abs(learner.theta[:-1])
-            state = self._state(rows, m, n_rows * alpha * (rho / (weights + SHRINK**k) + 1 - rho))
-            SWEEP(state, self.moves, np.arange(len(m)))
+            penalty = self.n_rows * alpha * (rho / (np.abs(theta[:-1]) + SHRINK**k) + 1 - rho)
+            state = self._state(stage, rows, m, penalty)
+            sweep(state, self.moves, np.arange(len(m)))
             rows = Sample(state.X, state.y)
-            now = _Reached(rows, m, 0.0, ())
-            learner.retrain(now.expanded())
-            trace.append(self.W.value(learner.theta))
-            if trace[-1] > reached.W:
-                reached, without_gain = replace(now, W=trace[-1]), 0
+            W, theta = self._trained(rows, m, theta)
+            self._note(W, trace)
+            value = stage.true.value(theta)
+            if value > highest:
+                best, highest, without_gain = (rows, W), value, 0
             else:
                 without_gain += 1
             if without_gain == PATIENCE:
                 break
-        return replace(reached, trace=tuple(trace))
+        return best
 
     def objective(self, rows: Sample, m: FloatArray) -> float:
         """Return W of the learner itself, trained on the clean rows and these."""
-        model, n_rows = self.problem.model, len(self.problem.train) + self.problem.n_poison
-        if model.l1_ratio() == 0 and self.penalty[0] != model.alpha_for(n_rows):  # a surrogate
-            expanded = _Reached(rows, m, 0.0, ()).expanded()
-            return trained_value(self.problem, expanded, self.W)
-        return self.W.value(self._trained(rows, m))
+        if self.is_learner:
+            return self._trained(rows, m)[0]
+        return trained_value(self.problem, expanded(rows, m), self.W)
 
-    def _trained(self, rows: Sample, m: FloatArray) -> FloatArray:
-        """Return theta of the learner, where no surrogate stands in for it."""
-        model, train = self.problem.model, self.problem.train
-        if model.l1_ratio() > 0:
-            expanded = _Reached(rows, m, 0.0, ()).expanded()
-            alpha = model.alpha_for(len(train) + len(expanded))
-            return ElasticNetRetraining(train, expanded, alpha, model.l1_ratio()).theta
-        Z = with_intercept(rows.X)
-        H = self.gram + (Z * m[:, None]).T @ Z
-        H[np.diag_indices(len(self.penalty))] += self.penalty
-        theta: FloatArray = linalg.solve(
-            H, self.moment + Z.T @ (m * rows.y), assume_a="pos", overwrite_a=True
-        )
-        return theta
+    def _trained(
+        self, rows: Sample, m: FloatArray, near: FloatArray | None = None
+    ) -> tuple[float, FloatArray]:
+        """Return W and theta of the learner, or of its surrogate, in O(d^3) whatever n and p.
 
-    def _state(self, rows: Sample, m: FloatArray, penalty: FloatArray) -> State:
-        return State.trained(self.gram, self.moment, rows, m, penalty, self.climbed)
+        LASSO and elastic net are solved from the weights of `near` on.
+        """
+        n, rho = self.n_rows, self.problem.model.l1_ratio()
+        gram, moment = with_rows(self.gram, self.moment, rows, m)
+        if rho > 0:
+            alpha = self.problem.model.alpha_for(n)
+            mean, mean_y = gram[-1, :-1] / n, moment[-1] / n
+            w = solve_elastic_net(
+                gram[:-1, :-1] - n * np.outer(mean, mean),
+                moment[:-1] - n * mean_y * mean,
+                n * alpha * rho,
+                n * alpha * (1 - rho),
+                np.zeros(len(mean)) if near is None else near[:-1],
+            ).w
+            theta: FloatArray = np.append(w, mean_y - mean @ w)
+        else:
+            gram[np.diag_indices(len(self.penalty))] += self.penalty
+            theta = linalg.solve(gram, moment, assume_a="pos", overwrite_a=True)
+        return self.W.value(theta), theta
+
+    def _state(
+        self, stage: _Stage, rows: Sample, m: FloatArray, penalty: FloatArray
+    ) -> State | RowState:
+        W = stage.climbed
+        if isinstance(W, Quadratic):
+            return State.trained(self.gram, self.moment, rows, m, penalty, W)
+        if isinstance(W, RowLosses):
+            return RowState.trained(self.gram, self.moment, rows, m, penalty, W)
+        raise TypeError(f"the sweeps take a Quadratic or RowLosses, not {type(W).__name__}")
+
+    def _note(self, W: float, trace: list[float]) -> None:
+        """Put W after a round into the trace, and the log."""
+        trace.append(W)
+        logger.info("round %d: W = %.6g", len(trace) - 1, W)
+
+
+def expanded(rows: Sample, m: FloatArray) -> Sample:
+    """Return the p rows."""
+    index = np.repeat(np.arange(len(m)), m.astype(np.intp))
+    return Sample(rows.X[index], rows.y[index])

@@ -152,11 +152,7 @@ class State:
         W : Quadratic
             The outer objective, without a penalty term of its own.
         """
-        Z = with_intercept(rows.X)
-        H = gram + (Z * m[:, None]).T @ Z
-        H[np.diag_indices(len(penalty))] += penalty
-        K = _inverse(H)
-        theta = K @ (moment + Z.T @ (m * rows.y))
+        K, theta = inverse(gram, moment, rows, m, penalty)
         Q = K @ W.A @ K
         return cls(
             rows.X.copy(),
@@ -170,14 +166,25 @@ class State:
         )
 
 
-def _inverse(H: FloatArray) -> FloatArray:
-    """Return the inverse of a symmetric positive definite matrix."""
+def with_rows(
+    gram: FloatArray, moment: FloatArray, rows: Sample, m: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return Z'Z and Z'y with `rows`, each m times, beside the clean rows."""
+    Z = with_intercept(rows.X)
+    return gram + (Z * m[:, None]).T @ Z, moment + Z.T @ (m * rows.y)
+
+
+def inverse(
+    gram: FloatArray, moment: FloatArray, rows: Sample, m: FloatArray, penalty: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return K and theta from scratch; parameters as in :meth:`State.trained`."""
+    H, moment = with_rows(gram, moment, rows, m)
+    H[np.diag_indices(len(penalty))] += penalty
     lower, _ = linalg.cho_factor(H, lower=True, check_finite=False)
     K, _ = linalg.lapack.dpotri(lower, lower=True, overwrite_c=True)
     K = np.tril(K)
     K += np.tril(K, -1).T
-    inverse: FloatArray = K
-    return inverse
+    return K, K @ moment
 
 
 def sweep(state: State, moves: Moves, visited: IntArray) -> IntArray:
@@ -199,7 +206,7 @@ def _visit(state: State, moves: Moves, c: int) -> bool:
     a_out = a + 2 * rho * q_in + g * (za + 2 * rho * zq) * u
     p = g * q_in + (g**2 * zq / 2) * u
 
-    row = _Row(moves, z)
+    row = Row(moves, z)
     # One more entry, 0, for the column that a move does not displace.
     kq = np.zeros((2, len(z) + 1))
     kq[0, :-1] = u + (g * zu) * u
@@ -266,7 +273,7 @@ def _updated(matrix: FloatArray, left: list[FloatArray], right: list[FloatArray]
     return updated
 
 
-class _Row:
+class Row:
     """A row, and what each move would do to it.
 
     Parameters
@@ -352,7 +359,7 @@ class _Terms:
         self._padded[4, :-1] = K.diagonal() + g * u * u
         self._padded[5, :-1] = Q.diagonal() + 2 * p * u
 
-    def of(self, row: _Row, at: IntArray | slice) -> FloatArray:
+    def of(self, row: Row, at: IntArray | slice) -> FloatArray:
         """Return, for the moves `at`, the constant changes of h, qq, a.z and theta.z."""
         new, old, step = row.moves.column[at], row.old[at], row.step[at]
         u, p, a, theta, K_jj, Q_jj = self._padded[:, new]

@@ -9,13 +9,17 @@ groups are repaired at the end.
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 from sklearn.base import clone
 
-from poisonbench.attacks.objectives import OuterObjective, Quadratic, with_intercept
+from poisonbench.attacks.objectives import Function, OuterObjective, with_intercept
 from poisonbench.attacks.retraining import retraining, working_alpha
 from poisonbench.features import BoolArray, FloatArray
 from poisonbench.problem import AttackProblem, PoisonSet, Sample
+
+logger = logging.getLogger(__name__)
 
 STEPS = np.geomspace(0.05, 25.0, 20)
 """Lengths of the steps tried along the normalised gradient.
@@ -56,7 +60,7 @@ def gradient_ascent(
     PoisonSet
         Never worse than the initialization in W of the true model.
     """
-    W = objective.quadratic(problem)
+    W = objective.function(problem)
     initial = trained_value(problem, start, W)
     fixed = columns_not_to_touch(problem)
     learner = retraining(problem.model, problem.train, start)
@@ -78,6 +82,7 @@ def gradient_ascent(
         rounds += 1
         previous, value = value, W.value(learner.theta)
         trace.append(value)
+        logger.info("round %d: W = %.6g", rounds, value)
         if abs(value - previous) <= tol * abs(previous):
             break
     reached = Sample(learner.Z[:, :-1].copy(), learner.y.copy())
@@ -95,7 +100,7 @@ def gradient_ascent(
     )
 
 
-def trained_value(problem: AttackProblem, poison: Sample | PoisonSet, W: Quadratic) -> float:
+def trained_value(problem: AttackProblem, poison: Sample | PoisonSet, W: Function) -> float:
     """Return W of the learner trained afresh on the clean rows and `poison`."""
     X = np.vstack([problem.train.X, poison.X])
     y = np.append(problem.train.y, poison.y)

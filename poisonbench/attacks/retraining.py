@@ -23,7 +23,7 @@ import numpy as np
 from scipy import linalg
 
 from poisonbench.attacks.active_set import solve_elastic_net
-from poisonbench.attacks.objectives import Quadratic, with_intercept
+from poisonbench.attacks.objectives import Function, moments, with_intercept
 from poisonbench.features import FloatArray
 from poisonbench.models.base import LinearModel
 from poisonbench.problem import Sample
@@ -56,12 +56,10 @@ class Retraining(ABC):
     theta: FloatArray
 
     def __init__(self, train: Sample, poison: Sample) -> None:
-        Z = with_intercept(train.X)
         self.n_rows = len(train) + len(poison)
         self.Z = with_intercept(poison.X)
         self.y = poison.y.copy()
-        self._clean_gram = Z.T @ Z
-        self._clean_moment = Z.T @ train.y
+        self._clean_gram, self._clean_moment = moments(train)
         self._refit()
 
     def hypergradient(self, c: int, gradient: FloatArray) -> tuple[FloatArray, float]:
@@ -82,19 +80,6 @@ class Retraining(ABC):
         dx = -scale * (pull * self.theta[:-1] + residual * v[:-1])
         return dx, scale * float(pull)
 
-    def retrain(self, poison: Sample) -> None:
-        """Train on D_tr and other poison rows, as many as before.
-
-        LASSO and elastic net start at the present solution.
-
-        Parameters
-        ----------
-        poison : Sample
-            The poison rows in place of the present ones.
-        """
-        self.Z, self.y = with_intercept(poison.X), poison.y.copy()
-        self._refit()
-
     def _refit(self) -> None:
         """Train on the present rows from scratch."""
         gram = self._clean_gram + self.Z.T @ self.Z
@@ -114,7 +99,7 @@ class Retraining(ABC):
         """Replace poison row `c` by (z, y) and retrain."""
 
     @abstractmethod
-    def improve(self, c: int, Z: FloatArray, y: FloatArray, W: Quadratic) -> bool:
+    def improve(self, c: int, Z: FloatArray, y: FloatArray, W: Function) -> bool:
         """Replace poison row `c` by the best of the candidates, if it raises W.
 
         Parameters
@@ -123,7 +108,7 @@ class Retraining(ABC):
             Which poison row.
         Z, y : ndarray of shape (m, d + 1) and (m,)
             The candidates, with their column of ones.
-        W : Quadratic
+        W : Function
             The outer objective, evaluated on the model retrained with the candidate.
 
         Returns
@@ -186,7 +171,7 @@ class RidgeRetraining(Retraining):
         v: FloatArray = (self.n_rows / 2) * (self.K @ gradient)
         return v
 
-    def improve(self, c: int, Z: FloatArray, y: FloatArray, W: Quadratic) -> bool:
+    def improve(self, c: int, Z: FloatArray, y: FloatArray, W: Function) -> bool:
         """Replace poison row `c` by the best of the candidates; see the base class."""
         values = W.values(self._exchange(self.K, self.theta, (self.Z[c], self.y[c]), Z, y))
         best = int(values.argmax())
@@ -272,7 +257,7 @@ class ElasticNetRetraining(Retraining):
         gram = self._gram + np.outer(z, z) - np.outer(z_out, z_out)
         self._start(gram, self._moment + y * z - y_out * z_out)
 
-    def improve(self, c: int, Z: FloatArray, y: FloatArray, W: Quadratic) -> bool:
+    def improve(self, c: int, Z: FloatArray, y: FloatArray, W: Function) -> bool:
         """Replace poison row `c` by the best of the candidates; see the base class."""
         out = (self.Z[c].copy(), float(self.y[c]))
         present, A = W.value(self.theta), self._active
@@ -323,10 +308,10 @@ def working_alpha(model: LinearModel, train: Sample, n_rows: int) -> float:
         N = n + p.
     """
     alpha = model.alpha_for(n_rows)
-    Z = with_intercept(train.X)
-    if alpha >= NEGLIGIBLE * np.vdot(Z, Z):  # the trace is no less than the largest eigenvalue
+    largest = train.X.shape[0] * (train.X.shape[1] + 1)  # that an eigenvalue can be in the box
+    if alpha >= NEGLIGIBLE * largest:
         return alpha
-    eigenvalues = np.linalg.eigvalsh(Z.T @ Z)
+    eigenvalues = np.linalg.eigvalsh(moments(train)[0])
     deficient = eigenvalues[0] < RANK_CUT * eigenvalues[-1]
     too_small = alpha < NEGLIGIBLE * eigenvalues[-1]
     return OLS_SURROGATE_ALPHA if deficient and too_small else alpha

@@ -32,10 +32,13 @@ from scipy import linalg
 
 from poisonbench.attacks.base import Attack
 from poisonbench.attacks.objectives import Quadratic, with_intercept
-from poisonbench.attacks.retraining import working_alpha
+from poisonbench.attacks.retraining import NEGLIGIBLE, working_alpha
 from poisonbench.attacks.trimming import damage
 from poisonbench.features import FloatArray
 from poisonbench.problem import AttackProblem, PoisonSet
+
+SCREENED = 5000
+"""Training rows that are scored; of more, which are in no order, every second, third, ..."""
 
 PAIRED = 40
 """Single points among which pairs are formed."""
@@ -78,7 +81,8 @@ def _points(problem: AttackProblem, most: int) -> list[tuple[FloatArray, FloatAr
     """Return the single points, then the pairs, `most` of each, that move the clean fit most."""
     train, p = problem.train, problem.n_poison
     fit = _CleanFit(problem)
-    points = np.repeat(np.unique(train.X, axis=0), 2, axis=0)
+    screened = train.X[:: -(-len(train) // SCREENED)]
+    points = np.repeat(np.unique(screened, axis=0), 2, axis=0)
     y = np.tile([0.0, 1.0], len(points) // 2)
     order = np.argsort(-fit.moved(points[:, None], y[:, None], p), kind="stable")
     chosen = [(points[[i]], y[[i]]) for i in order[:most]]
@@ -95,12 +99,13 @@ class _CleanFit:
     def __init__(self, problem: AttackProblem) -> None:
         model, train = problem.model, problem.train
         n_rows, rho = len(train) + problem.n_poison, model.l1_ratio()
-        if rho > 0:  # the ridge with the same gradient, no stronger on weights that are 0
+        Z = with_intercept(train.X)
+        if rho > 0:  # the first of the adaptive ridges that `coordinate` goes through
             strength = n_rows * model.alpha_for(n_rows)
             penalty = strength * (rho / (np.abs(model.coef_) + 1.0) + 1 - rho)
+            penalty = np.maximum(penalty, NEGLIGIBLE * np.vdot(Z, Z))
         else:
             penalty = np.full(len(model.coef_), working_alpha(model, train, n_rows))
-        Z = with_intercept(train.X)
         factor = linalg.cho_factor(Z.T @ Z + np.diag(np.append(penalty, 0.0)))
         self.K = linalg.cho_solve(factor, np.eye(Z.shape[1]))
         self.theta = linalg.cho_solve(factor, Z.T @ train.y)

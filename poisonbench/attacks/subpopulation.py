@@ -43,7 +43,7 @@ class Subpopulation(Attack):
     """Copies of a small group's rows with all responses shifted one way, to outvote the group.
 
     The group is one level of a categorical feature that fewer than 0.95 p training rows have; where
-    the data have no such level, as with numeric features alone, the rows at one end of a feature: a
+    the data have no such level, as with numeric features alone, the rows at one end of a column: a
     half-space that holds as many rows as may be.  Group and direction are those whose copies, as
     seen on validation rows, hurt most a TRIM that is told p.
 
@@ -122,5 +122,5 @@ def _ends(problem: AttackProblem, most: int) -> Iterator[_Group]:
                 sign * part.X[:, column] for part in (problem.train, problem.validation)
             )
             # Beyond the first value that is left out, so that ties stay together.
-            bound = np.sort(values)[-most - 1] if most < len(values) else -np.inf
+            bound = -np.partition(-values, most)[most] if most < len(values) else -np.inf
             yield _Group(values > bound, others > bound)

@@ -68,7 +68,7 @@ class Dataset:
         header = json.dumps([self.space.names, self.target, self.X.shape])
         digest = hashlib.sha256(header.encode())
         for values in (self.X, self.y):
-            digest.update(values.astype("<f8", copy=False).tobytes())
+            digest.update(np.ascontiguousarray(values, dtype="<f8").data)  # no copy of most
         return digest.hexdigest()
 
     @cached_property

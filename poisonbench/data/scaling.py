@@ -14,6 +14,9 @@ import numpy as np
 from poisonbench.data.base import Dataset, DatasetError
 from poisonbench.features import FloatArray, IntArray
 
+ROWS_AT_ONCE = 10_000
+"""Rows that are looked at together, so that no copy of large data is made."""
+
 
 @dataclass(frozen=True)
 class Scaling:
@@ -60,10 +63,13 @@ class Scaling:
         if dataset.scaling == "none":
             return cls(offset, span, 0.0, 1.0)
         rows = train_rows if dataset.scaling == "train" else np.arange(len(dataset.y))
-        X, y = dataset.X[rows], dataset.y[rows]
+        y = dataset.y[rows]
         numeric = dataset.space.numeric
-        offset[numeric] = X[:, numeric].min(axis=0)
-        span[numeric] = np.ptp(X[:, numeric], axis=0)
+        low, high = np.full(numeric.shape, np.inf), np.full(numeric.shape, -np.inf)
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            X = dataset.X[rows[start : start + ROWS_AT_ONCE]][:, numeric]
+            low, high = np.minimum(low, X.min(axis=0)), np.maximum(high, X.max(axis=0))
+        offset[numeric], span[numeric] = low, high - low
         return cls(offset, span, float(y.min()), float(np.ptp(y)))
 
     def transform(self, X: FloatArray) -> FloatArray:
@@ -71,8 +77,9 @@ class Scaling:
 
         Whatever other rows hold in such a column, a model trained without it cannot use it.
         """
-        scaled = np.zeros(X.shape)
-        np.divide(X - self.offset, self.span, out=scaled, where=self.span > 0)
+        scaled: FloatArray = X - self.offset
+        np.divide(scaled, self.span, out=scaled, where=self.span > 0)
+        scaled[:, self.span == 0] = 0.0
         return scaled
 
     def transform_response(self, y: FloatArray) -> FloatArray:

@@ -31,8 +31,9 @@ class TheilSenDefense(Defense):
     It assumes that more than half of the subsets are free of poison: with k components the
     breakdown point is 1 - (1/2)^(1/(k+1)), 29% for one and 4% for sixteen.  It wraps no learner
     and has no penalty.  On more than a few features it works on principal components of the rows
-    it is given, poison among them, which rows far out in the features can turn.  It needs no
-    count of poison rows.
+    it is given, poison among them, which rows far out in the features can turn.  What the left
+    out components hold is lost: on clean house prices, 274 one-hot features, its test error is
+    1.4 times that of ridge.  It needs no count of poison rows.
 
     It costs `max_subsets` least-squares fits of k + 1 rows, and up to 15 times 200 to choose k.
 

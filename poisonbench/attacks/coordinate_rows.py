@@ -1,0 +1,138 @@
+"""Exact coordinate ascent where the outer objective is a mean of row losses.
+
+The steps are those of ``coordinate_ascent``, but W is no quadratic in theta, so a change is scored
+on the predictions that it makes.  Keep
+
+    K = (Z'MZ + P)^{-1},   R = K Z_v',   theta,   F = Z_v theta,   W = (1/m_v) sum_i phi_i(F_i),
+
+where Z_v are the rows that W is about.  With one poison row out, a candidate row z with response y
+and multiplicity m gives
+
+    h = z'Kz,  v = z'R,  s = m (y - z.theta)/(1 + m h),   W_new = (1/m_v) sum_i phi_i(F_i + s v_i),
+
+and a change of z in one or two columns changes v by multiples of rows of R: O(m_v) a change, for
+any phi.  Only responses 0 and 1 are tried; for losses that are not convex in the prediction, as
+after clipping, others may be better.
+
+:func:`sweep` here is NumPy and takes any row losses; ``_compiled_rows.sweep`` does the same steps
+in machine code for the clipped squared error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from poisonbench.attacks.coordinate_ascent import MAX_STEPS, TIE, Moves, Row, inverse
+from poisonbench.attacks.objectives import RowLosses
+from poisonbench.features import FloatArray, IntArray
+from poisonbench.problem import Sample
+
+
+@dataclass
+class RowState:
+    """The learner trained on the clean rows and the present poison rows.
+
+    Parameters
+    ----------
+    X, y, m : ndarray of shape (r, d), (r,) and (r,)
+        The distinct poison rows, their responses and multiplicities.
+    K : ndarray of shape (d + 1, d + 1)
+        As in the module's docstring.
+    R : ndarray of shape (d + 1, m_v)
+        As in the module's docstring.
+    theta, F : ndarray of shape (d + 1,) and (m_v,)
+        As in the module's docstring.
+    W : float
+        The outer objective.
+    objective : RowLosses
+        What it is.
+    """
+
+    X: FloatArray
+    y: FloatArray
+    m: FloatArray
+    K: FloatArray
+    R: FloatArray
+    theta: FloatArray
+    F: FloatArray
+    W: float
+    objective: RowLosses
+
+    @classmethod
+    def trained(
+        cls,
+        gram: FloatArray,
+        moment: FloatArray,
+        rows: Sample,
+        m: FloatArray,
+        penalty: FloatArray,
+        W: RowLosses,
+    ) -> RowState:
+        """Return the state trained from scratch; see ``coordinate_ascent.State.trained``."""
+        K, theta = inverse(gram, moment, rows, m, penalty)
+        F = W.Z @ theta
+        R = np.ascontiguousarray(K @ W.Z.T)
+        return cls(rows.X.copy(), rows.y.copy(), m, K, R, theta, F, float(W.losses(F).mean()), W)
+
+
+def sweep(state: RowState, moves: Moves, visited: IntArray) -> IntArray:
+    """Climb to a local maximum in each of the rows `visited`; return which of them changed."""
+    return np.array([c for c in visited if _visit(state, moves, c)], dtype=np.intp)
+
+
+def _visit(state: RowState, moves: Moves, c: int) -> bool:
+    """Climb to a local maximum in row `c`; return whether it changed."""
+    losses, m = state.objective.losses, state.m[c]
+    z, y = np.append(state.X[c], 1.0), state.y[c]
+    # Take the row out.
+    u, w = state.K @ z, z @ state.R
+    g = m / (1 - m * (z @ u))
+    rho = (z @ state.theta - y) * g
+    K = state.K + np.outer(g * u, u)
+    R = state.R + np.outer(g * u, w)
+    theta, F = state.theta + rho * u, state.F + rho * w
+
+    row = Row(moves, z)
+    # One more entry, 0, for the column that a move does not displace.
+    diagonal, padded = np.append(K.diagonal(), 0.0), np.zeros((2, len(z) + 1))
+    padded[1, :-1] = theta
+    best, moved = state.W, False
+    for _ in range(MAX_STEPS):
+        k, v = K @ row.z, row.z @ R
+        padded[0, :-1] = k
+        shift_h, shift_zt = row.shift(padded)
+        legal = np.flatnonzero(row.legal)
+        j, step, old = moves.column[legal], row.step[legal], row.old[legal]
+        displaces = old < len(K)
+        inside = np.minimum(old, len(K) - 1)
+        cross = np.where(displaces, K[inside, j], 0.0)
+        h = row.z @ k + 2 * shift_h[legal]
+        h += step * step * diagonal[j] + diagonal[old] - 2 * step * cross
+        zt = row.z @ theta + shift_zt[legal]
+        V = v + step[:, None] * R[j]
+        V[displaces] -= R[old[displaces]]
+        gain = m / (1 + m * h)
+        low = -gain * zt  # s for the response 0; for 1 it is `gain` more
+        scores = np.stack(
+            [losses(F + s[:, None] * V).mean(axis=1) for s in (low, low + gain)], axis=1
+        )
+        top = scores.max()
+        tie = TIE * abs(best)
+        if top <= best + tie:
+            break
+        first = int(np.argmax((top - tie <= scores).ravel()))
+        best, y, moved = scores.ravel()[first], float(first % 2), True
+        row.make(int(legal[first // 2]))
+    if not moved:
+        return False
+    k, v = K @ row.z, row.z @ R
+    i = m / (1 + m * (row.z @ k))
+    s = i * (y - row.z @ theta)
+    state.K = K - np.outer(i * k, k)
+    state.R = R - np.outer(i * k, v)
+    state.theta, state.F = theta + s * k, F + s * v
+    state.W = float(losses(state.F).mean())
+    state.X[c], state.y[c] = row.z[:-1], y
+    return True

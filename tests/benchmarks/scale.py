@@ -1,0 +1,167 @@
+"""What `coordinate` costs on large data: seconds, multiples of Ridge.fit, and memory.
+
+    python tests/benchmarks/scale.py                          # 10^6 x 100, and sweeps below it
+    python tests/benchmarks/scale.py --n 1000000 --d 100 --p 200000 --output scale.csv
+
+Every line is a process of its own with one BLAS thread, so that its peak memory is its own:
+
+    fit, refit    scikit-learn's Ridge.fit on the clean rows, the first in the process, which has
+                  its memory handed out by the system, and the median of three more
+    gram          reading the rows: Z'Z and Z'y of training and validation rows
+    search        the ascent on the distinct rows, after that
+    write         making the p rows of them
+    check         the harness's own check that they are legal
+    total         gram, search and write, the first in the process too
+    ratio, reratio  the total in multiples of `fit` and of `refit`
+    memory        peak resident memory above the interpreter's with its libraries, in multiples of
+                  the training and validation rows, which it includes
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+COLUMNS = ("n", "d", "p", "distinct", "engine", "fit", "refit", "gram", "search", "write", "check",
+           "total", "ratio", "reratio", "memory")  # fmt: skip
+
+
+def seconds(action: Callable[[], Any]) -> tuple[float, Any]:
+    """Return the process's CPU seconds that an action takes, and what it returns."""
+    start = time.process_time()
+    result = action()
+    return time.process_time() - start, result
+
+
+def measure(n: int, d: int, p: int, distinct: int) -> dict[str, Any]:
+    """Return one line of the table; to be called in a process of its own."""
+    import numpy as np
+    from sklearn.linear_model import Ridge as SklearnRidge
+
+    from poisonbench import pipeline
+    from poisonbench.attacks import coordinate, objectives
+    from poisonbench.data.scaling import Scaling
+    from poisonbench.features import FeatureSpace
+    from poisonbench.models import Ridge
+    from poisonbench.problem import AttackProblem, Sample
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    rng = np.random.default_rng(0)
+    weights = rng.uniform(-1, 1, d) / d
+
+    def sample(rows: int) -> Sample:
+        X = rng.random((rows, d))
+        return Sample(X, np.clip(0.5 + X @ weights + 0.05 * rng.standard_normal(rows), 0, 1))
+
+    train, validation = sample(n), sample(n // 10)
+    data = sum(part.nbytes for each in (train, validation) for part in (each.X, each.y))
+    # The learner as it comes from clean rows; fitted on few, for its fit copies them all.
+    model = Ridge(alpha=0.1).fit(train.X[:1000], train.y[:1000])
+    problem = AttackProblem(
+        train,
+        validation,
+        model,
+        FeatureSpace(tuple(f"x{j}" for j in range(d))),
+        "y",
+        Scaling(np.zeros(d), np.ones(d), 0.0, 1.0),
+        p,
+        0,
+    )
+    attack = coordinate.Coordinate(max_distinct=distinct)
+    if coordinate.ENGINE.startswith("numba"):  # compile, or load, first
+        small = Sample(train.X[:200], train.y[:200])
+        tiny = AttackProblem(small, small, model, problem.space, "y", problem.scaling, distinct, 0)
+        attack.generate(tiny)
+
+    spent = {"gram": 0.0, "write": 0.0}
+
+    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            taken, result = seconds(lambda: function(*arguments))
+            spent[name] += taken
+            return result
+
+        return call
+
+    objectives.moments = coordinate.moments = timed("gram", objectives.moments)
+    coordinate.expanded = timed("write", coordinate.expanded)
+    total, poison = seconds(lambda: attack.generate(problem))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    check, _ = seconds(lambda: pipeline.check(poison, p, problem.space))
+    fit, *more = (
+        seconds(lambda: SklearnRidge(alpha=0.1).fit(train.X, train.y))[0] for _ in range(4)
+    )
+    refit = float(np.median(more))
+    return {
+        "n": n,
+        "d": d,
+        "p": p,
+        "distinct": distinct,
+        "engine": coordinate.ENGINE,
+        "fit": fit,
+        "refit": refit,
+        **spent,
+        "search": total - sum(spent.values()),
+        "check": check,
+        "total": total,
+        "ratio": total / fit,
+        "reratio": total / refit,
+        "memory": 1024 * peak / data,
+    }
+
+
+def main() -> None:
+    """Print and write the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--n", type=int, nargs="+", default=None, help="training rows")
+    parser.add_argument("--d", type=int, nargs="+", default=None, help="numeric features")
+    parser.add_argument("--p", type=int, nargs="+", default=None, help="poison rows")
+    parser.add_argument("--distinct", type=int, default=32, help="distinct poison rows")
+    parser.add_argument("--output", type=Path, default=Path("scale.csv"))
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        line = measure(given.n[0], given.d[0], given.p[0], given.distinct)
+        csv.writer(sys.stdout).writerow([line[name] for name in COLUMNS])
+        return
+    if given.n or given.d or given.p:
+        cases = list(product(given.n or [1_000_000], given.d or [100], given.p or [200_000]))
+    else:
+        cases = [(n, 100, 20_000) for n in (10_000, 100_000, 1_000_000)]
+        cases += [(100_000, d, 20_000) for d in (10, 30, 300)]
+        cases += [(1_000_000, 100, p) for p in (2_000, 200_000)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    with given.output.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        print(" ".join(f"{name:>9}" for name in COLUMNS))
+        for n, d, p in cases:
+            command = [sys.executable, __file__, "--one", f"--n={n}", f"--d={d}", f"--p={p}",
+                       f"--distinct={given.distinct}"]  # fmt: skip
+            done = subprocess.run(
+                command, env=environment, stdout=subprocess.PIPE, text=True, check=True
+            )
+            [line] = csv.reader([done.stdout.strip()])
+            writer.writerow(line)
+            file.flush()
+            print(" ".join(f"{shown(text):>9}" for text in line), flush=True)
+
+
+def shown(text: str) -> str:
+    """Return a cell for people."""
+    return f"{float(text):.3g}" if "." in text and " " not in text else text.replace(" ", "-")
+
+
+if __name__ == "__main__":
+    main()
