@@ -14,6 +14,7 @@ from typer.core import TyperCommand
 
 from poisonbench.commands import (
     carry_out,
+    check_dask,
     dry_run_of,
     emit_slurm_script,
     fetch_data,
@@ -30,6 +31,7 @@ from poisonbench.datasets.cli import app as datasets_app
 from poisonbench.options import (
     Axes,
     ConfigFile,
+    Dask,
     DryRun,
     EmitSlurm,
     Extend,
@@ -197,6 +199,7 @@ def sweep(
     fail_fast: FailFast = False,
     retry_crashed: RetryCrashed = False,
     time_limit: TimeLimit = None,
+    dask: Dask = None,
     emit_slurm: EmitSlurm = False,
     shards: Shards = None,
     slurm_time: SlurmTime = None,
@@ -220,6 +223,7 @@ def sweep(
       poisonbench sweep configs/quickstart.yaml --rates 0,0.1,0.2 model.alpha=0.01,0.1,1
       poisonbench sweep configs/quickstart.yaml --output results/curve --shard 0/20
       poisonbench merge results/curve
+      poisonbench sweep configs/quickstart.yaml --dask tcp://host:8786
       poisonbench sweep configs/quickstart.yaml --emit-slurm --shards 20 --time 02:00:00
     """  # noqa: D301
     out = output or Path("results") / f"{config.stem}-sweep"
@@ -235,8 +239,10 @@ def sweep(
     if request and not emit_slurm:
         option = {"memory": "mem"}.get(next(iter(request)), next(iter(request)))
         raise usage(f"--{option.replace('_', '-')} is for --emit-slurm; expected both or neither")
-    if emit_slurm and (part or dry_run):
-        raise usage("--emit-slurm does nothing else; expected no --shard and no --dry-run with it")
+    if emit_slurm and (part or dry_run or dask):
+        raise usage("--emit-slurm does nothing else; expected no --shard, --dry-run or --dask "
+                    "with it")  # fmt: skip
+    check_dask(dask, jobs)
     with user_errors():
         from poisonbench import plan
         from poisonbench.config import load
@@ -268,6 +274,7 @@ def sweep(
             retry_crashed=retry_crashed,
             time_limit=time_limit,
             shard=part,
+            dask=dask,
         )
 
 

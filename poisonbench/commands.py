@@ -6,10 +6,12 @@ Everything is imported where it is used, so that ``--help`` answers at once.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +25,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Turn what is wrong with a config into messages on stderr and exit code 2."""
+    """Turn what is wrong with a config, folder or cluster into messages and exit code 2."""
     from poisonbench.config.strict_yaml import ConfigError
+    from poisonbench.dask_workers import ClusterError
     from poisonbench.index import StoreError
 
     try:
         yield
-    except (ConfigError, StoreError) as error:
+    except (ClusterError, ConfigError, StoreError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
 
@@ -81,6 +84,23 @@ def shard_of(text: str | None) -> tuple[int, int] | None:
     if slash and all(part.isascii() and part.isdigit() for part in (i, n)) and int(i) < int(n):
         return int(i), int(n)
     raise usage(f"--shard {text}: not a part of a sweep; expected I/N with 0 <= I < N, such as 0/4")
+
+
+def check_dask(address: str | None, jobs: int | None) -> None:
+    """Complain of a Dask cluster that is none, does not go with `jobs`, or needs the extra."""
+    if address is None:
+        return
+    if find_spec("distributed") is None:
+        raise usage(f"--dask {address}: Dask is not here; expected the extra, python -m pip "
+                    "install 'poisonbench[dask]'")  # fmt: skip
+    if address != "local" and not re.fullmatch(r"[a-z]+://\S+", address):
+        raise usage(f"--dask {address}: not an address; expected tcp://HOST:PORT, such as "
+                    "tcp://host:8786, or local")  # fmt: skip
+    if address != "local" and jobs is not None:
+        raise usage("--jobs is for processes of this machine; expected none with --dask "
+                    f"{address}, whose workers are all used")  # fmt: skip
+    if jobs == 0:
+        raise usage("--dask local --jobs 0: no processes; expected at least 1")
 
 
 def usage(message: str) -> typer.Exit:
@@ -153,30 +173,34 @@ def carry_out(
     time_limit: float | None,
     shard: tuple[int, int] | None = None,
     only_whole: bool = True,
+    dask: str | None = None,
 ) -> None:
     """Compute what is missing, write the tables, and set the exit code.
 
     With `only_whole` the tables are written only if no cell is missing.
     """
     with user_errors():
-        from poisonbench import engine, store
+        from poisonbench import dask_workers, engine, store
         from poisonbench.interrupts import EXIT_CODES, Stopped, stoppable
 
         store.open_folder(out, work, extend=extend)
     if verbose:
         _log()
+    jobs = engine.default_jobs() if jobs is None else jobs
+    cluster = nullcontext() if dask is None else dask_workers.connected(dask, jobs, out)
     try:
-        with stoppable(time_limit) as stop, writing(out):
+        with user_errors(), stoppable(time_limit) as stop, cluster as client, writing(out):
             outcome = engine.run(
                 work,
                 out,
-                jobs=engine.default_jobs() if jobs is None else jobs,
+                jobs=jobs,
                 progress=not quiet,
                 verbose=verbose,
                 shard=shard,
                 fail_fast=fail_fast,
                 retry_crashed=retry_crashed,
                 stop=stop,
+                dask=client,
             )
             left = len(outcome.failures) + outcome.n_missing
             if not (quiet or outcome.n_computed or left):

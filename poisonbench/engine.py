@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 import time
 import traceback
 import warnings
@@ -18,6 +19,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import joblib
 from joblib import Parallel, delayed
@@ -25,12 +27,15 @@ from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import threadpool_limits
 
-from poisonbench import apart, pipeline, provenance, store
+from poisonbench import apart, dask_workers, pipeline, provenance, store
 from poisonbench.data.base import Dataset
 from poisonbench.index import describe
 from poisonbench.interrupts import Stop
 from poisonbench.progress import Progress, heard
 from poisonbench.work import Group, Plan, Task
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 MOST_KILLS = 3
 """How often a cell may be at work when its process is killed, as by somebody else, before it
@@ -134,6 +139,7 @@ def run(
     fail_fast: bool = False,
     retry_crashed: bool = False,
     stop: Stop | None = None,
+    dask: Client | None = None,
 ) -> Outcome:
     """Compute the cells of `plan` that `out` does not hold.
 
@@ -157,6 +163,8 @@ def run(
         Whether to try cells again that killed their process.
     stop : Stop, optional
         Asked whether to stop, after each group.
+    dask : distributed.Client, optional
+        The Dask cluster that computes, instead of processes of this machine.
 
     Returns
     -------
@@ -170,7 +178,7 @@ def run(
         return Outcome(n_cells, 0, 0, (), 0, 0)
     missing = {task.id for group in todo for task in group.tasks}
     shown = Progress(n_cells, done, shown=progress and bool(todo), lines=verbose)
-    with shown, closing(_results(plan, todo, out, jobs, verbose)) as results:
+    with shown, closing(_results(plan, todo, out, jobs, verbose, dask)) as results:
         for id_, n_done, n_failed in results:
             shown.update(n_done, n_failed)
             log.info("%s: %d cells done, %d failed", id_[:12], n_done, n_failed)
@@ -224,11 +232,13 @@ def _crashed(out: Path, task: Task) -> bool:
 
 
 def _results(
-    plan: Plan, groups: list[Group], out: Path, jobs: int, verbose: bool
+    plan: Plan, groups: list[Group], out: Path, jobs: int, verbose: bool, dask: Client | None
 ) -> Generator[Result, None, None]:
     """Run the groups, yielding what :func:`run_group` returns as each ends."""
     work = [(group, plan.datasets[group.data], out, verbose) for group in groups]
-    if jobs == 0:
+    if dask is not None:
+        yield from _on_dask(work, dask)
+    elif jobs == 0:
         for arguments in work:
             yield run_group(*arguments)
     elif jobs == 1 or len(work) <= 1:
@@ -261,21 +271,49 @@ def _at_once(work: list[Work], jobs: int) -> Iterator[Result]:
     yield from _one_by_one(suspects)
 
 
+def _on_dask(work: list[Work], dask: Client) -> Iterator[Result]:
+    """Run groups on a Dask cluster, and here those whose workers were killed every time."""
+    suspects = []
+    # The workers have other current folders.
+    for arguments, result in dask_workers.results(
+        dask,
+        run_group,
+        [(group, dataset, out.absolute(), verbose) for group, dataset, out, verbose in work],
+    ):
+        if result is None:
+            suspects.append(arguments)
+        else:
+            yield result
+    yield from _one_by_one(suspects)
+
+
 def _parallel(work: list[Work], jobs: int) -> Iterable[Result]:
     parallel = Parallel(
         n_jobs=jobs,
         batch_size=1,
         pre_dispatch="n_jobs",
         return_as="generator_unordered",
-        initializer=_leave_interrupts_to_the_parent,
+        initializer=_serve_the_parent,
+        initargs=(os.getpid(),),
     )
     results: Iterable[Result] = parallel(delayed(run_group)(*arguments) for arguments in work)
     return results
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    """Have a worker ignore Ctrl-C, which a terminal sends to the parent and to all workers."""
+def _serve_the_parent(parent: int) -> None:
+    """Have a worker ignore Ctrl-C, which a terminal sends to all, and end once its parent has.
+
+    An idle worker would wait five minutes for a parent that was killed, with its memory and the
+    pipe that our output goes to.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _one_by_one(work: list[Work]) -> Iterator[Result]:

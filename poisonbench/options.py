@@ -40,6 +40,15 @@ Jobs = Annotated[
         help="Processes; as many as processors if not given; 0: in this one, for debuggers.",
     ),
 ]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        metavar="ADDRESS",
+        help="Compute on a Dask cluster: its scheduler, tcp://HOST:8786, or local for --jobs "
+        "processes here; needs the extra poisonbench[dask].",
+    ),
+]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress, no table, no remarks; errors only.")
 ]
@@ -56,6 +65,7 @@ TimeLimit = Annotated[
         "--time-limit",
         metavar="SECONDS",
         min=0.001,
+        max=1e8,
         help="Stop after so long, keep what is done, and exit with 3.",
     ),
 ]

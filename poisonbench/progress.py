@@ -96,11 +96,13 @@ def heard(name: str) -> Iterator[None]:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(f"{wipe}{name}: %(message)s"))
     logger = logging.getLogger("poisonbench")
-    level = logger.level
+    level, propagates = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    logger.propagate = False  # in the parent's own process it would say it once more
     try:
         yield
     finally:
+        logger.propagate = propagates
         logger.setLevel(level)
         logger.removeHandler(handler)

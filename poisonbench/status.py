@@ -122,12 +122,14 @@ def _whole(kind: Path) -> set[str]:
     """Return the cells whose file ends as it must; merge reads them in full."""
     found = set()
     for folder in _folders(kind):
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                handle = os.open(entry.path, os.O_RDONLY)
-                try:
-                    if os.read(handle, 1 << 16).endswith(b"}\n"):
-                        found.add(entry.name.removesuffix(".json"))
-                finally:
-                    os.close(handle)
+        for name in os.listdir(folder):
+            # Hidden ones are still being written, and may be gone already.
+            if name.startswith("."):
+                continue
+            handle = os.open(os.path.join(folder, name), os.O_RDONLY)
+            try:
+                if os.read(handle, 1 << 16).endswith(b"}\n"):
+                    found.add(name.removesuffix(".json"))
+            finally:
+                os.close(handle)
     return found

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -58,6 +59,9 @@ def check_folder(out: Path, plan: Plan, *, extend: bool = False) -> bool:
     """
     path = out / "plan.json"
     try:
+        # Looked at before plan.json, which another process may write at any moment, and first of
+        # all.  Hidden files do not count: one may be left of a plan.json that was never finished.
+        entries = [name for name in os.listdir(out) if name[0] != "."] if out.is_dir() else []
         if path.exists():
             known, identity = json.loads(path.read_text(encoding="utf-8")), plan.identity()
             if known == identity:
@@ -75,8 +79,7 @@ def check_folder(out: Path, plan: Plan, *, extend: bool = False) -> bool:
             if folder.exists() and not folder.is_dir():
                 raise StoreError(f"{folder} is a file, expected a folder; give another with "
                                  "--output")  # fmt: skip
-        # Hidden files do not count: one may be left of a plan.json that was never finished.
-        if out.exists() and any(not entry.name.startswith(".") for entry in out.iterdir()):
+        if entries:
             raise StoreError(f"{out} is not empty and has no plan.json, so it holds something "
                              "else; give another folder with --output")  # fmt: skip
     except OSError as error:

@@ -88,6 +88,16 @@ def test_list_of_one_component_describes_its_parameters(run):
     assert "Parameters\n---" not in text
 
 
+def test_list_says_what_an_attack_is_computed_with(run):
+    assert re.search(
+        r"^  coordinate .*\n(?: {20}.*\n)* {20}runs with: (numpy|numba) \d",
+        run("list", "attacks").stdout,
+        re.M,
+    )
+    assert re.search(r"^Runs with: (numpy|numba) \d", run("list", "coordinate").stdout, re.M)
+    assert "uns with" not in run("list", "optp").stdout
+
+
 def test_list_of_a_name_of_two_kinds_describes_both(run):
     text = run("list", "none").stdout
     assert "none (attack)" in text

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from sklearn.datasets import load_diabetes
 from typer.testing import CliRunner
 
@@ -52,6 +56,40 @@ def test_quiet_prints_nothing(bench):
     result = bench.invoke(CONFIG, "--quiet")
     assert result.stdout == result.stderr == ""
     assert (bench.folder / "results" / "x" / "results.csv").is_file()
+
+
+def test_verbose_says_how_attacks_get_on_and_what_it_says_is_kept(bench):
+    quiet = bench.invoke(CONFIG, "--output", "quiet", "seeds=1", "poisoning_rate=0.1").stderr
+    assert "W =" not in quiet
+    arguments = ("seeds=1", "poisoning_rate=0.1", "attack=[optp, coordinate, statp]")
+    said = bench.invoke(CONFIG, "-v", "--output", "out", *arguments).stderr
+    rounds = re.findall(r"diabetes, seed 0, .*?(optp|coordinate).*: round (\d+): W = (\S+)", said)
+    assert {attack for attack, *_ in rounds} == {"optp", "coordinate"}
+    assert said.count("W =") == len(rounds)  # each of them once
+    kept = pd.read_csv(bench.folder / "out" / "convergence.csv")
+    results = pd.read_csv(bench.folder / "out" / "results.csv")
+    for _, row in results.groupby("attack").first().drop("statp").iterrows():
+        trace = kept[kept["poison_file"] == row["poison_file"]].set_index("round")["objective"]
+        assert trace[0] == pytest.approx(row["objective_initial"], rel=1e-8)
+        assert trace.iloc[-1] == pytest.approx(row["objective_final"], rel=1e-8)
+        with np.load(bench.folder / "out" / row["poison_file"]) as arrays:
+            assert arrays["trace"].tolist() == trace.tolist()
+    numbers = [float(value) for _, _, value in rounds]
+    np.testing.assert_allclose(kept[kept["round"] > 0]["objective"], numbers, rtol=1e-5)
+    assert "statp" not in "".join(kept["poison_file"])
+
+
+def test_verbose_is_heard_from_other_processes(bench):
+    config = {**CONFIG, "attack": {"name": "optp", "iterations": 1}, "defense": "none"}
+    (bench.folder / "x.yaml").write_text(yaml.safe_dump(config))
+    said = subprocess.run(
+        [sys.executable, "-m", "poisonbench", "run", "x.yaml", "-v", "-q", "--jobs", "2"],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    assert len(re.findall(r"^diabetes, seed [01], .*: round 1: W = 0\.\d+$", said, re.M)) == 4
 
 
 def test_overrides(bench):

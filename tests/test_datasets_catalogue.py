@@ -612,7 +612,9 @@ def test_describe_what_is_not_here_and_what_needs_no_file(run: Invoke) -> None:
     assert absent.exit_code == 0
     assert "https://www.openml.org/d/44956" in absent.stdout
     assert "poisonbench datasets fetch abalone" in absent.stdout
-    assert "442 rows x 11 features" in run("datasets", "describe", "diabetes").stdout
+    text = run("datasets", "describe", "diabetes").stdout
+    assert "442 rows x 11 features: 9 numeric, 1 one-hot group with 2 columns" in text
+    assert "11 of 12, intercept included: 1 column depends on others" in text
     assert "1000 rows x 10 features" in run("datasets", "describe", "synthetic").stdout
 
 

@@ -481,6 +481,7 @@ def test_names_are_made_fit_for_groups(tmp_path: Path) -> None:
         ("M,2\n3,4\n", {}, "no column 'y'; it has 'M', '2'; the first line holds '2', taken for "),
         ("a,y\n1,2\n2,3\n", {"rare": 1.5}, "rare is 1.5, expected a share of the rows"),
         (b"PK\x03\x04\x00", {}, "an Excel workbook"),
+        (b"a,y\n" + b"1,2\n" * 9 + b"\0,3\n", {}, "byte 41 is 0, as in a damaged file"),
         ('a,y\n1,"2\n' + "2,3\n" * 40_000, {}, "the record from line 2 on: field larger"),
         ("a,y\n1,2\n2,3,4\n", {}, "not a table: line 3 has 3 cells, expected 2 as in the header"),
         ("a,y\n1,2,3\n2,3,4\n", {}, "not a table: line 2 has 3 cells, expected 2"),
@@ -635,6 +636,8 @@ def test_the_command_prepares_and_says_how_to_go_on(
         f"{dataset}\nattack: none\nsplit: {{train: 2, validation: 1, test: 1}}\n"
     )
     assert "OK: 1 dataset" in CliRunner().invoke(app, ["validate", "x.yaml"]).stdout
+    folder = CliRunner().invoke(app, ["datasets", "prepare", ".", "--target", "Preis"])
+    assert (folder.exit_code, folder.stderr) == (2, ".: is a folder, expected a CSV file\n")
     wrong = CliRunner().invoke(app, ["datasets", "prepare", "raw.csv", "--target", "Preise"])
     assert wrong.exit_code == 2
     assert "did you mean 'Preis'?" in wrong.stderr

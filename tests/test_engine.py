@@ -436,6 +436,17 @@ def test_an_interrupted_run_goes_on_where_it_was(bench, number, jobs):
             assert (out / name).read_bytes() == (whole / name).read_bytes()
 
 
+def test_workers_end_with_a_parent_that_is_killed(bench):
+    process = command(bench.folder, LONG, "--jobs", "2", "--output", "out")
+    deadline = time.monotonic() + 60
+    while not list(bench.folder.glob("out/cells/*/*.json")):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.communicate(timeout=60)  # ends when nobody holds its pipes any more
+
+
 def test_how_many_processes(monkeypatch):
     monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
     assert engine.default_jobs() >= 1

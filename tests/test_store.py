@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from poisonbench import engine, plan, store, tables
+from poisonbench.attacks.coordinate import Coordinate
 from poisonbench.config import load
 
 CONFIG: dict[str, Any] = {
@@ -219,6 +220,24 @@ def test_hidden_files_do_not_make_a_folder_foreign(bench, left):
     bench.run({**CONFIG, "attack": "none", "seeds": 1})
 
 
+def test_another_process_may_open_the_folder_meanwhile(bench, monkeypatch):
+    (bench.folder / "x.yaml").write_text(yaml.safe_dump(CONFIG))
+    out, work = bench.folder / "out", plan.make(load(bench.folder / "x.yaml"))
+    out.mkdir()
+    exists, met = Path.exists, []
+
+    def exists_not_yet(path: Path) -> bool:
+        found = exists(path)
+        if path == out / "plan.json" and not met:
+            met.append(path)
+            store.open_folder(out, work)
+        return found
+
+    monkeypatch.setattr(Path, "exists", exists_not_yet)
+    store.open_folder(out, work)
+    assert met
+
+
 @pytest.mark.parametrize("below", ["", "sub", "sub/deeper"])
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]])
 def test_a_file_where_the_folder_should_be(bench, below, dry):
@@ -307,6 +326,25 @@ def test_what_ran_is_recorded_beside_the_numbers(done):
     cells = [entry for entry in meta if "defense_seconds" in entry]
     assert len(cells) == len(list(out.glob("cells/*/*.json")))
     assert all({"poisonbench", "python", "libraries", "host", "blas"} <= set(m) for m in cells)
+    assert all("numba" in m["libraries"] for m in cells)
+
+
+def test_the_engine_of_an_attack_is_recorded(bench):
+    attacks = ["coordinate", {"name": "optp", "iterations": 1}]
+    out = bench.run({**CONFIG, "attack": attacks, "poisoning_rate": 0.1, "seeds": 1})
+    meta = [json.loads(path.read_text()) for path in out.glob("meta/*/*.json")]
+    made = [entry["engine"] for entry in meta if "defense_seconds" not in entry]
+    assert sorted(made, key=str) == [None, Coordinate.engine]
+    cells = {entry["engine"] for entry in meta if "defense_seconds" in entry}
+    assert cells == {None, Coordinate.engine}
+    # Made before, by another engine than is here now: that one is named.
+    for path in out.glob("meta/*/*.json"):
+        path.write_text(path.read_text().replace(str(Coordinate.engine), "numba 0.1"))
+    for cell in out.glob("cells/*/*.json"):
+        cell.unlink()
+    bench.run({**CONFIG, "attack": attacks, "poisoning_rate": 0.1, "seeds": 1})
+    meta = [json.loads(path.read_text()) for path in out.glob("meta/*/*.json")]
+    assert {entry["engine"] for entry in meta} == {None, "numba 0.1"}
 
 
 def test_number_of_cells_that_are_done(bench, done, tmp_path):

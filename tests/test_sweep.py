@@ -354,6 +354,18 @@ def test_a_time_limit_keeps_what_is_done(here):
     assert "missing" in invoke("status", "out").stdout
 
 
+@pytest.mark.parametrize("limit", ["0", "-1", "inf", "nan", "1e300"])
+def test_a_time_limit_that_no_clock_can_keep(here, limit):
+    assert "--time-limit" in sweep("--time-limit", limit, code=2).stderr
+
+
+def test_status_passes_over_cells_that_are_being_written(out):
+    cell = next(out.glob("cells/*/*.json"))
+    # What a look at the folder shows of a file that has got its name meanwhile.
+    (cell.parent / f".{cell.name[:32]}.x7f3").symlink_to("gone")
+    assert "out: 20 cells: 20 done" in invoke("status", "out").stdout
+
+
 # Slurm
 
 

@@ -43,10 +43,10 @@ try:
     from poisonbench.attacks import _compiled, _compiled_rows
 except ImportError:  # the extra `fast` is not installed
     SWEEP, ROW_SWEEP = coordinate_ascent.sweep, coordinate_rows.sweep
-    ENGINE = f"numpy {np.__version__}"
+    ENGINE, VERSION = "numpy", np.__version__
 else:
     SWEEP, ROW_SWEEP = _compiled.sweep, _compiled_rows.sweep
-    ENGINE = f"numba {numba.__version__}"
+    ENGINE, VERSION = "numba", numba.__version__
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ class Coordinate(Attack):
 
     name = "coordinate"
     reference = "this project, coordinate_ascent.py and coordinate_rows.py"
-    engine: ClassVar[str | None] = ENGINE
+    engine: ClassVar[str | None] = f"{ENGINE} {VERSION}"
 
     def __init__(
         self,

@@ -325,7 +325,8 @@ def prepare(
     from poisonbench.preparation import prepare as prepare_file
 
     if not file.is_file():
-        typer.echo(f"{file}: no such file", err=True)
+        problem = "is a folder, expected a CSV file" if file.is_dir() else "no such file"
+        typer.echo(f"{file}: {problem}", err=True)
         raise typer.Exit(2)
     if delimiter is not None and len(delimiter) != 1:
         typer.echo(f"--delimiter is {delimiter!r}, expected one character", err=True)

@@ -46,10 +46,14 @@ def statistics(data: Dataset, sidecar: Sidecar | None = None) -> str:
     """
     rank, condition = conditioning(data)
     d = data.space.n_features
-    independent = "full rank" if rank == d + 1 else f"{d + 1 - rank} columns depend on others"
+    excess = d + 1 - rank
+    dependent = "1 column depends" if excess == 1 else f"{excess} columns depend"
+    independent = f"{dependent} on others" if excess else "full rank"
+    n_groups = len(data.space.groups)
+    groups = "1 one-hot group" if n_groups == 1 else f"{n_groups} one-hot groups"
     facts = {
         "shape": f"{len(data.y)} rows x {d} features: {len(data.space.numeric)} numeric, "
-        f"{len(data.space.groups)} one-hot groups with {d - len(data.space.numeric)} columns",
+        f"{groups} with {d - len(data.space.numeric)} columns",
         "rank": f"{rank} of {d + 1}, intercept included: {independent}",
         "condition": f"{condition:.3g} (columns in [0, 1], largest by smallest singular value "
         "that is not 0)",

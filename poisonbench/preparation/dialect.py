@@ -120,8 +120,14 @@ def _encoding(path: Path) -> str:
         for mark, what in _NOT_TEXT.items():
             if start.startswith(mark):
                 raise DatasetError(f"{path}: {what}, expected a CSV file")
-        if b"\0" in start:  # every other byte of Latin letters
-            return "utf-16-be" if start[0] == 0 else "utf-16-le"
+        if b"\0" in start:  # in UTF-16 half of an ASCII character, and CSV is never without those
+            zeros = {"utf-16-be": start[::2].count(0), "utf-16-le": start[1::2].count(0)}
+            encoding = max(zeros, key=zeros.__getitem__)
+            if 10 * zeros[encoding] >= len(start):
+                return encoding
+            raise DatasetError(f"{path}: byte {start.index(0) + 1} is 0, as in a damaged file or "
+                               "one that is no text, expected a CSV file; --encoding says otherwise"
+                               )  # fmt: skip
         file.seek(0)
         decoder = codecs.getincrementaldecoder("utf-8")()
         try:

@@ -126,7 +126,8 @@ def measured(options: argparse.Namespace, refuse: Callable[[str], Any]) -> Itera
     from poisonbench.attacks import coordinate
     from poisonbench.attacks.base import AXES
 
-    if options.engine not in (None, coordinate.ENGINE):
+    # It names the version, too.
+    if options.engine and options.engine != coordinate.ENGINE.split()[0]:
         refuse(f"the attacks compute with {coordinate.ENGINE} here, not with {options.engine}; "
                "the extra `fast` installs Numba")  # fmt: skip
     plans = []

@@ -77,7 +77,7 @@ def measure(n: int, d: int, p: int, distinct: int) -> dict[str, Any]:
         0,
     )
     attack = coordinate.Coordinate(max_distinct=distinct)
-    if coordinate.ENGINE.startswith("numba"):  # compile, or load, first
+    if coordinate.ENGINE == "numba":  # compile, or load, first
         small = Sample(train.X[:200], train.y[:200])
         tiny = AttackProblem(small, small, model, problem.space, "y", problem.scaling, distinct, 0)
         attack.generate(tiny)

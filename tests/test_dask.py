@@ -1,0 +1,177 @@
+"""``poisonbench sweep --dask``: the bytes are those of one process, whatever dies."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from poisonbench import commands
+from poisonbench.cli import app
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+CONFIG: dict[str, Any] = {
+    "dataset": "diabetes",
+    "model": {"name": "ridge", "alpha": 0.1},
+    "attack": ["statp", {"name": "bgd", "iterations": 1}],
+    "poisoning_rate": [0, 0.1, 0.2],
+    "split": {"train": 40, "validation": 20, "test": 30},
+    "defense": ["none", {"name": "trim", "restarts": 2}],
+    "seeds": 8,
+}
+
+KILLER = '''
+import os
+
+from poisonbench.defenses import Defense
+
+
+class Killer(Defense):
+    """Ends the process that it is in."""
+
+    name = "killer"
+    reference = "nowhere"
+
+    def fit(self, X, y):
+        os._exit(9)
+
+    def predict(self, X):
+        return X[:, 0]
+'''
+
+
+def start(folder: Path, *command: str) -> subprocess.Popen[str]:
+    path = os.pathsep.join([str(folder / "site"), str(REPOSITORY)])
+    with (folder / "log").open("a") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            stdout=log,
+            stderr=log,
+            text=True,
+        )
+
+
+def finished(process: subprocess.Popen[str], folder: Path, code: int = 0) -> str:
+    process.wait(300)
+    said = (folder / "log").read_text()
+    assert process.returncode == code, said[-3000:]
+    return said
+
+
+@contextmanager
+def ended(*processes: subprocess.Popen[str]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def check_bytes(folder: Path, config: dict[str, Any], out: Path) -> None:
+    (folder / "serial.yaml").write_text(yaml.safe_dump(config))
+    finished(start(folder, "poisonbench", "sweep", "serial.yaml", "--jobs", "1", "--quiet",
+                   "--output", "serial"), folder)  # fmt: skip
+    for name in ("results.csv", "table.csv"):
+        assert (out / name).read_bytes() == (folder / "serial" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_one_of_two_workers_is_killed(tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="without the extra dask")
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(CONFIG))
+    scheduler = start(tmp_path, "distributed.cli.dask_scheduler", "--host", "127.0.0.1",
+                      "--port", "0", "--no-dashboard")  # fmt: skip
+    with ended(scheduler):
+        deadline = time.monotonic() + 100
+        while not (found := re.search(r"tcp://127.0.0.1:\d+", (tmp_path / "log").read_text())):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        address = found[0]
+        workers = [
+            start(tmp_path, "distributed.cli.dask_worker", address, "--no-nanny", "--nthreads",
+                  threads, "--no-dashboard", "--host", "127.0.0.1")
+            for threads in ("1", "2")
+        ]  # fmt: skip
+        with ended(*workers):
+            while (tmp_path / "log").read_text().count("Registered to") < 2:
+                assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+                time.sleep(0.05)
+            sweep = start(tmp_path, "poisonbench", "sweep", "x.yaml", "--dask", address,
+                          "--output", "out")  # fmt: skip
+            with ended(sweep):
+                out = tmp_path / "out"
+                while len(list(out.glob("cells/*/*.json"))) < 10:
+                    assert sweep.poll() is None, (tmp_path / "log").read_text()
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)
+                assert sweep.poll() is None
+                os.kill(workers[0].pid, signal.SIGKILL)
+                finished(sweep, tmp_path)
+                assert workers[1].poll() is None
+    check_bytes(tmp_path, CONFIG, out)
+
+
+@pytest.mark.slow
+def test_a_cell_that_kills_its_workers_costs_only_itself(
+    tmp_path: Path, plugin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("distributed", reason="without the extra dask")
+    plugin(KILLER, defenses="Killer")
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "1")  # 3 take longer
+    config = {**CONFIG, "seeds": 1, "poisoning_rate": 0.1, "attack": "statp"}
+    block = {"sweep": {"poisoning_rate": [0.1]}}
+    with_killer = {**config, **block, "defense": ["none", "killer", CONFIG["defense"][1]]}
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(with_killer))
+    sweep = start(tmp_path, "poisonbench", "sweep", "x.yaml", "--dask", "local", "--jobs", "2",
+                  "--output", "out")  # fmt: skip
+    with ended(sweep):
+        said = finished(sweep, tmp_path, code=1)
+    assert "1 of 3 cells failed, the others are done" in said
+    assert "killer: it ended its process with exit code 9" in said
+    finished(start(tmp_path, "poisonbench", "merge", "out", "--partial"), tmp_path, code=3)
+    check_bytes(tmp_path, {**config, **block}, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dask", "host:8786"], "--dask host:8786: not an address; expected tcp://HOST:PORT"),
+        (["--dask", ""], "not an address"),
+        (["--dask", "tcp://h:1", "--jobs", "2"], "--jobs is for processes of this machine"),
+        (["--dask", "local", "--jobs", "0"], "expected at least 1"),
+        (["--dask", "local", "--emit-slurm"], "--emit-slurm does nothing else"),
+    ],
+)
+def test_bad_requests(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(commands, "find_spec", lambda name: name)
+    Path("x.yaml").write_text(yaml.safe_dump(CONFIG))
+    result = CliRunner().invoke(app, ["sweep", "x.yaml", "--output", "out", *arguments])
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not Path("out").exists()
+
+
+def test_without_the_extra(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(commands, "find_spec", lambda name: None)
+    Path("x.yaml").write_text(yaml.safe_dump(CONFIG))
+    result = CliRunner().invoke(app, ["sweep", "x.yaml", "--dask", "local", "--output", "out"])
+    assert result.exit_code == 2
+    assert "python -m pip install 'poisonbench[dask]'" in result.stderr
+    assert not Path("out").exists()
