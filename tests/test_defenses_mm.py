@@ -57,7 +57,7 @@ def test_leave_one_out_is_that_of_refits(d, alpha):
     np.testing.assert_allclose(leave_one_out(X, y, residual, alpha), expected, atol=1e-9)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     numeric=st.sampled_from([3, 50]),
