@@ -64,6 +64,9 @@ CATEGORY_PENALTY = 1 / 12
 LEAST_SCALE = 1e-2
 """Of the range of responses: where the clean fit has hardly any residuals, as with n < d."""
 
+UNAWARE_TRIALS = 4
+"""Candidates of the attacks on trimming, fewer than they try by default: they are four."""
+
 FINALISTS, SPREAD = 3, 0.3
 """Sets that are tried with other pulls, and the standard deviation of their logarithms."""
 
@@ -175,9 +178,9 @@ def _unaware(problem: AttackProblem) -> Iterator[PoisonSet]:
     """Yield what attacks do that know nothing of the defense."""
     yield Coordinate(preset="fast").generate(problem)
     yield StatP().generate(problem)
-    yield Sever().generate(problem)
+    yield Sever(candidates=UNAWARE_TRIALS).generate(problem)
     for shift in (0.2, 0.4, 0.9):
-        yield Subpopulation(shift=shift).generate(problem)
+        yield Subpopulation(shift=shift, candidates=UNAWARE_TRIALS).generate(problem)
 
 
 def _pulls(problem: AttackProblem, rng: np.random.Generator) -> Iterator[_Pull]:
