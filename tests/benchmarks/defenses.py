@@ -111,7 +111,8 @@ def command() -> argparse.ArgumentParser:
     add("--dataset", nargs="+", type=load_yaml, default=["house", "health"])
     add("--model", nargs="+", type=load_yaml, default=[{"name": "ridge", "alpha": 0.1}])
     add("--attack", nargs="+", type=load_yaml, default=[load_yaml(text) for text in ATTACKS],
-        help="adaptive is tuned to each defense, which alone meets it, at the highest rate")  # fmt: skip
+        help="adaptive is tuned to each defense, which alone meets it, at the highest rate"
+        )  # fmt: skip
     add("--rate", nargs="+", type=float, default=[0.04, 0.08, 0.12, 0.16, 0.2], help="p/n")
     add("--defense", nargs="+", type=load_yaml, default=every)
     add("--seeds", default="400-409", help="first-last")
