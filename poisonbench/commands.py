@@ -93,7 +93,8 @@ def check_dask(address: str | None, jobs: int | None) -> None:
     if find_spec("distributed") is None:
         raise usage(f"--dask {address}: Dask is not here; expected the extra, python -m pip "
                     "install 'poisonbench[dask]'")  # fmt: skip
-    if address != "local" and not re.fullmatch(r"[a-z]+://\S+", address):
+    port = re.fullmatch(r"[a-z]+://(?:[^\s:/]+|\[[\da-fA-F:.]+\]):(\d{1,5})", address)
+    if address != "local" and not (port and 0 < int(port[1]) < 1 << 16):
         raise usage(f"--dask {address}: not an address; expected tcp://HOST:PORT, such as "
                     "tcp://host:8786, or local")  # fmt: skip
     if address != "local" and jobs is not None:
@@ -183,13 +184,13 @@ def carry_out(
         from poisonbench import dask_workers, engine, store
         from poisonbench.interrupts import EXIT_CODES, Stopped, stoppable
 
-        store.open_folder(out, work, extend=extend)
     if verbose:
         _log()
     jobs = engine.default_jobs() if jobs is None else jobs
-    cluster = nullcontext() if dask is None else dask_workers.connected(dask, jobs, out)
+    cluster = nullcontext() if dask is None else dask_workers.reached(dask, jobs)
     try:
         with user_errors(), stoppable(time_limit) as stop, cluster as client, writing(out):
+            store.open_folder(out, work, extend=extend)
             outcome = engine.run(
                 work,
                 out,

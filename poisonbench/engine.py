@@ -16,7 +16,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -139,7 +139,7 @@ def run(
     fail_fast: bool = False,
     retry_crashed: bool = False,
     stop: Stop | None = None,
-    dask: Client | None = None,
+    dask: AbstractContextManager[Client] | None = None,
 ) -> Outcome:
     """Compute the cells of `plan` that `out` does not hold.
 
@@ -163,8 +163,9 @@ def run(
         Whether to try cells again that killed their process.
     stop : Stop, optional
         Asked whether to stop, after each group.
-    dask : distributed.Client, optional
-        The Dask cluster that computes, instead of processes of this machine.
+    dask : context manager of distributed.Client, optional
+        The Dask cluster that computes, instead of processes of this machine; entered only where
+        there is work.
 
     Returns
     -------
@@ -232,11 +233,16 @@ def _crashed(out: Path, task: Task) -> bool:
 
 
 def _results(
-    plan: Plan, groups: list[Group], out: Path, jobs: int, verbose: bool, dask: Client | None
+    plan: Plan,
+    groups: list[Group],
+    out: Path,
+    jobs: int,
+    verbose: bool,
+    dask: AbstractContextManager[Client] | None,
 ) -> Generator[Result, None, None]:
     """Run the groups, yielding what :func:`run_group` returns as each ends."""
     work = [(group, plan.datasets[group.data], out, verbose) for group in groups]
-    if dask is not None:
+    if dask is not None and work:
         yield from _on_dask(work, dask)
     elif jobs == 0:
         for arguments in work:
@@ -271,19 +277,18 @@ def _at_once(work: list[Work], jobs: int) -> Iterator[Result]:
     yield from _one_by_one(suspects)
 
 
-def _on_dask(work: list[Work], dask: Client) -> Iterator[Result]:
+def _on_dask(work: list[Work], dask: AbstractContextManager[Client]) -> Iterator[Result]:
     """Run groups on a Dask cluster, and here those whose workers were killed every time."""
     suspects = []
     # The workers have other current folders.
-    for arguments, result in dask_workers.results(
-        dask,
-        run_group,
-        [(group, dataset, out.absolute(), verbose) for group, dataset, out, verbose in work],
-    ):
-        if result is None:
-            suspects.append(arguments)
-        else:
-            yield result
+    work = [(group, dataset, out.absolute(), verbose) for group, dataset, out, verbose in work]
+    with dask as client:
+        dask_workers.check_sight(client, work[0][2])
+        for arguments, result in dask_workers.results(client, run_group, work):
+            if result is None:
+                suspects.append(arguments)
+            else:
+                yield result
     yield from _one_by_one(suspects)
 
 
