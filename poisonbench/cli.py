@@ -24,7 +24,7 @@ from poisonbench.commands import (
     shard_of,
     usage,
     user_errors,
-    writing,
+    using,
 )
 from poisonbench.datasets.cli import DataDir
 from poisonbench.datasets.cli import app as datasets_app
@@ -177,6 +177,7 @@ def sweep(
             "--output",
             "-o",
             metavar="DIR",
+            readable=False,
             help="Output folder; results/<config's name>-sweep if not given.",
         ),
     ] = None,
@@ -280,7 +281,8 @@ def status(folder: Folder) -> None:
     """Say how far an output folder is: cells done, failed and missing, and the time left.
 
     It needs neither the config nor the data, and looks only at what is there: cells that another
-    machine wrote a moment ago may not be seen yet.  Exit code 0, or 2 if it is no output folder.
+    machine wrote a moment ago may not be seen yet.  Exit code 0, or 2 if it is no output folder, or
+    one that cannot be read.
 
     \b
     Examples:
@@ -289,7 +291,8 @@ def status(folder: Folder) -> None:
     from poisonbench import status as statuses
 
     index = open_index(folder)
-    typer.echo(statuses.report(statuses.look(index, folder), folder))
+    with using(folder):
+        typer.echo(statuses.report(statuses.look(index, folder), folder))
 
 
 @app.command()
@@ -312,12 +315,11 @@ def merge(
     from poisonbench import merging
 
     index = open_index(folder)
-
-    missing = merging.missing(index, folder)
-    if missing:
-        typer.echo(merging.report(missing, folder), err=True)
-    if not missing or partial:
-        with writing(folder):
+    with using(folder):
+        missing = merging.missing(index, folder)
+        if missing:
+            typer.echo(merging.report(missing, folder), err=True)
+        if not missing or partial:
             merge_tables(index, folder, quiet=quiet)
     if missing:
         raise typer.Exit(3)

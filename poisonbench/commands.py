@@ -11,6 +11,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from errno import EACCES, EPERM, EROFS
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,7 +138,7 @@ def emit_slurm_script(
     data = ["--data-dir", str(data_folder(data_dir).absolute())]
     sweep = [*program, "sweep", str(config.absolute()), *words, "--output", str(folder), *data]
     path = out / "slurm.sh"
-    with writing(out):
+    with using(out):
         merge = [*program, "merge", str(folder)]
         text = script(wanted, sweep, merge, folder, Path.cwd())
         store.write(path, text.encode())
@@ -149,7 +150,7 @@ def dry_run_of(
     work: Plan, out: Path, *, extend: bool, shard: tuple[int, int] | None = None
 ) -> None:
     """Say what would run."""
-    with user_errors():
+    with user_errors(), using(out):
         from poisonbench import engine, store, summary
 
         store.check_folder(out, work, extend=extend)
@@ -189,7 +190,7 @@ def carry_out(
     jobs = engine.default_jobs() if jobs is None else jobs
     cluster = nullcontext() if dask is None else dask_workers.reached(dask, jobs)
     try:
-        with user_errors(), stoppable(time_limit) as stop, cluster as client, writing(out):
+        with user_errors(), stoppable(time_limit) as stop, cluster as client, using(out):
             store.open_folder(out, work, extend=extend)
             outcome = engine.run(
                 work,
@@ -246,18 +247,22 @@ def merge_tables(plan: Plan | Index, out: Path, *, quiet: bool) -> None:
 
 
 @contextmanager
-def writing(out: Path) -> Iterator[None]:
-    """Turn what the disk refuses into a message and exit code 3: what is missing can be made."""
+def using(out: Path) -> Iterator[None]:
+    """Turn what the disk refuses into a message and an exit code.
+
+    That is 2 where the user may not do it, and 3 otherwise: the disk is full, say, and what is
+    missing can still be made.
+    """
     try:
         yield
     except BrokenPipeError:  # a reader of our output that has had enough
         raise
     except OSError as error:
-        typer.echo(
-            f"{error.filename or out}: {error.strerror or error}. What is done is kept; the same "
-            "command goes on.",
-            err=True,
-        )
+        what = f"{error.filename or out}: {error.strerror or error}"
+        if error.errno in (EACCES, EPERM, EROFS):
+            typer.echo(f"{what}; expected the right to use it. What is done is kept.", err=True)
+            raise typer.Exit(2) from None
+        typer.echo(f"{what}. What is done is kept; the same command goes on.", err=True)
         raise typer.Exit(3) from None
 
 

@@ -14,6 +14,7 @@ cell write the same bytes, so no file is ever locked.
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -34,6 +35,9 @@ from poisonbench.pipeline import Poisoned, Setting
 from poisonbench.problem import PoisonSet
 from poisonbench.records import Measured, Timings
 from poisonbench.work import Group, Plan
+
+KINDS = ("cells", "meta", "failed", "poison")
+"""The folders in an output folder."""
 
 POISON_ARRAYS = ("X", "y", "train", "validation", "test", "feature_names", "target", "trace",
                  "summary")  # fmt: skip
@@ -83,7 +87,7 @@ def check_folder(out: Path, plan: Plan, *, extend: bool = False) -> bool:
             raise StoreError(f"{out} is not empty and has no plan.json, so it holds something "
                              "else; give another folder with --output")  # fmt: skip
     except OSError as error:
-        raise StoreError(f"{out}: cannot be used: {error.strerror}") from error
+        raise StoreError(f"{error.filename or out}: cannot be used: {error.strerror}") from error
     except ValueError as error:
         raise StoreError(f"{path}: damaged ({error}); delete the folder, or give another with "
                          "--output") from error  # fmt: skip
@@ -115,6 +119,10 @@ def open_folder(out: Path, plan: Plan, *, extend: bool = False) -> None:
     identity = plan.identity()
     index = index_of(plan, digest(identity))
     try:
+        # Before hours of computing.
+        for folder in (out, *(out / kind for kind in KINDS)):
+            if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
         # Of the two plan.json says whose the folder is; a stop between them mends itself.
         if not known:
             write(out / "plan.json", _json(identity))
@@ -122,7 +130,9 @@ def open_folder(out: Path, plan: Plan, *, extend: bool = False) -> None:
             text = json.dumps(index.content, separators=(",", ":"))
             write(out / "index.json", f"{text}\n".encode())
     except OSError as error:
-        raise StoreError(f"{out}: cannot be written to: {error.strerror}") from error
+        raise StoreError(
+            f"{error.filename or out}: cannot be written to: {error.strerror}"
+        ) from error
 
 
 def differences(known: Any, wanted: Any, key: str = "") -> Iterator[str]:

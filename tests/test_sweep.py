@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -341,6 +344,76 @@ def test_folders_that_are_none(out, command):
         assert "index.json: damaged" in invoke(command, "out", code=2).stderr
     sweep("--quiet")  # makes it again
     invoke(command, "out")
+
+
+@pytest.fixture
+def as_plain_user(monkeypatch, swept):
+    """The current folder is one with a finished sweep, of a user who is not root."""
+    with tempfile.TemporaryDirectory(prefix="poisonbench") as folder:
+        shutil.copytree(swept.folder, Path(folder, "out"))
+        monkeypatch.chdir(folder)
+        # What is imported late may lie where only root may read.
+        for arguments in (["merge", "out", "-q"], ["status", "out"]):
+            invoke(*arguments)
+        sweep("--quiet")
+        sweep("--dry-run", "--shard", "0/1")
+        if os.geteuid() != 0:
+            yield Path("out")
+            return
+        nobody = pwd.getpwnam("nobody").pw_uid
+        for path in (folder, *Path(folder).rglob("*")):
+            os.chown(path, nobody, -1)
+        os.setresuid(nobody, nobody, 0)  # os.access asks for the real one
+        try:
+            yield Path("out")
+        finally:
+            os.setresuid(0, 0, 0)
+
+
+COMMANDS = {
+    "status": lambda **options: invoke("status", "out", **options),
+    "merge": lambda **options: invoke("merge", "out", **options),
+    "sweep": lambda **options: sweep(**options),
+    "dry run": lambda **options: sweep("--dry-run", **options),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("what", ["cells/*/*.json", "cells/*", "cells", "", "index.json"])
+def test_what_may_not_be_read(as_plain_user, command, what):
+    """One message that names it, and the code of a folder that is wrong: no rerun mends it."""
+    if command == "dry run" and what == "index.json":
+        pytest.skip("a dry run does not need it")
+    locked = sorted(as_plain_user.glob(what))[0] if what else as_plain_user
+    mode = locked.stat().st_mode
+    locked.chmod(0)
+    try:
+        result = COMMANDS[command](code=2)
+    finally:
+        locked.chmod(mode)
+    (said,) = result.stderr.splitlines()
+    assert str(locked) in said
+    assert "Permission denied" in said
+    COMMANDS[command]()
+
+
+def test_a_config_that_may_not_be_read(as_plain_user):
+    Path("x.yaml").chmod(0)
+    for arguments in (["validate"], ["sweep", "--output", "out"]):
+        said = invoke(arguments[0], "x.yaml", *arguments[1:], code=2).stderr
+        assert said == "x.yaml: cannot be read: Permission denied\n"
+
+
+@pytest.mark.parametrize("what", ["cells", "poison", ""])
+def test_where_nothing_may_be_written(as_plain_user, what):
+    (as_plain_user / what).chmod(0o500)
+    (said,) = sweep(code=2).stderr.splitlines()  # before it computes
+    assert f"{as_plain_user / what}: cannot be written to: Permission denied" in said
+    invoke("status", "out")
+    sweep("--dry-run")
+    refused = invoke("merge", "out", code=0 if what else 2).stderr
+    assert what or ("results.csv" in refused and "Permission denied" in refused)
+    (as_plain_user / what).chmod(0o700)
 
 
 def test_an_output_that_is_a_file(here):
