@@ -190,26 +190,27 @@ def carry_out(
     jobs = engine.default_jobs() if jobs is None else jobs
     cluster = nullcontext() if dask is None else dask_workers.reached(dask, jobs)
     try:
-        with user_errors(), stoppable(time_limit) as stop, cluster as client, using(out):
+        with user_errors(), cluster as client, using(out):
             store.open_folder(out, work, extend=extend)
-            outcome = engine.run(
-                work,
-                out,
-                jobs=jobs,
-                progress=not quiet,
-                verbose=verbose,
-                shard=shard,
-                fail_fast=fail_fast,
-                retry_crashed=retry_crashed,
-                stop=stop,
-                dask=client,
-            )
-            left = len(outcome.failures) + outcome.n_missing
-            if not (quiet or outcome.n_computed or left):
-                whose = "" if shard is None else f" of shard {shard[0]}/{shard[1]}"
-                typer.echo(f"Nothing to do: all {outcome.n_cells} cells{whose} are in {out}.")
-            if shard is None and not (left and only_whole):
-                merge_tables(work, out, quiet=quiet)
+            with stoppable(time_limit) as stop:
+                outcome = engine.run(
+                    work,
+                    out,
+                    jobs=jobs,
+                    progress=not quiet,
+                    verbose=verbose,
+                    shard=shard,
+                    fail_fast=fail_fast,
+                    retry_crashed=retry_crashed,
+                    stop=stop,
+                    dask=client,
+                )
+                left = len(outcome.failures) + outcome.n_missing
+                if not (quiet or outcome.n_computed or left):
+                    whose = "" if shard is None else f" of shard {shard[0]}/{shard[1]}"
+                    typer.echo(f"Nothing to do: all {outcome.n_cells} cells{whose} are in {out}.")
+                if shard is None and not (left and only_whole):
+                    merge_tables(work, out, quiet=quiet)
     except Stopped as stopped:
         word = "Time limit" if EXIT_CODES[stopped.number] == 3 else "Interrupted"
         typer.echo(f"{word}. What is done is kept in {out}; the same command goes on.", err=True)

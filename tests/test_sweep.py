@@ -430,6 +430,12 @@ def test_a_time_limit_keeps_what_is_done(here):
     assert "missing" in invoke("status", "out").stdout
 
 
+def test_the_shortest_time_limit_leaves_a_folder_to_go_on_with(here):
+    sweep("--time-limit", "0.001", code=3)
+    assert "20 cells: 0 done, 0 failed, 20 missing" in invoke("status", "out").stdout
+    assert "20 cells are missing" in invoke("merge", "out", code=3).stderr
+
+
 @pytest.mark.parametrize("limit", ["0", "-1", "inf", "nan", "1e300"])
 def test_a_time_limit_that_no_clock_can_keep(here, limit):
     assert "--time-limit" in sweep("--time-limit", limit, code=2).stderr
