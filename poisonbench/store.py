@@ -119,10 +119,8 @@ def open_folder(out: Path, plan: Plan, *, extend: bool = False) -> None:
     identity = plan.identity()
     index = index_of(plan, digest(identity))
     try:
-        # Before hours of computing.
         for folder in (out, *(out / kind for kind in KINDS)):
-            if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+            _check_writable(folder)
         # Of the two plan.json says whose the folder is; a stop between them mends itself.
         if not known:
             write(out / "plan.json", _json(identity))
@@ -133,6 +131,14 @@ def open_folder(out: Path, plan: Plan, *, extend: bool = False) -> None:
         raise StoreError(
             f"{error.filename or out}: cannot be written to: {error.strerror}"
         ) from error
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise what the first write to a folder would, after hours of computing perhaps."""
+    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        code = errno.EROFS if read_only else errno.EACCES
+        raise OSError(code, os.strerror(code), str(folder))
 
 
 def differences(known: Any, wanted: Any, key: str = "") -> Iterator[str]:
