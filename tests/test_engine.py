@@ -461,7 +461,9 @@ def test_the_bar_on_a_terminal(monkeypatch, columns):
         monkeypatch.setattr(sys, "stderr", terminal)
         with Progress(total=10, done=2, shown=True) as shown:
             shown.update(n_done=3, n_failed=1)
-        said = screen.read(10_000).decode()
+        said = ""
+        while "\n" not in said:  # its end
+            said += screen.read(10_000).decode()
     assert " 2/10 [" in said
     last = said.split("\r")[-2]
     assert "50%|" in last
