@@ -19,7 +19,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from poisonbench.index import StoreError, index_of, place, read_index, read_json
 from poisonbench.pipeline import Poisoned, Setting
 from poisonbench.problem import PoisonSet
 from poisonbench.records import Measured, Timings
-from poisonbench.work import Group, Plan
+from poisonbench.work import Group, Plan, Task
 
 KINDS = ("cells", "meta", "failed", "poison")
 """The folders in an output folder."""
@@ -179,6 +179,11 @@ def write_failure(out: Path, cell: str, failure: Mapping[str, Any]) -> None:
 def n_done(out: Path, plan: Plan) -> int:
     """Return how many of the plan's cells the folder holds."""
     return sum(read_cell(out, task.id) is not None for group in plan.groups for task in group.tasks)
+
+
+def missing(out: Path, tasks: Iterable[Task]) -> list[Task]:
+    """Return the tasks whose cells are not done."""
+    return [task for task in tasks if read_cell(out, task.id) is None]
 
 
 def read_cell(out: Path, cell: str) -> Measured | None:
