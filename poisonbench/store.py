@@ -217,8 +217,7 @@ def forget_failure(out: Path, cell: str) -> None:
 
 def read_failure(out: Path, cell: str) -> dict[str, Any] | None:
     """Return why a cell failed, or None where it did not; ``crashed`` if it killed its process."""
-    failure: dict[str, Any] | None = read_json(place(out, "failed", cell))
-    return failure
+    return read_json(place(out, "failed", cell))
 
 
 def write_poison(out: Path, group: Group, setting: Setting, made: Poisoned) -> None:

@@ -323,6 +323,26 @@ def test_a_damaged_cell_and_one_of_another_version_are_named_and_made_again(out)
     assert (out / "results.csv").read_bytes() == table
 
 
+@pytest.mark.parametrize("content", ["", "null", "[1]", "3", '"x"', "{", "\x00\xff"])
+def test_whatever_is_damaged_is_as_if_it_were_not_there(out, content):
+    """Of a cell, of what is kept beside it, and of why one failed."""
+    cells = sorted(out.glob("cells/*/*.json"))
+    kept = {path: path.read_bytes() for path in (*cells, out / "results.csv")}
+    (out / "failed" / cells[0].parent.name).mkdir(parents=True)
+    damaged = [
+        *cells[:2],
+        *out.glob("meta/*/*.json"),
+        out / "failed" / cells[0].relative_to(out / "cells"),
+    ]
+    for path in damaged:
+        path.write_bytes(content.encode("latin-1"))
+    assert "20 cells: 18 done, " in invoke("status", "out").stdout
+    assert "2 cells are missing" in invoke("merge", "out", code=3).stderr
+    sweep("--quiet")
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert "20 cells: 20 done, 0 failed, 0 missing" in invoke("status", "out").stdout
+
+
 def test_tables_of_mixed_processors_are_said_to_be_so(out):
     path = next(path for path in sorted(out.glob("meta/*/*.json")) if "blas" in path.read_text())
     content = json.loads(path.read_text())
