@@ -5,6 +5,8 @@ Everything but Typer is imported where it is used, so that ``--help`` answers at
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -435,4 +437,7 @@ def schema(
 
 def main() -> None:
     """Run the command."""
+    # At its end Python would look through all that the libraries have loaded for what to collect:
+    # half a second, also between Ctrl-C and the prompt.
+    atexit.register(gc.freeze)
     app(prog_name="poisonbench")
