@@ -5,6 +5,8 @@ Everything but Typer is imported where it is used, so that ``--help`` answers at
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,7 +26,7 @@ from poisonbench.commands import (
     shard_of,
     usage,
     user_errors,
-    writing,
+    using,
 )
 from poisonbench.datasets.cli import DataDir
 from poisonbench.datasets.cli import app as datasets_app
@@ -177,6 +179,7 @@ def sweep(
             "--output",
             "-o",
             metavar="DIR",
+            readable=False,
             help="Output folder; results/<config's name>-sweep if not given.",
         ),
     ] = None,
@@ -280,7 +283,8 @@ def status(folder: Folder) -> None:
     """Say how far an output folder is: cells done, failed and missing, and the time left.
 
     It needs neither the config nor the data, and looks only at what is there: cells that another
-    machine wrote a moment ago may not be seen yet.  Exit code 0, or 2 if it is no output folder.
+    machine wrote a moment ago may not be seen yet.  Exit code 0, or 2 if it is no output folder, or
+    one that cannot be read.
 
     \b
     Examples:
@@ -289,7 +293,8 @@ def status(folder: Folder) -> None:
     from poisonbench import status as statuses
 
     index = open_index(folder)
-    typer.echo(statuses.report(statuses.look(index, folder), folder))
+    with using(folder):
+        typer.echo(statuses.report(statuses.look(index, folder), folder))
 
 
 @app.command()
@@ -312,12 +317,11 @@ def merge(
     from poisonbench import merging
 
     index = open_index(folder)
-
-    missing = merging.missing(index, folder)
-    if missing:
-        typer.echo(merging.report(missing, folder), err=True)
-    if not missing or partial:
-        with writing(folder):
+    with using(folder):
+        missing = merging.missing(index, folder)
+        if missing:
+            typer.echo(merging.report(missing, folder), err=True)
+        if not missing or partial:
             merge_tables(index, folder, quiet=quiet)
     if missing:
         raise typer.Exit(3)
@@ -433,4 +437,7 @@ def schema(
 
 def main() -> None:
     """Run the command."""
+    # At its end Python would look through all that the libraries have loaded for what to collect:
+    # half a second, also between Ctrl-C and the prompt.
+    atexit.register(gc.freeze)
     app(prog_name="poisonbench")

@@ -11,6 +11,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from errno import EACCES, EPERM, EROFS
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,7 +94,8 @@ def check_dask(address: str | None, jobs: int | None) -> None:
     if find_spec("distributed") is None:
         raise usage(f"--dask {address}: Dask is not here; expected the extra, python -m pip "
                     "install 'poisonbench[dask]'")  # fmt: skip
-    if address != "local" and not re.fullmatch(r"[a-z]+://\S+", address):
+    port = re.fullmatch(r"[a-z]+://(?:[^\s:/]+|\[[\da-fA-F:.]+\]):(\d{1,5})", address)
+    if address != "local" and not (port and 0 < int(port[1]) < 1 << 16):
         raise usage(f"--dask {address}: not an address; expected tcp://HOST:PORT, such as "
                     "tcp://host:8786, or local")  # fmt: skip
     if address != "local" and jobs is not None:
@@ -136,7 +138,7 @@ def emit_slurm_script(
     data = ["--data-dir", str(data_folder(data_dir).absolute())]
     sweep = [*program, "sweep", str(config.absolute()), *words, "--output", str(folder), *data]
     path = out / "slurm.sh"
-    with writing(out):
+    with using(out):
         merge = [*program, "merge", str(folder)]
         text = script(wanted, sweep, merge, folder, Path.cwd())
         store.write(path, text.encode())
@@ -148,7 +150,7 @@ def dry_run_of(
     work: Plan, out: Path, *, extend: bool, shard: tuple[int, int] | None = None
 ) -> None:
     """Say what would run."""
-    with user_errors():
+    with user_errors(), using(out):
         from poisonbench import engine, store, summary
 
         store.check_folder(out, work, extend=extend)
@@ -183,31 +185,32 @@ def carry_out(
         from poisonbench import dask_workers, engine, store
         from poisonbench.interrupts import EXIT_CODES, Stopped, stoppable
 
-        store.open_folder(out, work, extend=extend)
     if verbose:
         _log()
     jobs = engine.default_jobs() if jobs is None else jobs
-    cluster = nullcontext() if dask is None else dask_workers.connected(dask, jobs, out)
+    cluster = nullcontext() if dask is None else dask_workers.reached(dask, jobs)
     try:
-        with user_errors(), stoppable(time_limit) as stop, cluster as client, writing(out):
-            outcome = engine.run(
-                work,
-                out,
-                jobs=jobs,
-                progress=not quiet,
-                verbose=verbose,
-                shard=shard,
-                fail_fast=fail_fast,
-                retry_crashed=retry_crashed,
-                stop=stop,
-                dask=client,
-            )
-            left = len(outcome.failures) + outcome.n_missing
-            if not (quiet or outcome.n_computed or left):
-                whose = "" if shard is None else f" of shard {shard[0]}/{shard[1]}"
-                typer.echo(f"Nothing to do: all {outcome.n_cells} cells{whose} are in {out}.")
-            if shard is None and not (left and only_whole):
-                merge_tables(work, out, quiet=quiet)
+        with user_errors(), cluster as client, using(out):
+            store.open_folder(out, work, extend=extend)
+            with stoppable(time_limit) as stop:
+                outcome = engine.run(
+                    work,
+                    out,
+                    jobs=jobs,
+                    progress=not quiet,
+                    verbose=verbose,
+                    shard=shard,
+                    fail_fast=fail_fast,
+                    retry_crashed=retry_crashed,
+                    stop=stop,
+                    dask=client,
+                )
+                left = len(outcome.failures) + outcome.n_missing
+                if not (quiet or outcome.n_computed or left):
+                    whose = "" if shard is None else f" of shard {shard[0]}/{shard[1]}"
+                    typer.echo(f"Nothing to do: all {outcome.n_cells} cells{whose} are in {out}.")
+                if shard is None and not (left and only_whole):
+                    merge_tables(work, out, quiet=quiet)
     except Stopped as stopped:
         word = "Time limit" if EXIT_CODES[stopped.number] == 3 else "Interrupted"
         typer.echo(f"{word}. What is done is kept in {out}; the same command goes on.", err=True)
@@ -245,18 +248,22 @@ def merge_tables(plan: Plan | Index, out: Path, *, quiet: bool) -> None:
 
 
 @contextmanager
-def writing(out: Path) -> Iterator[None]:
-    """Turn what the disk refuses into a message and exit code 3: what is missing can be made."""
+def using(out: Path) -> Iterator[None]:
+    """Turn what the disk refuses into a message and an exit code.
+
+    That is 2 where the user may not do it, and 3 otherwise: the disk is full, say, and what is
+    missing can still be made.
+    """
     try:
         yield
     except BrokenPipeError:  # a reader of our output that has had enough
         raise
     except OSError as error:
-        typer.echo(
-            f"{error.filename or out}: {error.strerror or error}. What is done is kept; the same "
-            "command goes on.",
-            err=True,
-        )
+        what = f"{error.filename or out}: {error.strerror or error}"
+        if error.errno in (EACCES, EPERM, EROFS):
+            typer.echo(f"{what}; expected the right to use it. What is done is kept.", err=True)
+            raise typer.Exit(2) from None
+        typer.echo(f"{what}. What is done is kept; the same command goes on.", err=True)
         raise typer.Exit(3) from None
 
 

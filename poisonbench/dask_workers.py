@@ -6,11 +6,14 @@ because its workers were killed, and loses data that it keeps on one worker when
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +22,10 @@ import poisonbench
 if TYPE_CHECKING:
     from distributed import Client
 
-SECONDS_TO_CONNECT = 10
+SECONDS_TO_CONNECT = 5
+
+SECONDS_BETWEEN_LOOKS = 2
+"""How long a worker that joins may have to wait for something to do."""
 
 _one_at_a_time = threading.Lock()
 """Held while a worker computes: the limit of threads and the record of warnings are the process's
@@ -31,8 +37,8 @@ class ClusterError(Exception):
 
 
 @contextmanager
-def connected(address: str, jobs: int, out: Path) -> Iterator[Client]:
-    """Connect to a scheduler, or start a cluster on this machine for the block.
+def reached(address: str, jobs: int) -> Iterator[AbstractContextManager[Client]]:
+    """Connect to a scheduler for the block, or prepare a cluster on this machine.
 
     Parameters
     ----------
@@ -40,62 +46,115 @@ def connected(address: str, jobs: int, out: Path) -> Iterator[Client]:
         The scheduler's, such as ``tcp://host:8786``, or ``local``.
     jobs : int
         Number of processes of a local cluster.
-    out : Path
-        The output folder, opened for a plan.
+
+    Yields
+    ------
+    context manager of Client
+        To be entered where there is work: a local cluster takes seconds to start.
 
     Raises
     ------
     ClusterError
-        No scheduler answers; or a worker that is there now has another poisonbench, or does not
-        see the output folder.
+        No scheduler answers, or a worker that is there now has another poisonbench.
     """
+    if address == "local":
+        yield _local(jobs)
+    else:
+        with _connected(address) as client:
+            yield nullcontext(client)
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Client]:
+    """Connect to a scheduler that runs somewhere."""
+    from distributed import Client
+    from distributed.comm import get_address_host_port
+
+    try:
+        # Dask itself goes on trying an address where nobody listens, and waits for ever for an
+        # answer of what is no part of Dask.
+        socket.create_connection(get_address_host_port(address), SECONDS_TO_CONNECT).close()
+        asyncio.run(asyncio.wait_for(_check_scheduler(address), SECONDS_TO_CONNECT))
+        client = Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
+    except (MemoryError, OSError, ValueError) as error:
+        unknown = isinstance(error, MemoryError | TimeoutError)  # its greeting read as a length
+        reason = "nothing there speaks Dask's language" if unknown else error
+        raise ClusterError(
+            f"--dask {address}: no scheduler answers ({reason}); expected the address that "
+            "dask scheduler prints, such as tcp://host:8786, or local"
+        ) from error
+    with client:
+        try:
+            versions = client.run(_version)
+        except ImportError as error:
+            raise ClusterError(
+                f"a Dask worker lacks a module ({error}); expected poisonbench "
+                f"{poisonbench.__version__} in its environment"
+            ) from error
+        for worker, version in versions.items():
+            if version != poisonbench.__version__:
+                raise ClusterError(f"the Dask worker {worker} has poisonbench {version}, expected "
+                                   f"{poisonbench.__version__}")  # fmt: skip
+        yield client
+
+
+async def _check_scheduler(address: str) -> None:
+    """Complain if another part of Dask listens at an address."""
+    from distributed import rpc
+
+    async with rpc(address) as remote:
+        kind = (await remote.identity())["type"]
+    if kind != "Scheduler":
+        raise ValueError(f"a {kind} does")
+
+
+@contextmanager
+def _local(jobs: int) -> Iterator[Client]:
+    """Run a cluster on this machine."""
     from distributed import Client, LocalCluster
 
-    if address != "local":
-        try:
-            client = Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise ClusterError(
-                f"--dask {address}: no scheduler answers ({error}); expected the address that "
-                "dask scheduler prints, such as tcp://host:8786, or local"
-            ) from error
-        with client:
-            _check_workers(client, out.absolute())
-            yield client
-        return
     # Ctrl-C on a terminal goes to all processes; those of the cluster inherit that they do not
-    # hear it.
+    # hear it, from the thread that is started here.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         cluster = LocalCluster(
-            n_workers=jobs, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+            n_workers=0, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     with cluster, Client(cluster, set_as_default=False) as client:
-        yield client
+        cluster.scale(jobs)
+        try:
+            yield client
+        finally:
+            # Asked to end, they would first finish what they are at; whatever is done is written.
+            for nanny in cluster.workers.values():
+                nanny.auto_restart = False
+                if nanny.pid is not None:
+                    with suppress(ProcessLookupError):
+                        os.kill(nanny.pid, signal.SIGKILL)
 
 
-def _check_workers(client: Client, out: Path) -> None:
-    """Check that the workers have this poisonbench, and see the output folder."""
-    try:
-        found = client.run(_version_and_sight, out)
-    except ImportError as error:
-        raise ClusterError(
-            f"a Dask worker lacks a module ({error}); expected poisonbench "
-            f"{poisonbench.__version__} in its environment"
-        ) from error
-    for worker, (version, sees) in found.items():
-        if version != poisonbench.__version__:
-            raise ClusterError(f"the Dask worker {worker} has poisonbench {version}, expected "
-                               f"{poisonbench.__version__}")  # fmt: skip
+def check_sight(client: Client, out: Path) -> None:
+    """Check that the workers that are there now see the output folder, opened for a plan.
+
+    Raises
+    ------
+    ClusterError
+        One does not.
+    """
+    for worker, sees in client.run(_sees, out).items():
         if not sees:
             raise ClusterError(f"the Dask worker {worker} does not see {out}; expected a folder "
                                "that all machines share")  # fmt: skip
 
 
-def _version_and_sight(out: Path) -> tuple[str, bool]:
-    return poisonbench.__version__, (out / "plan.json").exists()
+def _version() -> str:
+    return poisonbench.__version__
+
+
+def _sees(out: Path) -> bool:
+    return (out / "plan.json").exists()
 
 
 def results(
@@ -118,11 +177,10 @@ def results(
     """
     from concurrent.futures import CancelledError
 
-    from distributed import KilledWorker, as_completed
+    from distributed import KilledWorker, wait
 
     left = iter(items)
     under_way: dict[Any, tuple[Any, ...]] = {}
-    ended = as_completed(loop=client.loop)
 
     def submit() -> None:
         """Give every worker something to do, or the first one that joins."""
@@ -130,22 +188,23 @@ def results(
             item = next(left, None)
             if item is None:
                 return
-            future = client.submit(_alone, work, item, pure=False)
-            under_way[future] = item
-            ended.add(future)
+            under_way[client.submit(_alone, work, item, pure=False)] = item
 
     try:
         submit()
-        for future in ended:
-            item = under_way.pop(future)
-            try:
-                result = future.result()
-            except KilledWorker:
-                result = None
-            except CancelledError as error:
-                raise OSError(f"the Dask scheduler was lost ({error})") from error
-            yield item, result
+        while under_way:
+            with client.as_current(), suppress(TimeoutError):
+                wait(list(under_way), SECONDS_BETWEEN_LOOKS, return_when="FIRST_COMPLETED")
+            for future in [future for future in under_way if future.done()]:
+                item = under_way.pop(future)
+                try:
+                    result = future.result()
+                except KilledWorker:
+                    result = None
+                yield item, result
             submit()
+    except CancelledError as error:
+        raise OSError(f"the Dask scheduler was lost ({error})") from error
     finally:
         client.cancel(list(under_way))
 

@@ -12,11 +12,9 @@ import os
 import signal
 import threading
 import time
-import traceback
-import warnings
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, nullcontext
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,13 +23,13 @@ import joblib
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
-from threadpoolctl import threadpool_limits
 
-from poisonbench import apart, dask_workers, pipeline, provenance, store
+from poisonbench import apart, dask_workers, store
+from poisonbench.attack_group import Result, run_group
 from poisonbench.data.base import Dataset
 from poisonbench.index import describe
 from poisonbench.interrupts import Stop
-from poisonbench.progress import Progress, heard
+from poisonbench.progress import Progress
 from poisonbench.work import Group, Plan, Task
 
 if TYPE_CHECKING:
@@ -49,9 +47,6 @@ SHOWN_FAILURES = 10
 
 Work = tuple[Group, Dataset, Path, bool]
 """What :func:`run_group` is given: group, data, output folder, verbosity."""
-
-Result = tuple[str, int, int]
-"""Of a group: its identity, and numbers of cells that are done and that failed."""
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +134,7 @@ def run(
     fail_fast: bool = False,
     retry_crashed: bool = False,
     stop: Stop | None = None,
-    dask: Client | None = None,
+    dask: AbstractContextManager[Client] | None = None,
 ) -> Outcome:
     """Compute the cells of `plan` that `out` does not hold.
 
@@ -163,8 +158,9 @@ def run(
         Whether to try cells again that killed their process.
     stop : Stop, optional
         Asked whether to stop, after each group.
-    dask : distributed.Client, optional
-        The Dask cluster that computes, instead of processes of this machine.
+    dask : context manager of distributed.Client, optional
+        The Dask cluster that computes, instead of processes of this machine; entered only where
+        there is work.
 
     Returns
     -------
@@ -210,7 +206,7 @@ def _todo(groups: list[Group], out: Path, *, retry_crashed: bool) -> tuple[int, 
     """Return how many cells are done, and the groups with what is to be done of each."""
     n_done, todo = 0, []
     for group in groups:
-        missing = _missing(out, group.tasks)
+        missing = store.missing(out, group.tasks)
         n_done += len(group.tasks) - len(missing)
         if not retry_crashed:
             missing = [task for task in missing if not _crashed(out, task)]
@@ -222,21 +218,21 @@ def _todo(groups: list[Group], out: Path, *, retry_crashed: bool) -> tuple[int, 
     return n_done, todo
 
 
-def _missing(out: Path, tasks: Iterable[Task]) -> list[Task]:
-    """Return the tasks whose cells are not done."""
-    return [task for task in tasks if store.read_cell(out, task.id) is None]
-
-
 def _crashed(out: Path, task: Task) -> bool:
     return bool((store.read_failure(out, task.id) or {}).get("crashed"))
 
 
 def _results(
-    plan: Plan, groups: list[Group], out: Path, jobs: int, verbose: bool, dask: Client | None
+    plan: Plan,
+    groups: list[Group],
+    out: Path,
+    jobs: int,
+    verbose: bool,
+    dask: AbstractContextManager[Client] | None,
 ) -> Generator[Result, None, None]:
     """Run the groups, yielding what :func:`run_group` returns as each ends."""
     work = [(group, plan.datasets[group.data], out, verbose) for group in groups]
-    if dask is not None:
+    if dask is not None and work:
         yield from _on_dask(work, dask)
     elif jobs == 0:
         for arguments in work:
@@ -271,19 +267,18 @@ def _at_once(work: list[Work], jobs: int) -> Iterator[Result]:
     yield from _one_by_one(suspects)
 
 
-def _on_dask(work: list[Work], dask: Client) -> Iterator[Result]:
+def _on_dask(work: list[Work], dask: AbstractContextManager[Client]) -> Iterator[Result]:
     """Run groups on a Dask cluster, and here those whose workers were killed every time."""
     suspects = []
     # The workers have other current folders.
-    for arguments, result in dask_workers.results(
-        dask,
-        run_group,
-        [(group, dataset, out.absolute(), verbose) for group, dataset, out, verbose in work],
-    ):
-        if result is None:
-            suspects.append(arguments)
-        else:
-            yield result
+    work = [(group, dataset, out.absolute(), verbose) for group, dataset, out, verbose in work]
+    with dask as client:
+        dask_workers.check_sight(client, work[0][2])
+        for arguments, result in dask_workers.results(client, run_group, work):
+            if result is None:
+                suspects.append(arguments)
+            else:
+                yield result
     yield from _one_by_one(suspects)
 
 
@@ -348,84 +343,3 @@ def _one_by_one(work: list[Work]) -> Iterator[Result]:
         left = tuple(task for task in group.tasks if task not in guilty)
         work[:1] = [(replace(group, tasks=left), dataset, out, verbose)] if left else []
         yield group.id, 0, len(guilty)
-
-
-def run_group(
-    group: Group,
-    dataset: Dataset,
-    out: Path,
-    verbose: bool = False,
-    announce: Callable[[str], None] | None = None,
-) -> Result:
-    """Compute the missing cells of one group, and its poison set if that is missing.
-
-    Parameters
-    ----------
-    group : Group
-        What to compute.
-    dataset : Dataset
-        Its data.
-    out : Path
-        The output folder.
-    verbose : bool, default=False
-        Whether to say on stderr how the attack gets on.
-    announce : callable, optional
-        Told the group's identity before its poison set is made, and that of each cell before it
-        is computed.
-
-    Returns
-    -------
-    id : str
-        The group's.
-    n_done, n_failed : int
-        Numbers of cells.
-    """
-    announce = announce or (lambda _: None)
-    tasks = _missing(out, group.tasks)
-    start = time.perf_counter()
-    # Other numbers of threads give other last bits, so every cell computes with one.
-    with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        announce(group.id)
-        made = store.read_poison(out, group)
-        try:
-            name = f"{dataset.name}, seed {group.seed}, {group.attack.label}, p = {group.n_poison}"
-            with heard(name) if verbose else nullcontext():
-                stage = pipeline.stage(group, dataset, made)
-        except (Exception, SystemExit) as error:
-            for task in tasks:
-                store.write_failure(out, task.id, _failure(error))
-            return group.id, len(group.tasks) - len(tasks), len(tasks)
-        if made is None:
-            store.write_poison(out, group, stage.setting, stage.made)
-        n_failed = 0
-        on_the_way = list(caught)
-        for task in tasks:
-            caught.clear()
-            announce(task.id)
-            store.forget_failure(out, task.id)
-            try:
-                measured, timings = pipeline.measure(stage, task)
-            except (Exception, SystemExit) as error:
-                store.write_failure(out, task.id, _failure(error))
-                n_failed += 1
-                continue
-            said = sorted({str(warning.message) for warning in (*on_the_way, *caught)})
-            seconds = time.perf_counter() - start  # that of the group's first has the attack
-            start += seconds
-            facts = {
-                **provenance.facts(),
-                "engine": stage.made.engine,
-                "warnings": said,
-                "finished": time.time(),
-                "seconds": seconds,
-            }
-            store.write_cell(out, task.id, measured, timings, facts)
-    return group.id, len(group.tasks) - n_failed, n_failed
-
-
-def _failure(error: BaseException) -> dict[str, str]:
-    return {
-        "error": f"{type(error).__name__}: {error}",
-        "traceback": "".join(traceback.format_exception(error)),
-    }

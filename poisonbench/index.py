@@ -132,9 +132,10 @@ def place(out: Path, kind: str, id_: str) -> Path:
     return out / kind / id_[:2] / f"{id_}.json"
 
 
-def read_json(path: Path) -> Any:
-    """Return the content of a JSON file, or None where it is not there or damaged."""
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return what a JSON file of the folder holds, or None where it is not there or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
+    return content if isinstance(content, dict) else None

@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The config, a YAML file.")]
+# Typer would say of a path that may not be read how the command is used; we say what is wrong.
+ConfigFile = Annotated[
+    Path, typer.Argument(metavar="CONFIG", readable=False, help="The config, a YAML file.")
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
@@ -28,6 +31,7 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="DIR",
+        readable=False,
         help="Output folder; if not given, results/ and the config's name.",
     ),
 ]
@@ -79,7 +83,8 @@ Fetch = Annotated[
     bool, typer.Option("--fetch", help="Fetch data sets of the catalogue that are not here.")
 ]
 Folder = Annotated[
-    Path, typer.Argument(metavar="DIR", help="The output folder of a run or a sweep.")
+    Path,
+    typer.Argument(metavar="DIR", readable=False, help="The output folder of a run or a sweep."),
 ]
 EmitSlurm = Annotated[
     bool,

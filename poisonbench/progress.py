@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from tqdm import tqdm
 from poisonbench.status import in_words
 
 SECONDS_BETWEEN_LINES = 30
+
+USUAL_WIDTH = 80
 
 
 class Progress:
@@ -37,6 +40,8 @@ class Progress:
         self.failed = 0
         self.start = self.last = time.monotonic()
         on_terminal = sys.stderr.isatty() and not lines
+        # A terminal that is recorded, or a container's, may not know its width.
+        wide = on_terminal and os.get_terminal_size(sys.stderr.fileno()).columns
         self.bar = tqdm(
             total=total,
             initial=done,
@@ -44,6 +49,7 @@ class Progress:
             disable=not (shown and on_terminal),
             file=sys.stderr,
             mininterval=0.2,
+            ncols=None if wide else USUAL_WIDTH,
         )
         self.lines = shown and not on_terminal
 

@@ -14,11 +14,12 @@ cell write the same bytes, so no file is ever locked.
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,10 @@ from poisonbench.index import StoreError, index_of, place, read_index, read_json
 from poisonbench.pipeline import Poisoned, Setting
 from poisonbench.problem import PoisonSet
 from poisonbench.records import Measured, Timings
-from poisonbench.work import Group, Plan
+from poisonbench.work import Group, Plan, Task
+
+KINDS = ("cells", "meta", "failed", "poison")
+"""The folders in an output folder."""
 
 POISON_ARRAYS = ("X", "y", "train", "validation", "test", "feature_names", "target", "trace",
                  "summary")  # fmt: skip
@@ -83,7 +87,7 @@ def check_folder(out: Path, plan: Plan, *, extend: bool = False) -> bool:
             raise StoreError(f"{out} is not empty and has no plan.json, so it holds something "
                              "else; give another folder with --output")  # fmt: skip
     except OSError as error:
-        raise StoreError(f"{out}: cannot be used: {error.strerror}") from error
+        raise StoreError(f"{error.filename or out}: cannot be used: {error.strerror}") from error
     except ValueError as error:
         raise StoreError(f"{path}: damaged ({error}); delete the folder, or give another with "
                          "--output") from error  # fmt: skip
@@ -115,6 +119,8 @@ def open_folder(out: Path, plan: Plan, *, extend: bool = False) -> None:
     identity = plan.identity()
     index = index_of(plan, digest(identity))
     try:
+        for folder in (out, *(out / kind for kind in KINDS)):
+            _check_writable(folder)
         # Of the two plan.json says whose the folder is; a stop between them mends itself.
         if not known:
             write(out / "plan.json", _json(identity))
@@ -122,7 +128,17 @@ def open_folder(out: Path, plan: Plan, *, extend: bool = False) -> None:
             text = json.dumps(index.content, separators=(",", ":"))
             write(out / "index.json", f"{text}\n".encode())
     except OSError as error:
-        raise StoreError(f"{out}: cannot be written to: {error.strerror}") from error
+        raise StoreError(
+            f"{error.filename or out}: cannot be written to: {error.strerror}"
+        ) from error
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise what the first write to a folder would, after hours of computing perhaps."""
+    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        code = errno.EROFS if read_only else errno.EACCES
+        raise OSError(code, os.strerror(code), str(folder))
 
 
 def differences(known: Any, wanted: Any, key: str = "") -> Iterator[str]:
@@ -165,6 +181,11 @@ def n_done(out: Path, plan: Plan) -> int:
     return sum(read_cell(out, task.id) is not None for group in plan.groups for task in group.tasks)
 
 
+def missing(out: Path, tasks: Iterable[Task]) -> list[Task]:
+    """Return the tasks whose cells are not done."""
+    return [task for task in tasks if read_cell(out, task.id) is None]
+
+
 def read_cell(out: Path, cell: str) -> Measured | None:
     """Return a cell's numbers, or None where they are not there or damaged."""
     content = read_json(place(out, "cells", cell))
@@ -196,8 +217,7 @@ def forget_failure(out: Path, cell: str) -> None:
 
 def read_failure(out: Path, cell: str) -> dict[str, Any] | None:
     """Return why a cell failed, or None where it did not; ``crashed`` if it killed its process."""
-    failure: dict[str, Any] | None = read_json(place(out, "failed", cell))
-    return failure
+    return read_json(place(out, "failed", cell))
 
 
 def write_poison(out: Path, group: Group, setting: Setting, made: Poisoned) -> None:

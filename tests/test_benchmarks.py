@@ -1,8 +1,9 @@
-"""The benchmark of the attacks runs, and measures what `poisonbench run` gives."""
+"""The benchmarks run; that of the attacks measures what `poisonbench run` gives."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -102,3 +103,20 @@ def test_an_engine_that_is_not_there(attacks, capsys, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="2"):
         attacks.main([*SMALL, "--engine", "numba", "--output", str(tmp_path)])
     assert "compute with numpy 2.0 here, not with numba" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_engine() -> None:
+    script = SCRIPT.with_name("engine.py")
+    arguments = ["--cells", "8", "--status", "20", "--repeat", "1"]
+    lines = subprocess.run(
+        [sys.executable, script, *arguments],
+        env={**os.environ, "PYTHONPATH": str(SCRIPT.parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert [line.split(", --jobs ")[1].split()[0] for line in lines if "--jobs" in line] == [
+        "0", "1", "2"
+    ]  # fmt: skip
+    assert lines[-1].startswith("status of 20 cells ")

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
-from poisonbench import commands
+from poisonbench import commands, dask_workers
 from poisonbench.cli import app
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -52,7 +54,24 @@ class Killer(Defense):
 '''
 
 
-def start(folder: Path, *command: str) -> subprocess.Popen[str]:
+SLEEPER = '''
+import time
+
+from poisonbench.attacks import Attack
+
+
+class Sleeper(Attack):
+    """Takes long."""
+
+    name = "sleeper"
+    reference = "nowhere"
+
+    def generate(self, problem):
+        time.sleep(300)
+'''
+
+
+def start(folder: Path, *command: str, new_session: bool = False) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(folder / "site"), str(REPOSITORY)])
     with (folder / "log").open("a") as log:
         return subprocess.Popen(
@@ -62,6 +81,7 @@ def start(folder: Path, *command: str) -> subprocess.Popen[str]:
             stdout=log,
             stderr=log,
             text=True,
+            start_new_session=new_session,
         )
 
 
@@ -152,6 +172,10 @@ def test_a_cell_that_kills_its_workers_costs_only_itself(
     [
         (["--dask", "host:8786"], "--dask host:8786: not an address; expected tcp://HOST:PORT"),
         (["--dask", ""], "not an address"),
+        (["--dask", "tcp://host"], "not an address"),
+        (["--dask", "tcp://:8786"], "not an address"),
+        (["--dask", "tcp://host:99999"], "not an address"),
+        (["--dask", "tcp://host:8786/x"], "not an address"),
         (["--dask", "tcp://h:1", "--jobs", "2"], "--jobs is for processes of this machine"),
         (["--dask", "local", "--jobs", "0"], "expected at least 1"),
         (["--dask", "local", "--emit-slurm"], "--emit-slurm does nothing else"),
@@ -165,6 +189,85 @@ def test_bad_requests(tmp_path, monkeypatch, arguments, message):
     assert result.exit_code == 2
     assert message in result.stderr
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("greeting", "reason"),
+    [
+        (None, "Connection refused"),
+        (b"", "nothing there speaks Dask's language"),
+        (b"HTTP/1.1 400 Bad Request", "nothing there speaks Dask's language"),
+    ],
+)
+def test_no_scheduler_there(tmp_path, monkeypatch, greeting, reason):
+    """Nothing is written, and what listens may well be something else, or say nothing."""
+    pytest.importorskip("distributed", reason="without the extra dask")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(dask_workers, "SECONDS_TO_CONNECT", 1)
+    Path("x.yaml").write_text(yaml.safe_dump(CONFIG))
+    with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as stack:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        if greeting is None:
+            server.close()
+        else:
+            Thread(target=greet, args=(server, greeting, stack), daemon=True).start()
+        start = time.monotonic()
+        result = CliRunner().invoke(app, ["sweep", "x.yaml", "--output", "out", "--dask", address])
+        assert time.monotonic() < start + 30
+    assert result.exit_code == 2, result.stderr
+    assert f"--dask {address}: no scheduler answers (" in result.stderr
+    assert reason in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not Path("out").exists()
+
+
+def greet(server: socket.socket, greeting: bytes, stack: ExitStack) -> None:
+    with suppress(OSError):
+        while True:
+            connection = stack.enter_context(server.accept()[0])
+            connection.sendall(greeting)
+
+
+def test_no_cluster_is_started_for_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(commands, "find_spec", lambda name: name)
+    monkeypatch.setitem(sys.modules, "distributed", None)  # so that its import fails
+    config = {**CONFIG, "seeds": 1, "attack": "none", "defense": "none"}
+    Path("x.yaml").write_text(yaml.safe_dump(config))
+    arguments = ["sweep", "x.yaml", "--output", "out", "--rates", "0"]
+    assert CliRunner().invoke(app, [*arguments, "--jobs", "0"]).exit_code == 0
+    again = CliRunner().invoke(app, [*arguments, "--dask", "local"])
+    assert again.exit_code == 0, again.output
+    assert "Nothing to do: all 1 cells are in out." in again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_local_cluster_ends_at_once(tmp_path, plugin, number, code):
+    """Its workers are in the middle of something long, and are not waited for."""
+    pytest.importorskip("distributed", reason="without the extra dask")
+    plugin(SLEEPER, attacks="Sleeper")
+    config = {**CONFIG, "attack": "sleeper", "seeds": 2, "sweep": {"poisoning_rate": [0, 0.2]}}
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(config))
+    sweep = start(tmp_path, "poisonbench", "sweep", "x.yaml", "--dask", "local", "--jobs", "2",
+                  "--output", "out", new_session=True)  # fmt: skip
+    with ended(sweep):
+        deadline = time.monotonic() + 100
+        while len(list(tmp_path.glob("out/cells/*/*.json"))) < 4:
+            assert sweep.poll() is None, (tmp_path / "log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(1)
+        begin = time.monotonic()
+        os.killpg(sweep.pid, number)  # as a terminal and Slurm do
+        said = finished(sweep, tmp_path, code=code)
+        # Workers that are asked to end are waited for at least 4 s.
+        assert time.monotonic() < begin + 4
+    assert said.splitlines()[-1] == (
+        "Interrupted. What is done is kept in out; the same command goes on."
+    )
+    status = CliRunner().invoke(app, ["status", str(tmp_path / "out")]).stdout
+    assert "8 cells: 4 done, 0 failed, 4 missing" in status
 
 
 def test_without_the_extra(tmp_path, monkeypatch):

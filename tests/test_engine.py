@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
+import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +25,7 @@ from poisonbench import apart, engine, plan, store
 from poisonbench.cli import app
 from poisonbench.config import load
 from poisonbench.interrupts import EXIT_CODES, Stopped, stoppable
+from poisonbench.progress import Progress
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -445,6 +451,35 @@ def test_workers_end_with_a_parent_that_is_killed(bench):
         time.sleep(0.02)
     process.kill()
     process.communicate(timeout=60)  # ends when nobody holds its pipes any more
+
+
+@pytest.mark.parametrize("columns", [0, 70])
+def test_the_bar_on_a_terminal(monkeypatch, columns):
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with open(ours, "rb", 0) as screen, open(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with Progress(total=10, done=2, shown=True) as shown:
+            shown.update(n_done=3, n_failed=1)
+        said = ""
+        while "\n" not in said:  # its end
+            said += screen.read(10_000).decode()
+    assert " 2/10 [" in said
+    last = said.split("\r")[-2]
+    assert "50%|" in last
+    assert " 5/10 [" in last
+    assert "cell" in last
+    assert "failed=1" in last
+    assert 0 <= (columns or 80) - len(last) <= 1
+
+
+def test_lines_with_the_time_in_a_log(capsys):
+    with Progress(total=10, done=2, shown=True) as shown:
+        shown.update(n_done=3, n_failed=1)
+    first, last = capsys.readouterr().err.splitlines()
+    time_ = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "
+    assert re.fullmatch(time_ + "2 of 10 cells, 0 failed", first)
+    assert re.fullmatch(time_ + r"5 of 10 cells, 1 failed, \S+ cells/s, about 1 s left", last)
 
 
 def test_how_many_processes(monkeypatch):

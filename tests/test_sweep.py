@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -320,6 +323,26 @@ def test_a_damaged_cell_and_one_of_another_version_are_named_and_made_again(out)
     assert (out / "results.csv").read_bytes() == table
 
 
+@pytest.mark.parametrize("content", ["", "null", "[1]", "3", '"x"', "{", "\x00\xff"])
+def test_whatever_is_damaged_is_as_if_it_were_not_there(out, content):
+    """Of a cell, of what is kept beside it, and of why one failed."""
+    cells = sorted(out.glob("cells/*/*.json"))
+    kept = {path: path.read_bytes() for path in (*cells, out / "results.csv")}
+    (out / "failed" / cells[0].parent.name).mkdir(parents=True)
+    damaged = [
+        *cells[:2],
+        *out.glob("meta/*/*.json"),
+        out / "failed" / cells[0].relative_to(out / "cells"),
+    ]
+    for path in damaged:
+        path.write_bytes(content.encode("latin-1"))
+    assert "20 cells: 18 done, " in invoke("status", "out").stdout
+    assert "2 cells are missing" in invoke("merge", "out", code=3).stderr
+    sweep("--quiet")
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert "20 cells: 20 done, 0 failed, 0 missing" in invoke("status", "out").stdout
+
+
 def test_tables_of_mixed_processors_are_said_to_be_so(out):
     path = next(path for path in sorted(out.glob("meta/*/*.json")) if "blas" in path.read_text())
     content = json.loads(path.read_text())
@@ -343,6 +366,76 @@ def test_folders_that_are_none(out, command):
     invoke(command, "out")
 
 
+@pytest.fixture
+def as_plain_user(monkeypatch, swept):
+    """The current folder is one with a finished sweep, of a user who is not root."""
+    with tempfile.TemporaryDirectory(prefix="poisonbench") as folder:
+        shutil.copytree(swept.folder, Path(folder, "out"))
+        monkeypatch.chdir(folder)
+        # What is imported late may lie where only root may read.
+        for arguments in (["merge", "out", "-q"], ["status", "out"]):
+            invoke(*arguments)
+        sweep("--quiet")
+        sweep("--dry-run", "--shard", "0/1")
+        if os.geteuid() != 0:
+            yield Path("out")
+            return
+        nobody = pwd.getpwnam("nobody").pw_uid
+        for path in (folder, *Path(folder).rglob("*")):
+            os.chown(path, nobody, -1)
+        os.setresuid(nobody, nobody, 0)  # os.access asks for the real one
+        try:
+            yield Path("out")
+        finally:
+            os.setresuid(0, 0, 0)
+
+
+COMMANDS = {
+    "status": lambda **options: invoke("status", "out", **options),
+    "merge": lambda **options: invoke("merge", "out", **options),
+    "sweep": lambda **options: sweep(**options),
+    "dry run": lambda **options: sweep("--dry-run", **options),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("what", ["cells/*/*.json", "cells/*", "cells", "", "index.json"])
+def test_what_may_not_be_read(as_plain_user, command, what):
+    """One message that names it, and the code of a folder that is wrong: no rerun mends it."""
+    if command == "dry run" and what == "index.json":
+        pytest.skip("a dry run does not need it")
+    locked = sorted(as_plain_user.glob(what))[0] if what else as_plain_user
+    mode = locked.stat().st_mode
+    locked.chmod(0)
+    try:
+        result = COMMANDS[command](code=2)
+    finally:
+        locked.chmod(mode)
+    (said,) = result.stderr.splitlines()
+    assert str(locked) in said
+    assert "Permission denied" in said
+    COMMANDS[command]()
+
+
+def test_a_config_that_may_not_be_read(as_plain_user):
+    Path("x.yaml").chmod(0)
+    for arguments in (["validate"], ["sweep", "--output", "out"]):
+        said = invoke(arguments[0], "x.yaml", *arguments[1:], code=2).stderr
+        assert said == "x.yaml: cannot be read: Permission denied\n"
+
+
+@pytest.mark.parametrize("what", ["cells", "poison", ""])
+def test_where_nothing_may_be_written(as_plain_user, what):
+    (as_plain_user / what).chmod(0o500)
+    (said,) = sweep(code=2).stderr.splitlines()  # before it computes
+    assert f"{as_plain_user / what}: cannot be written to: Permission denied" in said
+    invoke("status", "out")
+    sweep("--dry-run")
+    refused = invoke("merge", "out", code=0 if what else 2).stderr
+    assert what or ("results.csv" in refused and "Permission denied" in refused)
+    (as_plain_user / what).chmod(0o700)
+
+
 def test_an_output_that_is_a_file(here):
     Path("out").write_text("a file")
     assert "out is a file" in sweep(code=2).stderr
@@ -355,6 +448,12 @@ def test_a_time_limit_keeps_what_is_done(here):
     result = sweep("--time-limit", "0.5", config=config, code=3)
     assert "Time limit. What is done is kept in out; the same command goes on." in result.stderr
     assert "missing" in invoke("status", "out").stdout
+
+
+def test_the_shortest_time_limit_leaves_a_folder_to_go_on_with(here):
+    sweep("--time-limit", "0.001", code=3)
+    assert "20 cells: 0 done, 0 failed, 20 missing" in invoke("status", "out").stdout
+    assert "20 cells are missing" in invoke("merge", "out", code=3).stderr
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "inf", "nan", "1e300"])

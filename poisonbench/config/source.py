@@ -188,7 +188,8 @@ def load(path: Path, overrides: Sequence[str], long_form: LongForm) -> Source:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a text in UTF-8 (byte {error.start})") from None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"{path}: cannot be read: {reason}") from None
     data, places = parse(text, str(path))
     if not isinstance(data, dict):
         found = "the file is empty" if data is None else "not a mapping"
