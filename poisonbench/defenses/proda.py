@@ -20,7 +20,7 @@ from sklearn.base import clone
 
 from poisonbench.defenses._concentration import smallest
 from poisonbench.defenses._estimate import assumed_poison, learner
-from poisonbench.defenses._fits import fits
+from poisonbench.defenses._fits import RANKING, fits
 from poisonbench.defenses.base import Defense
 from poisonbench.features import FloatArray
 
@@ -110,7 +110,7 @@ class ProdaDefense(Defense):
         self.n_draws_ = draws_needed(clean, self.confidence, self.max_draws)
         self.confidence_ = 1 - (1 - clean) ** self.n_draws_
         estimator = learner(self.estimator)
-        engine = fits(estimator, X, y)
+        engine = fits(estimator, X, y, RANKING)
         losses: dict[bytes, float] = {}  # different draws often end with the same rows
         for _ in range(self.n_draws_):
             drawn = smallest(np.asarray(rng.random_sample(n_rows)), m)

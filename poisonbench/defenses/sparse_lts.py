@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt, Le
 
 from poisonbench.defenses._concentration import Run, best_run
 from poisonbench.defenses._core import left_out_residuals, rounding_scale, starts
-from poisonbench.defenses._fits import Refits, fits
+from poisonbench.defenses._fits import RANKING, Refits, fits
 from poisonbench.defenses.base import Defense
 from poisonbench.defenses.fast_lts import lts_scale
 from poisonbench.features import BoolArray, FloatArray
@@ -104,7 +104,7 @@ class SparseLTSRegressor(Defense):
         runs: dict[float, tuple[Refits, Run]] = {}
         self.criterion_: dict[float, float] = {}
         for strength in strengths:
-            engine = fits(Lasso(strength), X, y)
+            engine = fits(Lasso(strength), X, y, RANKING)
             run = best_run(engine, masks)
             runs[strength] = engine, run
             masks = [run.kept, *masks[:STARTS]]
