@@ -121,7 +121,7 @@ def test_clean_data_cost_little(defense: Any) -> None:
     given = {"contamination": 0.0} if registry.accepts(defense, "n_poison") else {}
     model = quick(defense, **given).fit(X, y)
     limit = 1.5 if registry.accepts(defense, "estimator") else 100  # chen: no joint fit
-    limit = 5 if defense.name == "nlid" else limit  # small weights: its penalty is 25 times as heavy
+    limit = 5 if defense.name == "nlid" else limit  # small weights: 25 times the penalty
     rmse = np.sqrt(np.mean((model.predict(X) - y) ** 2))
     plain = np.sqrt(np.mean((Ridge().fit(X, y).predict(X) - y) ** 2))
     assert rmse < limit * plain
@@ -137,7 +137,7 @@ def test_helps_against_plain_poison(defense: Any) -> None:
     clean_error = np.mean((model.predict(X[~mask]) - y[~mask]) ** 2)
     plain_error = np.mean((Ridge().fit(X, y).predict(X[~mask]) - y[~mask]) ** 2)
     if defense.name == "nlid":
-        pytest.skip("it looks for crowds, and in one dimension all rows lie alike: see its own test")
+        pytest.skip("it looks for crowds, and in one dimension all lie alike: see its own test")
     weak = {"roni": 0.8}  # against rows that agree with each other
     assert clean_error < weak.get(defense.name, 0.3) * plain_error
 

@@ -167,8 +167,7 @@ def left_out_residuals(engine: Refits, run: Run) -> FloatArray:
         for fold in np.array_split(rows, FOLDS):
             others = run.kept.copy()
             others[fold] = False
-            fitted = clone(engine.estimator).fit(X[others], y[others])
-            residual[fold] = y[fold] - np.ravel(fitted.predict(X[fold]))
+            residual[fold] = engine.on_rows(others).residual[fold]
     return residual
 
 

@@ -26,7 +26,7 @@ from poisonbench.models.ols import RELATIVE_CUT
 WELL_POSED = 1e-9
 """Least ridge penalty, relative to a row's mean squared norm, that Cholesky is trusted with."""
 
-RANKING = 1e-6
+RANKING = 1e-4
 """Relative duality gap of fits that only rank rows or strengths."""
 
 MANY = 4
@@ -166,7 +166,7 @@ class SparseRefits(WeightedRefits):
         return self._seen(self._solved(self.X, self.y, weight), len(self.y))
 
     def _solved(self, X: FloatArray, y: FloatArray, weight: FloatArray | None = None) -> Any:
-        """Return the solver, fitted; of a step on the way it need not be said if it is not exact."""
+        """Return the solver, fitted; where a step on the way is not exact it need not be said."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             return self._solver.fit(X, y, sample_weight=weight)

@@ -1,8 +1,8 @@
 """RANSAC around the learner (Fischler and Bolles 1981), its sample size chosen on held-out rows.
 
-Samples of m of the N rows are fitted with the penalty that the learner has on all N, N lambda Omega,
-and the consensus of the best sample is refined: fit to the rows that agree, and take those that
-agree with that fit, as long as they grow more (Chum, Matas and Kittler 2003).
+Samples of m of the N rows are fitted with the penalty that the learner has on all N,
+N lambda Omega, and the consensus of the best sample is refined: fit to the rows that agree, and
+take those that agree with that fit, as long as they grow more (Chum, Matas and Kittler 2003).
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class RANSACDefense(Defense):
     remains is that a consensus within one median deviation leaves out clean rows at both ends of
     the responses.
 
-    It costs `max_trials` small fits of the learner, some ten refinements, and ten trials for each of
-    five sample sizes and three folds to choose `min_samples`.
+    It costs `max_trials` small fits of the learner and up to five refinements, and as many of
+    these again for ten trials at each of five sample sizes in three folds.
 
     Parameters
     ----------
