@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, eigh
+from scipy.linalg import cho_factor, cho_solve, eigh, lapack
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
@@ -224,21 +224,32 @@ class RidgeFits(WeightedRefits):
         coef: FloatArray = cho_solve(factor, moments.cross, check_finite=False)
         return coef
 
-    def sensitivity(self, kept: BoolArray) -> FloatArray:
-        """Return df(x_j)/dy_i for all rows j and the rows i of a fit to `kept`; shape (N, n)."""
-        rows = np.flatnonzero(kept)
+    def sensitivity(self, kept: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """Return how predictions of a fit to `kept` move with its responses.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            df(x_i)/dy_i at the n rows of the fit, their leverages.
+        ndarray of shape (N - n, n)
+            df(x_j)/dy_i at the other rows j.
+        """
+        rows, others = np.flatnonzero(kept), np.flatnonzero(~kept)
         alpha, n = self.estimator.alpha_for(len(rows)), len(rows)
         if self._dual:
             system = self._kernel[rows][:, rows]
             system[np.diag_indices(n)] += alpha
-            inverse = np.linalg.inv(system)
+            inverse = _inverse(system)
             mean = inverse.sum(axis=0) / inverse.sum()  # d intercept / dy
             centred = inverse - np.outer(inverse.sum(axis=1), mean)
-            return np.asarray(self._kernel[:, rows] @ centred + mean)
+            outside = self._kernel[others][:, rows] @ centred + mean
+            return 1 - alpha * np.diag(centred), np.asarray(outside)
         Z = self._design[rows]
         system = Z.T @ Z
         system[np.diag_indices(len(system) - 1)] += alpha
-        return np.asarray(self._design @ np.linalg.solve(system, Z.T))
+        factor = cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
+        solved = cho_solve(factor, Z.T, check_finite=False)
+        return np.einsum("ij,ji->i", Z, solved), np.asarray(self._design[others] @ solved)
 
     def _solve(self, rows: Any, weight: FloatArray) -> Fitted:
         alpha, n = self.estimator.alpha_for(len(rows)), len(rows)
@@ -266,6 +277,15 @@ class RidgeFits(WeightedRefits):
             predicted = self._design @ theta
             square = float(theta[:-1] @ theta[:-1])
         return Fitted(self.y - predicted, self.estimator.lambda_for(n) * square / 2)
+
+
+def _inverse(system: FloatArray) -> FloatArray:
+    """Return the inverse of a positive definite matrix, in half the time of a general one."""
+    factor, _ = cho_factor(system.T, lower=True, overwrite_a=True, check_finite=False)
+    lower, _ = lapack.dpotri(factor, lower=True, overwrite_c=True)
+    inverse: FloatArray = np.tril(lower)
+    inverse += np.tril(inverse, -1).T
+    return inverse
 
 
 def fits(estimator: Any, X: FloatArray, y: FloatArray, tol: float | None = None) -> Refits:
