@@ -50,8 +50,8 @@ class TRIMRegressor(Defense):
 
     A start of ``"subsets"`` costs one small matrix product for all fits of 30 rows, then 20 to 60
     fits of the learner; eleven times scikit-learn's ``Ridge.fit`` for 360 rows and 274 features.
-     With ridge and at most 5000 rows its best run is continued by exchanges of single rows while
-    one lowers the objective: a row that the model hugs because it is kept may have to change places
+    With ridge and at most 5000 rows its best run is continued by exchanges of single rows while one
+    lowers the objective: a row that the model hugs because it is kept may have to change places
     with its clean twin.  With more rows the starts are sought in 20 samples of some 2000, merged
     for the best of them, and one to three rounds over all rows follow.  A million rows and 100
     features take two fifths of the time of scikit-learn's ``Ridge.fit``, where that has to be given
