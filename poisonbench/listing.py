@@ -12,7 +12,7 @@ from poisonbench.registry import Parameter
 
 WIDTH = 96
 
-MOST_NAMES = 9
+MOST_NAMES = 12
 """How many names of a kind the help of a command shows."""
 
 

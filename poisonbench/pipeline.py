@@ -237,16 +237,9 @@ def defend(
 ) -> tuple[Any, float]:
     """Return the group's learner as the defense trains it on the poisoned rows, and the seconds."""
     cls = registry.components("defense")[task.defense.name]
-    known: dict[str, Any] = {
-        "estimator": clone(model),
-        "one_hot_groups": tuple(group.columns for group in setting.space.groups) or None,
-        "random_state": seeds.random_state(seed, "defense", task.defense.name, setting.content),
-    }
-    if task.n_poison_assumed == "auto":
-        known["contamination"] = "auto"
-    else:
-        known["n_poison"] = task.n_poison_assumed
-    given = {name: value for name, value in known.items() if registry.accepts(cls, name)}
+    assumed = None if task.n_poison_assumed == "auto" else task.n_poison_assumed
+    state = seeds.random_state(seed, "defense", task.defense.name, setting.content)
+    given = cls.told(clone(model), setting.space, assumed, state)
     start = time.perf_counter()
     defended = task.defense.build(**given).fit(rows.X, rows.y)
     return defended, time.perf_counter() - start

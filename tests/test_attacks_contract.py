@@ -30,7 +30,7 @@ TAKES_RATE = pytest.mark.parametrize(
     ids=[name for name, cls in COMPONENTS.items() if cls.takes_rate],
 )
 MODELS = {"ols": OLS(), "ridge": Ridge(0.01), "lasso": Lasso(0.002), "elastic-net": ElasticNet()}
-FEW = {"iterations": 2, "candidates": 2}
+FEW = {"iterations": 2, "candidates": 2, "refinements": 1}
 """Values of parameters that only say how long an attack may take."""
 
 SWITCHES = [

@@ -26,7 +26,7 @@ from poisonbench.attacks.active_set import solve_elastic_net
 from poisonbench.attacks.objectives import Function, moments, with_intercept
 from poisonbench.features import FloatArray
 from poisonbench.models.base import LinearModel
-from poisonbench.problem import Sample
+from poisonbench.problem import AttackProblem, Sample
 
 OLS_SURROGATE_ALPHA = 1e-2
 """Ridge penalty that stands in for OLS on a rank-deficient design.
@@ -315,3 +315,29 @@ def working_alpha(model: LinearModel, train: Sample, n_rows: int) -> float:
     deficient = eigenvalues[0] < RANK_CUT * eigenvalues[-1]
     too_small = alpha < NEGLIGIBLE * eigenvalues[-1]
     return OLS_SURROGATE_ALPHA if deficient and too_small else alpha
+
+
+def quadratic_penalty(problem: AttackProblem) -> FloatArray:
+    """Return the ridge penalty on each weight that stands for the learner's near the clean fit.
+
+    For OLS and ridge it is that of :func:`working_alpha`; for LASSO and elastic net that of the
+    first of the adaptive ridges, N alpha (rho / (|w_j| + 1) + 1 - rho).
+
+    Parameters
+    ----------
+    problem : AttackProblem
+        The learner, fitted on D_tr, and its rows.
+
+    Returns
+    -------
+    ndarray of shape (d,)
+        scikit-learn's alpha for each weight.
+    """
+    model, train = problem.model, problem.train
+    n_rows, rho = len(train) + problem.n_poison, model.l1_ratio()
+    if rho == 0:
+        return np.full(len(model.coef_), working_alpha(model, train, n_rows))
+    strength = n_rows * model.alpha_for(n_rows)
+    penalty = strength * (rho / (np.abs(model.coef_) + 1.0) + 1 - rho)
+    floor = NEGLIGIBLE * (float(np.vdot(train.X, train.X)) + len(train))
+    return np.asarray(np.maximum(penalty, floor))

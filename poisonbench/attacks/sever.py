@@ -32,7 +32,7 @@ from scipy import linalg
 
 from poisonbench.attacks.base import Attack
 from poisonbench.attacks.objectives import Quadratic, with_intercept
-from poisonbench.attacks.retraining import NEGLIGIBLE, working_alpha
+from poisonbench.attacks.retraining import quadratic_penalty
 from poisonbench.attacks.trimming import damage
 from poisonbench.features import FloatArray
 from poisonbench.problem import AttackProblem, PoisonSet
@@ -98,14 +98,8 @@ class _CleanFit:
 
     def __init__(self, problem: AttackProblem) -> None:
         model, train = problem.model, problem.train
-        n_rows, rho = len(train) + problem.n_poison, model.l1_ratio()
         Z = with_intercept(train.X)
-        if rho > 0:  # the first of the adaptive ridges that `coordinate` goes through
-            strength = n_rows * model.alpha_for(n_rows)
-            penalty = strength * (rho / (np.abs(model.coef_) + 1.0) + 1 - rho)
-            penalty = np.maximum(penalty, NEGLIGIBLE * np.vdot(Z, Z))
-        else:
-            penalty = np.full(len(model.coef_), working_alpha(model, train, n_rows))
+        penalty = quadratic_penalty(problem)
         factor = linalg.cho_factor(Z.T @ Z + np.diag(np.append(penalty, 0.0)))
         self.K = linalg.cho_solve(factor, np.eye(Z.shape[1]))
         self.theta = linalg.cho_solve(factor, Z.T @ train.y)

@@ -9,9 +9,10 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from poisonbench import registry
 from poisonbench.defenses._order import Keys, content_keys
 from poisonbench.defenses._parameters import check_parameters
-from poisonbench.features import FloatArray
+from poisonbench.features import FeatureSpace, FloatArray
 
 
 class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -65,6 +66,31 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         rng = check_random_state(getattr(self, "random_state", None))
         self._fit_keyed(X, y, content_keys(X, y, rng), rng)
         return self
+
+    @classmethod
+    def told(
+        cls, estimator: Any, space: FeatureSpace, n_poison: int | None, random_state: int
+    ) -> dict[str, Any]:
+        """Return the arguments for those of the parameters above that ``__init__`` has.
+
+        Parameters
+        ----------
+        estimator : LinearModel
+            The learner, unfitted.
+        space : FeatureSpace
+            The columns; of its groups the defense gets the column indices.
+        n_poison : int or None
+            The number of poison rows to assume; None to estimate it.
+        random_state : int
+            Seed of the defense's random numbers.
+        """
+        known: dict[str, Any] = {
+            "estimator": estimator,
+            "one_hot_groups": tuple(group.columns for group in space.groups) or None,
+            "random_state": random_state,
+            **({"contamination": "auto"} if n_poison is None else {"n_poison": n_poison}),
+        }
+        return {name: value for name, value in known.items() if registry.accepts(cls, name)}
 
     def check_rows(self, n_rows: int) -> None:
         """Raise ValueError if the defense cannot work with so many rows, whatever they are."""

@@ -1,11 +1,16 @@
-"""Measure defenses against attacks: error, what they keep of the poison, and what they cost.
+"""Defenses against attacks: what error they leave, what poison they keep, and what they cost.
 
-    python tests/benchmarks/defenses.py --defense none trim itrim --seeds 400-409
+    python tests/benchmarks/defenses.py --data-dir datasets --tables results/reference/defenses.md
+
+measures every defense against every attack at five rates on `house` and `health`, and writes the
+tables; README.md in this folder says how to read them.  Anything less is a matter of arguments:
+
+    python tests/benchmarks/defenses.py --defense none trim itrim --rate 0.2 --seeds 400-402
     python tests/benchmarks/defenses.py --defense '{name: trim, start: random}' --model ols
 
-Data sets are those of the catalogue (``--data-dir`` says where their files lie).  Poison sets are
-made once and kept below ``--cache``, so that another defense meets the same rows.  Seconds are CPU
-seconds on one thread, in units of one scikit-learn ``Ridge.fit`` on the rows that the defense got.
+Every fit becomes a line of ``--output`` as soon as its poison set is done with; the same command
+goes on from there.  Poison sets are kept below ``--cache``, so that another defense meets the same
+rows.  Files of another version of the code are to be removed first.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,105 +30,194 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 import yaml
+from defense_tables import CASE, markdown, summary
+from joblib import Parallel, delayed
 from sklearn.linear_model import Ridge
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
 
-from poisonbench import pipeline, store
+from poisonbench import metrics, pipeline, registry, store
 from poisonbench.config import load
+from poisonbench.data.base import Dataset
 from poisonbench.plan import make
 from poisonbench.problem import Sample
-from poisonbench.work import Group, Task
+from poisonbench.work import Group, Plan
 
 ATTACKS = (
+    "none",
     "{name: optp, outer_objective: validation}",
     "{name: optp, outer_objective: training}",
     "bgd",
     "statp",
     "{name: coordinate, outer_objective: validation}",
     "{name: coordinate, outer_objective: training}",
+    "{name: subpopulation, shift: 0.2}",
+    "{name: subpopulation, shift: 0.4}",
+    "{name: subpopulation, shift: 0.9}",
+    "sever",
+    "adaptive",
 )
-TABLE = ["dataset", "attack", "rate", "defense"]
+REFERENCE = ("none", "median", "heavy-ridge")
+KEY = [*CASE, "seed"]
+MEASURES = ["test_mse", "ratio", "poison_kept", "n_poison", "assumed", "ridge_fits"]
 
 
 def main() -> None:
-    """Read the arguments, measure, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--dataset", nargs="+", default=["house", "health"])
-    parser.add_argument("--model", nargs="+", default=["{name: ridge, alpha: 0.1}"])
-    parser.add_argument("--attack", nargs="+", default=list(ATTACKS))
-    parser.add_argument("--rate", nargs="+", type=float, default=[0.2], help="p/n")
-    parser.add_argument("--defense", nargs="+", default=["none", "oracle", "trim"])
-    parser.add_argument("--seeds", default="400-409", help="first-last")
-    parser.add_argument("--train", type=int, default=300)
-    parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "poison-sets")
-    parser.add_argument("--output", type=Path, help="CSV file with a row for each fit")
+    """Measure, print a table, and write the files asked for."""
+    parser = command()
     arguments = parser.parse_args()
-    found: list[dict[str, Any]] = []
-    for row in measured(arguments):
-        found.append(row)
-        if arguments.output:  # after each one, for it may take hours
-            pd.DataFrame(found).to_csv(arguments.output, index=False)
-    rows = pd.DataFrame(found)
-    with pd.option_context("display.width", 200, "display.max_rows", None):
-        print(summary(rows).to_string(float_format=lambda value: f"{value:.4g}"))
+    numbers = arguments.tables and arguments.tables.with_suffix(".csv")
+    if numbers == arguments.output:
+        parser.error(f"--tables would write its numbers to {numbers}, which is --output")
+    plan = planned(arguments)
+    jobs = list(work(plan))
+    done = set()
+    if arguments.output.exists():
+        done = set(read(arguments.output)[KEY].itertuples(index=False, name=None))
+    missing = [job for job in jobs if not {tuple(line[key] for key in KEY) for line in job.lines}
+               <= done]  # fmt: skip
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    found = Parallel(n_jobs=arguments.jobs, return_as="generator_unordered", batch_size=1)(
+        delayed(measured)(job, plan.datasets[job.group.data], arguments.cache) for job in missing
+    )
+    for lines in tqdm(found, total=len(missing), unit="poison set", disable=None):
+        new = not arguments.output.exists()
+        pd.DataFrame(lines).to_csv(arguments.output, mode="a", index=False, header=new)
+    asked = pd.DataFrame([line for job in jobs for line in job.lines])[KEY]
+    rows = asked.merge(read(arguments.output).drop_duplicates(KEY, keep="last"), on=KEY)
+    table = summary(rows)
+    if numbers:
+        arguments.tables.parent.mkdir(parents=True, exist_ok=True)
+        arguments.tables.write_text(markdown(table), encoding="utf-8")
+        table.to_csv(numbers, float_format="%.4g")
+    else:
+        with pd.option_context("display.width", 200, "display.max_rows", None):
+            print(table.to_string(float_format=lambda value: f"{value:.4g}"))
 
 
-def measured(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Yield one row for each seed, attack, rate, model and defense."""
+def read(path: Path) -> pd.DataFrame:
+    """Return the lines of a file, in which `none` is a name."""
+    return pd.read_csv(path, keep_default_na=False, na_values=dict.fromkeys(MEASURES, ""))
+
+
+def command() -> argparse.ArgumentParser:
+    """Return the command line; data sets, models, attacks and defenses as in a config."""
+    every = [*REFERENCE, *registry.components("defense")]
+    temporary = Path(tempfile.gettempdir()) / "poisonbench-defenses"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add, load_yaml = parser.add_argument, yaml.safe_load
+    add("--dataset", nargs="+", type=load_yaml, default=["house", "health"])
+    add("--model", nargs="+", type=load_yaml, default=[{"name": "ridge", "alpha": 0.1}])
+    add("--attack", nargs="+", type=load_yaml, default=[load_yaml(text) for text in ATTACKS],
+        help="adaptive is tuned to each defense, which alone meets it, at the highest rate"
+        )  # fmt: skip
+    add("--rate", nargs="+", type=float, default=[0.04, 0.08, 0.12, 0.16, 0.2], help="p/n")
+    add("--defense", nargs="+", type=load_yaml, default=every)
+    add("--seeds", default="400-409", help="first-last")
+    add("--train", type=int, default=300, help="clean training rows")
+    add("--data-dir", type=Path, help="where the files of house and health lie")
+    add("--jobs", type=int, default=1, help="processes")
+    add("--cache", type=Path, default=temporary, help="folder for poison sets")
+    add("--output", type=Path, default=temporary / "fits.csv", help="CSV file: a line for each fit")
+    add("--tables", type=Path, help="Markdown file for tables; their numbers go to a .csv beside")
+    return parser
+
+
+def planned(arguments: argparse.Namespace) -> Plan:
+    """Return the plan of the config that the arguments amount to."""
     first, _, last = arguments.seeds.partition("-")
+    attacks: list[Any] = [attack for attack in arguments.attack if attack != "adaptive"]
+    if len(attacks) < len(arguments.attack):
+        names = [entry if isinstance(entry, str) else entry["name"] for entry in arguments.defense]
+        broken = [name for name in dict.fromkeys(names) if name in registry.components("defense")]
+        attacks.append({"name": "adaptive", "defense": broken})
     words = {
         "dataset": arguments.dataset,
-        "model": [yaml.safe_load(model) for model in arguments.model],
-        "attack": [yaml.safe_load(attack) for attack in arguments.attack],
+        "model": arguments.model,
+        "attack": attacks,
         "poisoning_rate": arguments.rate,
-        "defense": [yaml.safe_load(defense) for defense in arguments.defense],
+        "defense": arguments.defense,
         "seeds": list(range(int(first), int(last or first) + 1)),
         "split": {"train": arguments.train, "validation": 250, "test": 500},
     }
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "benchmark.yaml"
         config.write_text(yaml.safe_dump(words))
-        plan = make(load(config), arguments.data_dir)
+        return make(load(config), arguments.data_dir)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A poison set with the defenses that meet it, and for each the labels of its line."""
+
+    group: Group
+    lines: tuple[dict[str, Any], ...]
+
+
+def work(plan: Plan) -> Iterator[Job]:
+    """Yield what is to be done; `adaptive` at the highest rate only, before its own defense."""
     labels = {row.cell: row.labels for row in plan.rows}
+    highest = max(group.n_poison for group in plan.groups)
     for group in plan.groups:
-        dataset = plan.datasets[group.data]
-        made = store.read_poison(arguments.cache, group)
-        stage = pipeline.stage(group, dataset, made)
-        if made is None:
-            store.write_poison(arguments.cache, group, stage.setting, stage.made)
-        unit = ridge_seconds(stage.rows)
-        for task in group.tasks:
+        adaptive, tasks = group.attack.name == "adaptive" and group.n_poison > 0, group.tasks
+        if adaptive and group.n_poison < highest:
+            continue
+        if adaptive:
+            broken = group.attack.parameters["defense"]
+            tasks = tuple(task for task in tasks if task.defense.name == broken)
+        lines = []
+        for task in tasks:
             label = labels[task.id]
-            yield {
-                "dataset": label.dataset,
-                "seed": group.seed,
-                "attack": " ".join(filter(None, (group.attack.label, label.outer_objective))),
-                "rate": label.poisoning_rate,
-                "defense": f"{group.model.name} {task.defense.label}",
-                **one(stage, group, task, unit),
+            attack = group.attack.label
+            if "outer_objective" in group.attack.parameters:
+                attack += f" {label.outer_objective}"
+            lines.append(
+                {
+                    "dataset": label.dataset,
+                    "model": group.model.label,
+                    "attack": "adaptive" if adaptive else attack if group.n_poison else "clean",
+                    "rate": label.poisoning_rate if group.n_poison else 0.0,
+                    "defense": task.defense.label,
+                    "seed": group.seed,
+                }
+            )
+        yield Job(replace(group, tasks=tasks), tuple(lines))
+
+
+def measured(job: Job, dataset: Dataset, cache: Path) -> list[dict[str, Any]]:
+    """Return the lines of a job with what was measured; a failure has its message only."""
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = store.read_poison(cache, job.group)
+        stage = pipeline.stage(job.group, dataset, made)
+        if made is None:
+            store.write_poison(cache, job.group, stage.setting, stage.made)
+        test, unit = stage.setting.test, ridge_seconds(stage.rows)
+        clean = metrics.mean_squared_error(test.y, stage.clean.predict(test.X))
+        lines = []
+        for task, labels in zip(job.group.tasks, job.lines, strict=True):
+            line = {**labels, **dict.fromkeys(MEASURES, np.nan), "failed": ""}
+            lines.append(line)
+            start = time.process_time()
+            try:
+                model, kept, _ = pipeline.defended(stage, task)
+            except ValueError as error:
+                line["failed"] = str(error)
+                continue
+            fits = (time.process_time() - start) / unit
+            mse = metrics.mean_squared_error(test.y, model.predict(test.X))
+            removal = metrics.removal(kept, stage.is_poison)
+            line |= {
+                "test_mse": mse,
+                "ratio": mse / clean,
+                "poison_kept": removal["poison_kept"],
+                "n_poison": job.group.n_poison,
+                "assumed": getattr(model, "n_poison_", task.n_poison_assumed),
+                "ridge_fits": fits,
             }
-
-
-def one(stage: pipeline.Stage, group: Group, task: Task, unit: float) -> dict[str, Any]:
-    """Return what one defense did; a defense that raises has no numbers but the message."""
-    alone = replace(stage, group=replace(group, tasks=(task,)))
-    start = time.process_time()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            numbers, _ = pipeline.measure(alone, task)
-    except ValueError as error:
-        return {"failed": str(error)}
-    return {
-        "test_mse": numbers.test_mse,
-        "clean_mse": numbers.test_mse_clean,
-        "ratio": numbers.ratio_to_clean,
-        "poison_kept": numbers.poison_kept,
-        "assumed": numbers.n_poison_assumed,
-        "true": numbers.n_poison,
-        "ridge_fits": (time.process_time() - start) / unit,
-        "failed": "",
-    }
+        return lines
 
 
 def ridge_seconds(rows: Sample) -> float:
@@ -134,25 +228,6 @@ def ridge_seconds(rows: Sample) -> float:
         Ridge(alpha=0.1).fit(rows.X, rows.y)
         seconds.append(time.process_time() - start)
     return float(np.median(seconds))
-
-
-def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return medians over seeds, with the worst seed beside them."""
-    grouped = rows.groupby(TABLE, sort=False)
-    return pd.DataFrame(
-        {
-            "mse": grouped["test_mse"].median(),
-            "clean": grouped["clean_mse"].median(),
-            "ratio": grouped["ratio"].median(),
-            "worst": grouped["ratio"].max(),
-            "kept": grouped["poison_kept"].mean(),
-            "kept_max": grouped["poison_kept"].max(),
-            "assumed": grouped["assumed"].median(),
-            "off": (rows["assumed"] - rows["true"]).abs().groupby([rows[c] for c in TABLE]).max(),
-            "ridge_fits": grouped["ridge_fits"].median(),
-            "failed": grouped["failed"].agg(lambda texts: (texts != "").sum()),
-        }
-    )
 
 
 if __name__ == "__main__":
