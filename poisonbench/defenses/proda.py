@@ -23,6 +23,7 @@ from poisonbench.defenses._estimate import assumed_poison, learner
 from poisonbench.defenses._fits import RANKING, fits
 from poisonbench.defenses.base import Defense
 from poisonbench.features import FloatArray
+from poisonbench.models import LinearModel
 
 
 class ProdaDefense(Defense):
@@ -120,7 +121,10 @@ class ProdaDefense(Defense):
         best = min(losses, key=lambda rows: losses[rows])
         self.objective_ = losses[best]
         self.support_ = kept = np.frombuffer(best, dtype=bool)
-        self._adopt(clone(estimator).fit(X[kept], y[kept]), X)
+        fitted = clone(estimator).fit(X[kept], y[kept])
+        self._adopt(fitted, X)
+        if isinstance(fitted, LinearModel):  # losses that only rank are not quite exact
+            self.objective_ = fitted.objective(X[kept], y[kept])
 
 
 def clean_probability(n_rows: int, n_poison: int, n_drawn: int) -> float:
