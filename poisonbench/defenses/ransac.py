@@ -48,9 +48,9 @@ class RANSACDefense(Defense):
     interpolated, and a fifth of the rows, which are not, keeps a quarter of the poison.  Against
     20% of ``statp`` poison on house prices the error is 2.6 times that of a clean LASSO in the
     median of ten splits (worst 16; without the two, 3.5 and 22), with elastic net 1.5 times (1.8),
-    where TRIM knowing p has 1.0 with both.  It stays weak on splits and seeds where held-out errors,
-    poison among them, speak for samples of a tenth and more, which hold poison that it then keeps;
-    three times as many trials to choose by do not mend that.
+    where TRIM knowing p has 1.0 with both.  It stays weak on splits and seeds where held-out
+    errors, poison among them, speak for samples of a tenth and more, which hold poison that it then
+    keeps; three times as many trials to choose by do not mend that.
 
     It costs `max_trials` small fits of the learner and up to five refinements, and as many of
     these again for ten trials at each of five sample sizes in three folds.
