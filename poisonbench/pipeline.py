@@ -28,6 +28,7 @@ from poisonbench.config.choices import REFERENCE_ROWS
 from poisonbench.data.base import Dataset
 from poisonbench.data.scaling import Scaling
 from poisonbench.data.split import rows_of
+from poisonbench.defenses.base import Defense
 from poisonbench.features import BoolArray, FeatureSpace, FloatArray
 from poisonbench.models import LinearModel, Ridge
 from poisonbench.problem import AttackProblem, PoisonSet, Sample, Split
@@ -355,7 +356,7 @@ def measure(stage: Stage, task: Task) -> tuple[Measured, Timings]:
         objective_initial=poison.objective_initial,
         objective_final=poison.objective_final,
         chosen_variant=" ".join(poison.variant.values()) or None,
-        defense_note=getattr(model, "note_", None),
+        defense_note=model.note_ if isinstance(model, Defense) else None,
         poison_file=group.poison_file,
         **errors,
         **metrics.removal(kept, stage.is_poison),

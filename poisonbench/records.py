@@ -98,8 +98,9 @@ class Measured:
     poison_kept: float | None = column("share of the poison rows that were kept; empty without "
                                        "poison")  # fmt: skip
     defense_note: str | None = column("what the defense says of its model that the parameters do "
-                                      "not: a reduced dimension, no penalty, fits that "
-                                      "failed")  # fmt: skip
+                                      "not: a reduced dimension, no penalty, fits that failed or "
+                                      "did not converge, categories whose rows were rejected "
+                                      "together")  # fmt: skip
     bound_theorem2: float | None = column("Theorem 2's bound on bound_lhs; like the next three "
                                           "empty where the defense takes no number of poison "
                                           "rows, or removes none", "squared box unit")  # fmt: skip

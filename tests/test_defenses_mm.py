@@ -193,8 +193,22 @@ def test_sparse_lts_finds_the_features_that_matter():
     assert not model.support_[:16].any()
     assert set(np.argsort(-np.abs(model.coef_))[:2]) == {0, 1}
     assert np.count_nonzero(model.coef_) < 30
-    assert model.criterion_[model.penalty_] == min(model.criterion_.values())
+    assert len(model.criterion_) == 5
+    assert 1 <= model.n_iter_ <= 4
+    refit = Lasso(model.penalty_).fit(X[model.support_], y[model.support_])
+    np.testing.assert_allclose(model.coef_, refit.coef_, atol=1e-12)
     given = SparseLTSRegressor(penalty=0.05, random_state=0).fit(X, y)
     assert given.penalty_ == 0.05
     refit = Lasso(0.05).fit(X[given.support_], y[given.support_])
     np.testing.assert_allclose(given.coef_, refit.coef_, atol=1e-12)
+
+
+def test_sparse_lts_keeps_clean_rows_that_a_strong_lasso_puts_too_low():
+    rng = np.random.default_rng(0)
+    X = rng.random((150, 30))
+    y = np.exp(2 * X[:, 0]) / 8 + 0.1 * X[:, 1] + 0.02 * rng.standard_normal(150)
+    model = SparseLTSRegressor(random_state=0).fit(X, y)
+    assert model.support_.mean() > 0.9
+    strengths = list(model.criterion_)
+    chosen = min(strengths, key=model.criterion_.__getitem__)
+    assert model.penalty_ < chosen

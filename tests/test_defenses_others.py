@@ -29,7 +29,7 @@ from poisonbench.defenses import (
 )
 from poisonbench.defenses.chen import trimmed_sums
 from poisonbench.defenses.huber import huber_scale
-from poisonbench.defenses.ransac import NoConsensusError, _Unchecked
+from poisonbench.defenses.ransac import NoConsensusError, _quick, _Unchecked
 from poisonbench.defenses.romp import pursue
 from poisonbench.defenses.roni import rises_by_rank_one, rises_by_refits
 from poisonbench.models import OLS, ElasticNet, Lasso, Ridge
@@ -73,6 +73,16 @@ def test_huber_with_a_large_threshold_is_the_learner(model: Any) -> None:
     X, y, _ = noisy(100, 5)
     huber = HuberDefense(model, epsilon=1e6).fit(X, y)
     np.testing.assert_allclose(huber.coef_, model.fit(X, y).coef_, atol=1e-6)
+
+
+def test_huber_says_what_came_of_its_iteration() -> None:
+    X, y, _ = noisy(100, 5)
+    assert HuberDefense(epsilon=1.35).fit(X, y).note_ is None
+    short = HuberDefense(epsilon=1.35, max_iter=2, tol=1e-12).fit(X, y)
+    assert short.note_ == "not converged after 2 rounds of reweighting"
+    assert short.n_iter_ == 3
+    exact = HuberDefense(OLS(), epsilon=1.35).fit(np.eye(5), np.arange(5.0))
+    assert exact.note_ == "scale 0: most rows are fitted exactly"
 
 
 @pytest.mark.parametrize("model", [Lasso(0.02), ElasticNet(0.02, rho=0.4)], ids=str)
@@ -152,6 +162,35 @@ def test_ransac_keeps_the_rows_that_agree() -> None:
     assert not (ransac.support_ & mask).any()
     assert ransac.support_.sum() > 0.9 * (~mask).sum()
     assert ransac.min_samples_ in ransac.errors_
+
+
+@pytest.mark.parametrize("model", [Ridge(1e-2), Ridge(alpha=0.3), Lasso(1e-2),
+                                   ElasticNet(1e-2, rho=0.4)], ids=str)  # fmt: skip
+def test_samples_have_the_penalty_of_all_rows(model: Any) -> None:
+    X, y, _ = noisy(100, 4)
+    few = _quick(model, 100, 20).fit(X[:20], y[:20])
+
+    def objective(w: Any, b: float) -> float:
+        squares = ((y[:20] - X[:20] @ w - b) ** 2).sum()
+        return float(squares + 100 * model.lambda_for(100) * model.penalty(w))
+
+    least = objective(few.coef_, few.intercept_)
+    for step in 1e-2 * np.vstack([np.eye(4), -np.eye(4)]):
+        w = few.coef_ + step
+        assert objective(w, (y[:20] - X[:20] @ w).mean()) > least
+
+
+def test_ransac_refines_its_consensus() -> None:
+    X, y, mask = noisy(200, 3)
+    given: dict[str, Any] = {
+        "min_samples": 0.02, "residual_threshold": 0.3, "max_trials": 3, "random_state": 0
+    }  # fmt: skip
+    plain, refined = (RANSACDefense(refinements=r, **given).fit(X, y) for r in (0, 50))
+    assert refined.support_.sum() > plain.support_.sum()
+    agrees = np.abs(y - refined.predict(X)) <= 0.3
+    assert agrees.sum() <= refined.support_.sum()  # one more would not be more
+    errors = [np.mean((m.predict(X) - y)[~mask] ** 2) for m in (plain, refined)]
+    assert errors[1] < errors[0]
 
 
 def test_ransac_says_when_nothing_agrees() -> None:

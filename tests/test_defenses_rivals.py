@@ -29,7 +29,7 @@ from poisonbench.defenses import (
 )
 from poisonbench.defenses.crr import smoother
 from poisonbench.defenses.low_rank import explaining_rank, subspace
-from poisonbench.defenses.nlid import nlid
+from poisonbench.defenses.nlid import nlid, weights
 from poisonbench.defenses.proda import clean_probability, draws_needed
 from poisonbench.defenses.sanitizer import distance_from_components, leverages, neighbour_distance
 from poisonbench.defenses.sever import gradient_scores
@@ -387,28 +387,51 @@ def test_nlid_is_the_ratio_of_dimensionalities(seed: int, k: int) -> None:
     nearest = np.argsort(distances, axis=1)[:, 1 : k + 1]
     r = np.take_along_axis(distances, nearest, axis=1)
     lid = np.array([min(-1 / np.mean(np.log(row / row[-1])), 20) for row in r])
-    np.testing.assert_allclose(nlid(Z, k), lid / lid[nearest].mean(axis=1), rtol=1e-9)
+    np.testing.assert_allclose(nlid(Z, k), lid[nearest].mean(axis=1) / lid, rtol=1e-9)
 
 
-def test_nlid_of_copies_is_finite() -> None:
-    Z = np.repeat(np.random.default_rng(0).random((5, 2)), 8, axis=0)
-    for k in (2, 7, 10, 39, 100):
-        assert np.isfinite(nlid(Z, k)).all()
-        assert (nlid(Z, k) > 0).all()
-    np.testing.assert_allclose(nlid(np.ones((10, 2)), 3), 1.0)
+def test_rows_with_a_copy_have_infinite_nlid() -> None:
+    Z = np.random.default_rng(0).random((30, 40))
+    Z[5] = Z[21] = Z[8]
+    for k in (2, 7, 29, 100):
+        ratio = nlid(Z, k)
+        assert np.flatnonzero(np.isinf(ratio)).tolist() == [5, 8, 21]
+        assert (ratio >= 0).all()
+    assert np.isinf(nlid(np.ones((10, 2)), 3)).all()
 
 
-def test_nlid_weighs_a_lone_row_least() -> None:
+@given(
+    ratio=st.lists(st.floats(0.01, 9.0), min_size=1, max_size=30),
+    exponent=st.sampled_from([0.07, 0.5, 1.0]),
+)
+def test_nlid_weights_fall_and_end_at_the_cutoff(ratio: list[float], exponent: float) -> None:
+    values = np.array(ratio)
+    weight = weights(values, 5.0, exponent)
+    if (values >= 5).all():
+        assert (weight == 1).all()
+        return
+    assert (weight[values >= 5] == 1e-6).all()
+    assert weight[values.argmin()] == 1
+    order = np.argsort(values)
+    assert (np.diff(weight[order]) <= 0).all()
+    inside = values[values < 5]
+    if np.ptp(inside) > 0:
+        u = (inside - inside.min()) / np.ptp(inside)
+        expected = np.maximum(1 - (2 * u - u**2) ** exponent, 1e-6)
+        np.testing.assert_allclose(weight[values < 5], expected, atol=1e-9)
+
+
+def test_nlid_finds_a_crowd() -> None:
     rng = np.random.default_rng(0)
-    X = rng.random((200, 1))
-    y = X[:, 0] + 0.02 * rng.standard_normal(200)
-    y[7] = 5.0
-    model = NLIDDefense(n_neighbors=20).fit(X, y)
-    assert model.weights_.argmin() == 7 == model.nlid_.argmax()
-    order = np.argsort(model.nlid_)
-    assert (np.diff(model.weights_[order]) <= 0).all()
-    assert model.weights_.max() == 1
-    assert model.weights_.min() == 1e-6
+    X = rng.random((200, 2))
+    y = X @ [0.5, 0.3] + 0.02 * rng.standard_normal(200)
+    X[:20], y[:20] = 1 - 0.01 * rng.random((20, 2)), 0.01 * rng.random(20)
+    model = NLIDDefense(random_state=0).fit(X, y)
+    assert np.median(model.nlid_[:20]) > 2 * np.median(model.nlid_[20:])
+    assert model.weights_[:20].mean() < 0.3 * model.weights_[20:].mean()
+    clean = np.arange(200) >= 20
+    errors = [np.mean((m.predict(X) - y)[clean] ** 2) for m in (model, Ridge().fit(X, y))]
+    assert errors[0] < 0.3 * errors[1]
 
 
 @pytest.mark.parametrize("alpha", [0.01, 1.0])

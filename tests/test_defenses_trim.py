@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge as SklearnRidge
 
 from poisonbench.defenses import ITRIMRegressor, TRIMRegressor
-from poisonbench.defenses._concentration import concentrate, exchanged
+from poisonbench.defenses._concentration import concentrate, exchanged, few_row_residuals
 from poisonbench.defenses._estimate import RateSearch
 from poisonbench.defenses._fits import RidgeFits, SparseRefits, WeightedRefits, fits
 from poisonbench.defenses._moments import RowMoments
@@ -120,7 +120,19 @@ def test_sensitivity_is_the_derivative_of_predictions(d: int) -> None:
     change = Ridge(1e-2).fit(X[kept], moved[kept]).predict(X) - Ridge(1e-2).fit(
         X[kept], y[kept]
     ).predict(X)
-    np.testing.assert_allclose(engine.sensitivity(kept)[:, 5], change, atol=1e-10)
+    leverage, outside = engine.sensitivity(kept)
+    assert leverage[5] == pytest.approx(change[rows[5]], abs=1e-10)
+    np.testing.assert_allclose(outside[:, 5], change[~kept], atol=1e-10)
+
+
+@pytest.mark.parametrize("n_rows", [20, 400], ids=["one kernel", "products"])
+def test_fits_to_few_rows_are_ridge(n_rows: int) -> None:
+    X, y, _ = mixed(n_rows, 0, 6, 0)
+    drawn = np.array([np.random.default_rng(s).choice(n_rows, 5, replace=False) for s in range(9)])
+    for residual, rows in zip(few_row_residuals(X, y, drawn), drawn, strict=True):
+        centred = X[rows] - X[rows].mean(axis=0)
+        model = SklearnRidge(1e-2 * (centred**2).sum() / 5).fit(X[rows], y[rows])
+        np.testing.assert_allclose(residual, y - model.predict(X), atol=1e-10)
 
 
 def test_many_rows_are_searched_by_a_sample() -> None:

@@ -458,3 +458,23 @@ def test_a_defense_is_told_which_columns_are_categories(tmp_path):
     model, _, _ = pipeline.defended(stage, work.groups[0].tasks[0])
     sex = [j for j, name in enumerate(stage.setting.space.names) if name.startswith("sex")]
     assert model.one_hot_groups == (tuple(sex),)
+
+
+def test_what_a_defense_says_of_its_model_reaches_the_results(tmp_path, monkeypatch):
+    theil_sen = {"name": "theil-sen", "n_components": 2, "max_subsets": 50}
+    results = computed(
+        tmp_path, model=CONFIG["model"][0], attack="statp", defense=["none", theil_sen, "trim"]
+    )
+    note = "no penalty; 2 of 11 principal components"
+    assert results["defense_note"].tolist() == [None, note, None]
+    work = planned(tmp_path, model=CONFIG["model"][0], attack="statp", defense="mm")
+    stage = pipeline.stage(work.groups[0], next(iter(work.datasets.values())))
+    task = work.groups[0].tasks[0]
+    assert pipeline.measure(stage, task)[0].defense_note is None
+    lines = (
+        "category 1: 9 of 9 rows rejected together",
+        "category 2: 3 of 8 rows rejected together",
+    )
+    mm = type(task.defense.build())
+    monkeypatch.setattr(mm, "_rejected_together", lambda *_: lines)
+    assert pipeline.measure(stage, task)[0].defense_note == "; ".join(lines)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from poisonbench.defenses._fits import Fitted, Refits, RidgeFits, fits
-from poisonbench.features import BoolArray, FloatArray
+from poisonbench.features import BoolArray, FloatArray, IntArray
 from poisonbench.models import OLS, Ridge
 
 START_ROWS = 30
@@ -139,9 +139,9 @@ def exchanged(engine: RidgeFits, run: Run, max_iter: int = 100, tol: float = 1e-
     """
     while len(run.objective_path) < max_iter:
         inside, outside = np.flatnonzero(run.kept), np.flatnonzero(~run.kept)
-        H = engine.sensitivity(run.kept)
-        left_out = run.residual[inside] / np.maximum(1 - H[inside, np.arange(len(inside))], 1e-9)
-        rises = (run.residual[outside, None] + H[outside] * left_out) ** 2
+        leverage, H = engine.sensitivity(run.kept)
+        left_out = run.residual[inside] / np.maximum(1 - leverage, 1e-9)
+        rises = (run.residual[outside, None] + H * left_out) ** 2
         gains = run.residual[inside] * left_out - rises
         out, into = np.unravel_index(gains.argmax(), gains.shape)[::-1]
         following = run.kept.copy()
@@ -216,7 +216,7 @@ def small_residuals(
     n_rows = len(y)
     size = min(START_ROWS, X.shape[1] + 1, n_rows)
     drawn = np.argpartition(rng.random_sample((restarts, n_rows)), size - 1, axis=1)[:, :size]
-    return _small_fits(X, y, drawn)
+    return few_row_residuals(X, y, drawn)
 
 
 def ranked_starts(squared: FloatArray, n_kept: int, count: int) -> list[BoolArray]:
@@ -286,17 +286,47 @@ def nested_start(
     return engine.model(run.kept, run.fitted)
 
 
-def _small_fits(X: FloatArray, y: FloatArray, drawn: Any) -> FloatArray:
-    """Return the residuals of all rows under a ridge fit to each set of rows `drawn`, (S, m)."""
-    few, few_y = X[drawn], y[drawn]
-    mean, mean_y = few.mean(axis=1), few_y.mean(axis=1)
-    few -= mean[:, None, :]
-    gram = few @ few.transpose(0, 2, 1)
-    diagonal = np.arange(drawn.shape[1])
-    ridge = SHRINKAGE * np.trace(gram, axis1=1, axis2=2) / len(diagonal)
+def few_row_residuals(X: FloatArray, y: FloatArray, drawn: IntArray) -> FloatArray:
+    """Return the residuals of all rows under a ridge fit to each set of few rows.
+
+    Each is solved in the dual, with a penalty of :data:`SHRINKAGE` times the mean squared norm of
+    its centred rows.
+
+    Parameters
+    ----------
+    X, y : ndarray of shape (N, d) and (N,)
+        All rows.
+    drawn : ndarray of int of shape (S, m)
+        The rows of each fit.
+
+    Returns
+    -------
+    ndarray of shape (S, N)
+    """
+    n_fits, m = drawn.shape
+    n_rows = len(y)
+    # One kernel for all fits, where it costs less than the products of each set's rows.
+    shared = n_rows**2 <= n_fits * (m**2 + n_rows)
+    if shared:
+        centred = X - X.mean(axis=0)
+        kernel = centred @ centred.T
+        gram = kernel[drawn[:, :, None], drawn[:, None, :]]
+        means = gram.mean(axis=2)
+        gram += means.mean(axis=1)[:, None, None] - means[:, :, None] - means[:, None, :]
+    else:
+        few = X[drawn] - X[drawn].mean(axis=1)[:, None, :]
+        gram = few @ few.transpose(0, 2, 1)
+    diagonal = np.arange(m)
+    ridge = SHRINKAGE * np.trace(gram, axis1=1, axis2=2) / m
     gram[:, diagonal, diagonal] += np.where(ridge > 0, ridge, 1.0)[:, None]  # 0: rows all equal
-    dual = np.linalg.solve(gram, (few_y - mean_y[:, None])[:, :, None])
-    coef = (few.transpose(0, 2, 1) @ dual)[:, :, 0]
-    intercept = mean_y - np.einsum("sd,sd->s", mean, coef)
-    residual: FloatArray = y - intercept[:, None] - coef @ X.T
-    return residual
+    target = y[drawn] - y[drawn].mean(axis=1)[:, None]
+    dual = np.linalg.solve(gram, target[:, :, None])[:, :, 0]
+    if shared:
+        weights = np.zeros((n_fits, n_rows))
+        np.put_along_axis(weights, drawn, dual - dual.mean(axis=1)[:, None], axis=1)
+        residual = y - weights @ kernel
+    else:
+        residual = y - (dual[:, None, :] @ few)[:, 0, :] @ X.T
+    # The intercept: residuals of the rows fitted have mean 0.
+    residual -= np.take_along_axis(residual, drawn, axis=1).mean(axis=1)[:, None]
+    return np.asarray(residual)

@@ -10,21 +10,23 @@ to, so rows of the core get the residual that they would have if they were left 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from sklearn.base import clone
 
-from poisonbench.defenses._concentration import NESTED_ROWS, Run, best_run, smallest
+from poisonbench.defenses._concentration import (
+    NESTED_ROWS,
+    Run,
+    best_run,
+    few_row_residuals,
+    smallest,
+)
 from poisonbench.defenses._fits import Refits, RidgeFits, fits
 from poisonbench.features import BoolArray, FloatArray
 
 START_ROWS = 10
 """Rows in a small start."""
-
-SHRINKAGE = 1e-2
-"""Ridge penalty of a small start, relative to the mean squared norm of its centred rows."""
 
 FINALISTS = 5
 """Small starts that are run to the end, beside the median."""
@@ -128,29 +130,13 @@ def starts(
         return [smallest((y - np.ravel(fitted.predict(X))) ** 2, n_kept)]
     size = min(START_ROWS, n_rows)
     drawn = np.argpartition(rng.random_sample((restarts, n_rows)), size - 1, axis=1)[:, :size]
-    squared = small_fit_residuals(X, y, drawn) ** 2
+    squared = few_row_residuals(X, y, drawn) ** 2
     losses = np.partition(squared, n_kept - 1, axis=1)[:, :n_kept].sum(axis=1)
     best = np.argsort(losses, kind="stable")[:FINALISTS]
     return [
         smallest((y - np.median(y)) ** 2, n_kept),
         *(smallest(squared[start], n_kept) for start in best),
     ]
-
-
-def small_fit_residuals(X: FloatArray, y: FloatArray, drawn: Any) -> FloatArray:
-    """Return the residuals of all rows under a ridge fit to each set of rows `drawn`, (S, m)."""
-    few, few_y = X[drawn], y[drawn]
-    mean, mean_y = few.mean(axis=1), few_y.mean(axis=1)
-    few -= mean[:, None, :]
-    gram = few @ few.transpose(0, 2, 1)
-    diagonal = np.arange(drawn.shape[1])
-    ridge = SHRINKAGE * np.trace(gram, axis1=1, axis2=2) / len(diagonal)
-    gram[:, diagonal, diagonal] += np.where(ridge > 0, ridge, 1.0)[:, None]  # 0: rows all equal
-    dual = np.linalg.solve(gram, (few_y - mean_y[:, None])[:, :, None])
-    coef = (few.transpose(0, 2, 1) @ dual)[:, :, 0]
-    intercept = mean_y - np.einsum("sd,sd->s", mean, coef)
-    residual: FloatArray = y - intercept[:, None] - coef @ X.T
-    return residual
 
 
 def left_out_residuals(engine: Refits, run: Run) -> FloatArray:
@@ -167,8 +153,7 @@ def left_out_residuals(engine: Refits, run: Run) -> FloatArray:
         for fold in np.array_split(rows, FOLDS):
             others = run.kept.copy()
             others[fold] = False
-            fitted = clone(engine.estimator).fit(X[others], y[others])
-            residual[fold] = y[fold] - np.ravel(fitted.predict(X[fold]))
+            residual[fold] = engine.on_rows(others).residual[fold]
     return residual
 
 

@@ -22,7 +22,7 @@ from poisonbench.defenses._concentration import (
     smallest,
     stand_in,
 )
-from poisonbench.defenses._fits import fits
+from poisonbench.defenses._fits import RANKING, fits
 from poisonbench.features import FloatArray
 from poisonbench.models import Ridge
 
@@ -94,7 +94,7 @@ def search_rates(
     X, y = X[:NESTED_ROWS], y[:NESTED_ROWS]
     n_rows = len(y)
     rates: FloatArray = step * np.arange(int(max_rate / step + 1e-9) + 1, dtype=np.float64)
-    engine = fits(stand_in(estimator, X), X, y)
+    engine = fits(stand_in(estimator, X), X, y, RANKING)
     squared = small_residuals(X, y, 200, rng) ** 2
     counts = [max(1, n_rows - int(rate * n_rows + 0.5)) for rate in rates]
     runs: list[Run] = []

@@ -32,6 +32,11 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     name: ClassVar[str]
     reference: ClassVar[str]
 
+    note_: str | None = None
+    """What a fitted defense says of its model that parameters and numbers do not, in a few words: a
+    reduced dimension, a fit that did not converge, categories to distrust.  :meth:`_fit_rows` sets
+    it, and the pipeline writes it to the column ``defense_note``."""
+
     row_attributes: ClassVar[tuple[str, ...]] = ()
     """Learned arrays with one entry for each row: :meth:`fit` puts them in the caller's order."""
 

@@ -29,11 +29,11 @@ class ChenDefense(Defense):
     """Robust thresholding: sparse regression from trimmed inner products.
 
     It assumes a sparse model, columns nearly uncorrelated (each weight comes from its column
-    alone), and p known; then corrupted rows of any kind are tolerated, in the features too, up to
-    a share of the rows that falls as k and d grow.  Correlated columns bias it without any
-    poison (on clean house prices, 274 one-hot features, its test error is 1.5 times that of
-    ridge), and a column that is nearly constant but for p rows gets weight 0.  It wraps no
-    learner: it has its own estimate.
+    alone), and p known; then corrupted rows of any kind are tolerated, in the features too, up to a
+    share of the rows that falls as k and d grow; no breakdown point is known.  Correlated columns
+    bias it without any poison (on clean house prices, 274 one-hot features, its test error is 1.5
+    times that of ridge), and a column that is nearly constant but for p rows gets weight 0.  It
+    wraps no learner: it has its own estimate.
 
     It costs one sort of each column, and as many again for each fold.
 

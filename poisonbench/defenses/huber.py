@@ -76,6 +76,8 @@ class HuberDefense(Defense):
         Fits: the first, with all weights 1, and those of the rounds of reweighting.
     errors_ : dict of float to float
         For each threshold compared, the trimmed mean of its held-out squared errors.
+    note_ : str or None
+        Where it is so, for the tables: that reweighting did not converge, or that the scale is 0.
 
     References
     ----------
@@ -112,11 +114,16 @@ class HuberDefense(Defense):
             self.errors_, self.epsilon_ = {}, float(self.epsilon)
         everything = np.ones(len(y), dtype=bool)
         engine = fits(estimator, X, y)
-        residual, rounds = _reweighted(
+        residual, rounds, converged = _reweighted(
             engine, engine.on_rows(everything).residual, self.epsilon_, self.max_iter, self.tol
         )
         self.n_iter_ = 1 + rounds
         self.scale_ = huber_scale(residual, self.epsilon_)
+        self.note_ = None
+        if not converged:
+            self.note_ = f"not converged after {rounds} rounds of reweighting"
+        elif self.scale_ == 0:
+            self.note_ = "scale 0: most rows are fitted exactly"
         self._adopt(estimator.fit(X, _winsorised(y, residual, self.epsilon_, self.scale_)), X)
 
     def _held_out_errors(self, estimator: Any, X: FloatArray, y: FloatArray) -> dict[float, float]:
@@ -126,7 +133,7 @@ class HuberDefense(Defense):
             engine = fits(estimator, X_t, y_t)
             residual = engine.on_rows(np.ones(len(y_t), dtype=bool)).residual
             for column, epsilon in enumerate(EPSILONS):
-                residual, _ = _reweighted(
+                residual, _, _ = _reweighted(
                     engine, residual, epsilon, TUNING_ROUNDS, TUNING_TOLERANCE
                 )
                 target = _winsorised(y_t, residual, epsilon, huber_scale(residual, epsilon))
@@ -162,8 +169,8 @@ def _winsorised(y: FloatArray, residual: FloatArray, epsilon: float, scale: floa
 
 def _reweighted(
     engine: Refits, residual: FloatArray, epsilon: float, max_iter: int, tol: float
-) -> tuple[FloatArray, int]:
-    """Iterate from the residuals given; return the residuals and the number of rounds.
+) -> tuple[FloatArray, int, bool]:
+    """Iterate from the residuals given; return them, the number of rounds, and whether they stay.
 
     A learner that takes no weights is fitted to winsorised responses instead (Huber's modified
     residuals): more rounds, the same fixed point.
@@ -171,7 +178,7 @@ def _reweighted(
     for iteration in range(max_iter):
         cut = epsilon * huber_scale(residual, epsilon)
         if not 0 < cut < np.inf:
-            return residual, iteration
+            return residual, iteration, True
         if isinstance(engine, WeightedRefits):
             size = np.abs(residual)
             fitted = engine.on_weights(cut / np.maximum(size, cut))
@@ -180,5 +187,5 @@ def _reweighted(
         moved = np.abs(fitted.residual - residual).max()
         residual = fitted.residual
         if moved <= tol * cut:
-            break
-    return residual, iteration + 1
+            return residual, iteration + 1, True
+    return residual, max_iter, False

@@ -72,7 +72,8 @@ class ITRIMRegressor(Defense):
     n_poison_ : int
         The number of rows removed.
     rates_, errors_ : ndarray of shape (K,)
-        The rates compared, and TRIM's objective at each.
+        The rates compared, and TRIM's objective at each, for LASSO and elastic net to a
+        relative duality gap of 1e-4.
     objective_ : float
         TRIM's objective at the end.
     n_iter_ : int

@@ -162,6 +162,7 @@ class MMRegressor(Defense):
         self.weights_ = biweight(residual, self.tuning * self.scale_)
         self.support_ = self.weights_ > 0
         self.rejected_groups_ = self._rejected_together(X, residual, indicator)
+        self.note_ = "; ".join(self.rejected_groups_) or None
         # Where all residuals are multiplied by their weights, the fit without weights is the same.
         cleaned = y - residual + self.weights_ * residual
         if isinstance(estimator, Ridge):

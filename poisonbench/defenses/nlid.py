@@ -1,12 +1,13 @@
-"""N-LID weighting (Weerasinghe, Erfani, Alpcan, Leckie and Kopacz 2020).
+"""N-LID weighting (Weerasinghe, Erfani, Alpcan, Leckie and Kopacz 2020), convex weights.
 
 The local intrinsic dimensionality of a row z_i = (x_i, y_i), from the distances r_1 <= ... <= r_k
 to its nearest other rows, is estimated by
 
     LID_i = -1 / ((1/k) sum_j log(r_j / r_k)),
 
-and N-LID_i is LID_i over the mean LID of these neighbours: large where a row does not lie in the
-data as its neighbours do.  Rows are weighted by a convex falling function of it.
+and N-LID_i is the mean LID of these neighbours over LID_i, as the local outlier factor is one of
+densities: large where a few rows crowd in a place where their neighbours do not.  With u the N-LID
+scaled to [0, 1] over the rows below a cutoff, a row has the weight 1 - (2u - u^2)^.07.
 """
 
 from __future__ import annotations
@@ -26,21 +27,24 @@ from poisonbench.features import FloatArray
 LEAST_WEIGHT = 1e-6
 """Weights do not vanish, so that the design does not lose rank."""
 
-LEAST_RATIO = 1e-6
-"""Distances below this share of r_k, those to copies above all, count as this share."""
-
 
 class NLIDDefense(Defense):
-    """N-LID: fit with less weight on rows whose neighbourhood is unlike their neighbours'.
+    """N-LID: fit with less weight on rows that crowd where their neighbours do not.
 
-    It assumes that poison lies where clean rows do not, so that its local dimensionality
-    differs from that of the rows around it, and nothing else: it needs neither p nor a model.
-    Copies have small distances, a small LID and full weight, so crowds of poison pass; and no
-    row is ever removed.  No breakdown point is known.
+    It assumes that poison rows lie nearer to each other than clean rows around them do, as rows do
+    that were pushed to the same corner of the box: a small local dimensionality amid larger ones.
+    It needs neither p nor a model.  A row with an exact copy has dimensionality 0 and the least
+    weight, a clean one as well as a poison one; a jitter hides copies from that, and poison spread
+    out like clean rows has clean rows' weights.  The row of least N-LID has weight 1, nearly all
+    others less than .3, so that a fit rests on few rows and, with its penalty as it is, is shrunk
+    the more.  No breakdown point is known.
 
-    The paper fits its weights to N-LID distributions of clean and of poisoned rows where both are
-    known, which no defender has; of its variants this is the one without (convex weights, "CVX").
-    Its curve is (1 - u)^power here, u being N-LID scaled to [0, 1] over the rows.
+    The paper's other variant (likelihood-ratio weights, "LR") is fitted to the N-LID values of
+    clean and of poison rows, known apart, which no defender has.  The direction of the ratio, the
+    curve, the 35 neighbours and the cutoff are those of the code that the paper's first author has
+    published (sandamal/lid-regression), which chose cutoffs of 2.5 to 5 by data set.  There a row
+    beyond the cutoff is left out; here it has weight 1e-6, and all weights are 1 where no row is
+    below it.
 
     It costs N^2 distances and one weighted fit; up to `max_iter` fits with a learner that takes no
     weights.
@@ -49,10 +53,12 @@ class NLIDDefense(Defense):
     ----------
     estimator : estimator, optional
         The learner, unfitted; :class:`poisonbench.models.Ridge` if None.
-    n_neighbors : int, default=40
+    n_neighbors : int, default=35
         Neighbours k; fewer where there are not so many other rows.
-    power : float, default=2
-        Exponent of the weights; 1 is linear.
+    cutoff : float, default=5
+        Rows of this N-LID or more have the least weight.
+    exponent : float, default=0.07
+        Exponent of the curve; the smaller, the fewer rows have much weight.
     max_iter : int, default=100
         Most fits with a learner that takes no weights.
     random_state : int, RandomState or None, default=None
@@ -68,7 +74,7 @@ class NLIDDefense(Defense):
     weights_ : ndarray of shape (N,)
         The weights, in [1e-6, 1].
     nlid_ : ndarray of shape (N,)
-        The ratios.
+        The ratios; infinite for rows with a copy.
     n_iter_ : int
         Fits made to find the weighted one.
 
@@ -87,25 +93,37 @@ class NLIDDefense(Defense):
         self,
         estimator: Any = None,
         *,
-        n_neighbors: Annotated[int, Ge(2)] = 40,
-        power: Annotated[float, Gt(0)] = 2.0,
+        n_neighbors: Annotated[int, Ge(2)] = 35,
+        cutoff: Annotated[float, Gt(0)] = 5.0,
+        exponent: Annotated[float, Gt(0)] = 0.07,
         max_iter: Annotated[int, Ge(1)] = 100,
         random_state: Any = None,
     ) -> None:
         self.estimator = estimator
         self.n_neighbors = n_neighbors
-        self.power = power
+        self.cutoff = cutoff
+        self.exponent = exponent
         self.max_iter = max_iter
         self.random_state = random_state
 
     def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
         estimator = learner(self.estimator)
         self.nlid_ = nlid(np.column_stack([X, y]), self.n_neighbors)
-        lowest, spread = self.nlid_.min(), np.ptp(self.nlid_)
-        u = (self.nlid_ - lowest) / spread if spread > 0 else np.zeros(len(y))
-        self.weights_ = np.maximum((1 - u) ** self.power, LEAST_WEIGHT)
+        self.weights_ = weights(self.nlid_, self.cutoff, self.exponent)
         residual, self.n_iter_ = _weighted(fits(estimator, X, y), self.weights_, self.max_iter)
         self._adopt(clone(estimator).fit(X, y - residual + self.weights_ * residual), X)
+
+
+def weights(ratio: FloatArray, cutoff: float, exponent: float) -> FloatArray:
+    """Return 1 - (2u - u^2)^exponent, u being the N-LID scaled to [0, 1] below the cutoff."""
+    weight = np.full(len(ratio), LEAST_WEIGHT)
+    below = ratio < cutoff
+    if not below.any():
+        return np.ones(len(ratio))
+    lowest, spread = ratio[below].min(), np.ptp(ratio[below])
+    u = (ratio[below] - lowest) / spread if spread > 0 else np.zeros(int(below.sum()))
+    weight[below] = np.maximum(1 - (2 * u - u**2) ** exponent, LEAST_WEIGHT)
+    return weight
 
 
 def _weighted(engine: Refits, weight: FloatArray, max_iter: int) -> tuple[FloatArray, int]:
@@ -129,7 +147,7 @@ def _weighted(engine: Refits, weight: FloatArray, max_iter: int) -> tuple[FloatA
 
 
 def nlid(Z: FloatArray, k: int) -> FloatArray:
-    """Return the LID of each row over the mean LID of its `k` nearest other rows.
+    """Return the mean LID of each row's `k` nearest other rows over the LID of the row.
 
     Parameters
     ----------
@@ -141,14 +159,17 @@ def nlid(Z: FloatArray, k: int) -> FloatArray:
     Returns
     -------
     ndarray of shape (N,)
-        Positive ratios; 1 everywhere if all rows are equal.
+        Ratios, at least 0; infinite for rows with a copy, whose LID is 0.
     """
-    search = NearestNeighbors(n_neighbors=min(k, len(Z) - 1)).fit(Z)
-    distances, neighbours = search.kneighbors()
-    farthest = distances[:, -1:]
-    ratios = np.divide(distances, farthest, out=np.zeros_like(distances), where=farthest > 0)
-    steepness = -np.log(np.maximum(ratios, LEAST_RATIO)).mean(axis=1)
+    k = min(k, len(Z) - 1)
+    neighbours = NearestNeighbors(n_neighbors=k).fit(Z).kneighbors(return_distance=False)
+    # The search may take products for differences, by which copies are not quite at distance 0.
+    distances = np.sort([np.linalg.norm(Z - Z[near], axis=1) for near in neighbours.T], axis=0).T
+    apart = distances[:, 0] > 0
+    steepness = -np.log(distances[apart] / distances[apart, -1:]).mean(axis=1)
+    lid = np.zeros(len(Z))
     # With N rows no more than N dimensions can be seen, where all distances are equal.
-    lid = 1 / np.maximum(steepness, 1 / len(Z))
-    ratio: FloatArray = lid / lid[neighbours].mean(axis=1)
+    lid[apart] = 1 / np.maximum(steepness, 1 / len(Z))
+    ratio = np.full(len(Z), np.inf)
+    ratio[apart] = lid[neighbours[apart]].mean(axis=1) / lid[apart]
     return ratio

@@ -20,9 +20,10 @@ from sklearn.base import clone
 
 from poisonbench.defenses._concentration import smallest
 from poisonbench.defenses._estimate import assumed_poison, learner
-from poisonbench.defenses._fits import fits
+from poisonbench.defenses._fits import RANKING, fits
 from poisonbench.defenses.base import Defense
 from poisonbench.features import FloatArray
+from poisonbench.models import LinearModel
 
 
 class ProdaDefense(Defense):
@@ -110,7 +111,7 @@ class ProdaDefense(Defense):
         self.n_draws_ = draws_needed(clean, self.confidence, self.max_draws)
         self.confidence_ = 1 - (1 - clean) ** self.n_draws_
         estimator = learner(self.estimator)
-        engine = fits(estimator, X, y)
+        engine = fits(estimator, X, y, RANKING)
         losses: dict[bytes, float] = {}  # different draws often end with the same rows
         for _ in range(self.n_draws_):
             drawn = smallest(np.asarray(rng.random_sample(n_rows)), m)
@@ -120,7 +121,10 @@ class ProdaDefense(Defense):
         best = min(losses, key=lambda rows: losses[rows])
         self.objective_ = losses[best]
         self.support_ = kept = np.frombuffer(best, dtype=bool)
-        self._adopt(clone(estimator).fit(X[kept], y[kept]), X)
+        fitted = clone(estimator).fit(X[kept], y[kept])
+        self._adopt(fitted, X)
+        if isinstance(fitted, LinearModel):  # losses that only rank are not quite exact
+            self.objective_ = fitted.objective(X[kept], y[kept])
 
 
 def clean_probability(n_rows: int, n_poison: int, n_drawn: int) -> float:

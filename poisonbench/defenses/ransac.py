@@ -1,4 +1,9 @@
-"""RANSAC around the learner (Fischler and Bolles 1981), its sample size chosen on held-out rows."""
+"""RANSAC around the learner (Fischler and Bolles 1981), its sample size chosen on held-out rows.
+
+Samples of m of the N rows are fitted with the penalty that the learner has on all N,
+N lambda Omega, and the consensus of the best sample is refined: fit to the rows that agree, and
+take those that agree with that fit, as long as they grow more (Chum, Matas and Kittler 2003).
+"""
 
 from __future__ import annotations
 
@@ -8,13 +13,14 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from annotated_types import Ge, Gt, Le
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
 from sklearn.linear_model import RANSACRegressor
 
 from poisonbench.defenses._estimate import learner
+from poisonbench.defenses._fits import fits
 from poisonbench.defenses._validation import folds, trimmed_mean
 from poisonbench.defenses.base import Defense
-from poisonbench.features import FloatArray
+from poisonbench.features import BoolArray, FloatArray
 from poisonbench.models import OLS, ElasticNet, Ridge
 from poisonbench.models.ols import RELATIVE_CUT
 
@@ -33,15 +39,21 @@ class RANSACDefense(Defense):
 
     It assumes that some sample of the rows is free of poison and that a model fitted to so few
     rows is near the truth: samples must be small for the first and large for the second.  A
-    clean sample of m rows has probability (1 - p/N)^m.  It needs no count of poison rows.
+    clean sample of m rows has probability (1 - p/N)^m.  It needs no count of poison rows.  Its
+    breakdown point is that of the consensus, at most 1/2: more poison than clean rows may agree.
+    Poison within the threshold is kept, as copies are that a sample holds.
 
-    Ridge with scikit-learn's alpha is shrunk the more the smaller the sample, so that small
-    samples do.  The strength of LASSO and elastic net, and of ridge given by lambda, does not
-    depend on the number of rows: samples that are small enough to be clean are then nearly
-    interpolated, errors on held-out rows favour larger ones, which hold poison, and RANSAC is
-    much weaker.  A narrower `residual_threshold` does not mend that.
+    With LASSO and elastic net both the penalty of all rows and the refinement matter.  At a lambda
+    that stays as it is for any number of rows, samples small enough to be clean are nearly
+    interpolated, and a fifth of the rows, which are not, keeps a quarter of the poison.  Against
+    20% of ``statp`` poison on house prices the error is 2.6 times that of a clean LASSO in the
+    median of ten splits (worst 16; without the two, 3.5 and 22), with elastic net 1.5 times (1.8),
+    where TRIM knowing p has 1.0 with both.  It stays weak on splits and seeds where held-out
+    errors, poison among them, speak for samples of a tenth and more, which hold poison that it then
+    keeps; three times as many trials to choose by do not mend that.
 
-    It costs `max_trials` small fits of the learner, and 150 to choose `min_samples`.
+    It costs `max_trials` small fits of the learner and up to five refinements, and as many of
+    these again for ten trials at each of five sample sizes in three folds.
 
     Parameters
     ----------
@@ -55,6 +67,8 @@ class RANSACDefense(Defense):
         responses if None.
     max_trials : int, default=100
         Most samples drawn.
+    refinements : int, default=5
+        Most fits to the rows that agree, after the best sample; 0 for none, as in scikit-learn.
     n_folds : int, default=3
         Folds to choose by; one for each row where that is fewer.
     random_state : int, RandomState or None, default=None
@@ -67,7 +81,7 @@ class RANSACDefense(Defense):
     estimator_ : estimator
         The learner fitted to the rows kept.
     support_ : ndarray of bool of shape (N,)
-        The rows kept: those that agree with the best sample.
+        The rows kept: those that agree with the best sample, or with its refinement.
     min_samples_ : float
         The share used.
     n_trials_ : int
@@ -81,7 +95,8 @@ class RANSACDefense(Defense):
     References
     ----------
     Fischler and Bolles, "Random sample consensus", 1981; compared in Jagielski et
-    al. 2018; computed by scikit-learn's ``RANSACRegressor``.
+    al. 2018; computed by scikit-learn's ``RANSACRegressor``.  Chum, Matas and Kittler, "Locally
+    optimized RANSAC", 2003.
     """
 
     name = "ransac"
@@ -95,6 +110,7 @@ class RANSACDefense(Defense):
         min_samples: Annotated[float, Gt(0), Le(1)] | Literal["cv"] = "cv",
         residual_threshold: Annotated[float, Gt(0)] | None = None,
         max_trials: Annotated[int, Ge(1)] = 100,
+        refinements: Annotated[int, Ge(0)] = 5,
         n_folds: Annotated[int, Ge(2)] = 3,
         random_state: Any = None,
     ) -> None:
@@ -102,6 +118,7 @@ class RANSACDefense(Defense):
         self.min_samples = min_samples
         self.residual_threshold = residual_threshold
         self.max_trials = max_trials
+        self.refinements = refinements
         self.n_folds = n_folds
         self.random_state = random_state
 
@@ -115,9 +132,9 @@ class RANSACDefense(Defense):
             self.min_samples_ = self.min_samples
         failed = [f"{share:g}" for share, error in self.errors_.items() if np.isinf(error)]
         self.note_ = f"no consensus at min_samples {', '.join(failed)}" if failed else None
-        consensus = self._consensus(X, y, self.min_samples_, self.max_trials, seed)
-        self.n_trials_ = consensus.n_trials_
-        self.support_ = kept = np.asarray(consensus.inlier_mask_)
+        self.support_, self.n_trials_ = kept, _ = self._agreeing(
+            X, y, self.min_samples_, self.max_trials, seed
+        )
         self._adopt(learner(self.estimator).fit(X[kept], y[kept]), X)
 
     def _held_out_errors(self, X: FloatArray, y: FloatArray, seed: int) -> dict[float, float]:
@@ -125,16 +142,32 @@ class RANSACDefense(Defense):
         trials = min(self.max_trials, TUNING_TRIALS)
         failed = set()
         for training, held_out in folds(len(y), self.n_folds):
+            X_t, y_t = X[training], y[training]
             for column, share in enumerate(SHARES):
                 try:
-                    consensus = self._consensus(X[training], y[training], share, trials, seed)
+                    kept, _ = self._agreeing(X_t, y_t, share, trials, seed)
                 except NoConsensusError:
                     failed.add(column)
                     continue
-                predicted = np.ravel(consensus.predict(X[held_out]))
+                fitted = learner(self.estimator).fit(X_t[kept], y_t[kept])
+                predicted = np.ravel(fitted.predict(X[held_out]))
                 errors[held_out, column] = (y[held_out] - predicted) ** 2
         errors[:, list(failed)] = np.inf
         return dict(zip(SHARES, trimmed_mean(errors).tolist(), strict=True))
+
+    def _agreeing(
+        self, X: FloatArray, y: FloatArray, share: float, trials: int, seed: int
+    ) -> tuple[BoolArray, int]:
+        """Return the rows that agree with the best sample, refined, and the samples drawn."""
+        ransac = self._consensus(X, y, share, trials, seed)
+        kept = np.asarray(ransac.inlier_mask_)
+        engine = fits(learner(self.estimator), X, y)
+        for _ in range(self.refinements):
+            agrees = np.abs(engine.on_rows(kept).residual) <= ransac.residual_threshold
+            if agrees.sum() <= kept.sum():
+                break
+            kept = agrees
+        return kept, int(ransac.n_trials_)
 
     def _consensus(
         self, X: FloatArray, y: FloatArray, share: float, trials: int, seed: int
@@ -145,9 +178,11 @@ class RANSACDefense(Defense):
             # Where most responses are equal the median is 0, and only exact fits would agree.
             threshold = float(np.median(deviation)) or float(deviation.mean())
             threshold = max(threshold, 1e-9 * float(np.abs(y).max()), np.finfo(float).tiny)
+        n_rows = len(y)
+        n_drawn = min(max(2, int(np.ceil(share * n_rows))), n_rows)
         ransac = RANSACRegressor(
-            _quick(learner(self.estimator)),
-            min_samples=max(1, int(np.ceil(share * len(y)))),
+            _quick(learner(self.estimator), n_rows, n_drawn),
+            min_samples=n_drawn,
             residual_threshold=threshold,
             max_trials=trials,
             random_state=seed,
@@ -155,10 +190,11 @@ class RANSACDefense(Defense):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
+                warnings.simplefilter("ignore", UndefinedMetricWarning)  # one row agrees
                 return ransac.fit(X, y)
         except ValueError as error:
             raise NoConsensusError(
-                f"RANSACDefense: fits to {ransac.min_samples} of {len(y)} rows failed or found no "
+                f"RANSACDefense: fits to {n_drawn} of {n_rows} rows failed or found no "
                 f"rows within {threshold:.3g}; expected a larger residual_threshold or other "
                 f"min_samples (scikit-learn says: {error})"
             ) from error
@@ -194,10 +230,17 @@ class _Unchecked(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return 1 - float(np.mean((y - self.predict(X)) ** 2)) / variance if variance else -np.inf
 
 
-def _quick(estimator: Any) -> Any:
-    """Return the learner that is fitted to samples: the same, short of what ranking needs not."""
-    if isinstance(estimator, Ridge | OLS):
+def _quick(estimator: Any, n_rows: int, n_drawn: int) -> Any:
+    """Return the learner that is fitted to samples: the same, short of what ranking needs not.
+
+    Its penalty is that of a fit to all `n_rows`.  scikit-learn's alpha is for a sum of squares in
+    ridge, for a mean in LASSO and elastic net.
+    """
+    if isinstance(estimator, Ridge):
+        return _Unchecked(Ridge(alpha=estimator.alpha_for(n_rows)))
+    if isinstance(estimator, OLS):
         return _Unchecked(estimator)
     if isinstance(estimator, ElasticNet):
-        return estimator.solver(1).set_params(tol=1e-4, max_iter=1000)
+        solver = estimator.solver(n_rows).set_params(tol=1e-4, max_iter=1000)
+        return solver.set_params(alpha=solver.alpha * n_rows / n_drawn)
     return estimator

@@ -31,11 +31,16 @@ class RoMPDefense(Defense):
     """Robust matching pursuit: sparse regression on trimmed inner products, column by column.
 
     It assumes a sparse model and nearly uncorrelated columns, and p known; then corrupted rows of
-    any kind are tolerated, in the features too, up to a share of the rows that falls as the
-    number of weights grows.  Trimming shrinks products of clean rows too, unevenly for columns
-    that are mostly 0, so on one-hot data it costs accuracy without any poison, and a column that
-    is nearly constant but for p rows is never chosen.  It wraps no learner: it has its own
-    estimate, without a penalty.
+    any kind are tolerated, in the features too: the paper recovers which k of d weights are not 0
+    with up to O(N / (sqrt(k) log d)) of them.  No breakdown point is known.  Trimming shrinks
+    products of clean rows too, unevenly for columns that are mostly 0, so on one-hot data it costs
+    accuracy without any poison, and a column that is nearly constant but for p rows is never
+    chosen.  It wraps no learner: it has its own estimate, without a penalty.
+
+    The trimmed inner product is the paper's, and the cost, that of orthogonal matching pursuit.
+    Whether the paper forms residuals and solves for the weights between rounds, as is done here and
+    in orthogonal matching pursuit, or takes the k columns of largest correlation with y at once,
+    could not be checked against its text; the latter is ``chen``.
 
     A round costs a partition of every column; choosing k costs `n_folds` runs of 30 rounds.
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from annotated_types import Ge, Gt, Lt
 from joblib import Parallel, delayed
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_solve, solve_triangular
 from sklearn.base import clone
 from sklearn.linear_model import ElasticNet as SklearnElasticNet
 
@@ -213,7 +213,7 @@ def rises_by_rank_one(
 
     With e the validation errors of the fit to the training rows, row j moves them by
     a_j s_j, a_j = Z_v K z_j, s_j = (y_j - z_j.theta) / (1 + z_j'K z_j); so the sum of their squares
-    rises by -2 s_j a_j.e + s_j^2 a_j.a_j, from matrices of size d.
+    rises by -2 s_j a_j.e + s_j^2 a_j.a_j.
     """
     n_rows, n_train, n_validation = len(y), len(training), len(validation)
     # Z = (X, 1), centred at the training rows for the sake of rounding.
@@ -222,15 +222,20 @@ def rises_by_rank_one(
     system = Z_t.T @ Z_t
     # The strength of a fit to t + 1 rows: lambda fixed, alpha grows with the rows.
     system[np.diag_indices(len(system) - 1)] += estimator.alpha_for(n_train + 1)
-    factor = cho_factor(system, lower=True)
-    theta = cho_solve(factor, Z_t.T @ y[training])
+    root = np.linalg.cholesky(system)
+    theta = cho_solve((root, True), Z_t.T @ y[training])
     base = _squared_errors(estimator, X, y, training, validation)
     error = y[validation] - Z_v @ theta
-    KZ = cho_solve(factor, Z.T)  # (d + 1, N)
-    h = np.einsum("ij,ji->i", Z, KZ)
+    half = solve_triangular(root, Z.T, lower=True)  # half' half = Z K Z'
+    h = np.einsum("ij,ij->j", half, half)
+    half_v = half[:, validation]  # a_j = half_v' half_j
+    # From the smaller of a_j and half_j; all a_j at once are too many where rows are.
+    if n_validation < len(half):
+        squares = ((half_v.T @ half) ** 2).sum(axis=0)
+    else:
+        squares = (half * ((half_v @ half_v.T) @ half)).sum(axis=0)
     step = (y - Z @ theta) / (1 + h)
-    sums = error @ error - base.sum() - 2 * step * ((Z_v.T @ error) @ KZ)
-    sums += step**2 * np.einsum("ij,ij->j", KZ, (Z_v.T @ Z_v) @ KZ)
+    sums = error @ error - base.sum() - 2 * step * ((half_v @ error) @ half) + step**2 * squares
     # A validation row that joins is left out.
     sums[validation] -= (error - h[validation] * step[validation]) ** 2 - base
     counted = np.full(n_rows, n_validation)

@@ -2,20 +2,24 @@
 
     minimise (1/h) sum_{i in I} r_i^2 + lambda ||w||_1 over theta and over sets I of h rows,
 
-by concentration steps with the LASSO, then once more the LASSO on all rows that lie within 2.5
-scales of that fit.  The BIC of the trimmed fits chooses lambda.
+by concentration steps with the LASSO, lambda chosen by the BIC of the trimmed fits; then the LASSO
+on all rows that lie within 2.5 scales of that fit, lambda chosen anew by cross-validation among
+them, and this again while the rows change.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LassoCV
 
 from poisonbench.defenses._concentration import Run, best_run
 from poisonbench.defenses._core import left_out_residuals, rounding_scale, starts
-from poisonbench.defenses._fits import Refits, fits
+from poisonbench.defenses._fits import RANKING, Refits, fits
 from poisonbench.defenses.base import Defense
 from poisonbench.defenses.fast_lts import lts_scale
 from poisonbench.features import BoolArray, FloatArray
@@ -24,32 +28,44 @@ from poisonbench.models import Lasso
 GRID = np.logspace(-0.5, -2.5, 5)
 """Strengths to choose from, relative to the least one that leaves no feature."""
 
+REWEIGHTINGS = 4
+"""Fits to the rows within the cut, at most."""
+
+STRENGTHS, WEAKEST, CV_FOLDS = 15, 1e-3, 5
+"""Strengths that cross-validation compares, the weakest relative to the strongest, and folds."""
+
 STARTS = 3
 """Starts that are run to the end for each of them, beside the core of the one before."""
 
 
 class SparseLTSRegressor(Defense):
-    """Sparse least trimmed squares: the LASSO on rows that agree, its strength by BIC.
+    """Sparse least trimmed squares: the LASSO on rows that agree, its strength chosen among them.
 
     It is a LASSO whatever the learner; around a LASSO of given strength use ``lts``.  It assumes
     that at most N - h rows are poison, not how many.  Breakdown point (N - h + 1)/N, a quarter by
-    default: the penalty keeps the estimate bounded although features may outnumber rows.  Poison
-    that is cheap to fit, as copies in a small category are, is kept (see ``mm``).
+    default: the penalty keeps the estimate bounded although features may outnumber rows.  A LASSO
+    gives most small categories no effect, so copies in one of them show as what they are, and their
+    clean rows go with them; poison near the line of the others is kept, as shifts of .2 are at
+    p/n = .08 on house prices (on the worst of ten splits 1.9 times the error of clean ridge).
 
-    Two departures from the paper: starts are ridge fits to ten rows, which cost nothing, instead
-    of LASSO fits to three; and rows of the core are judged by fits without them.
+    Departures from the paper: starts are ridge fits to ten rows, which cost nothing, instead of
+    LASSO fits to three; rows are judged by fits without them; and the second step has a lambda of
+    its own and is repeated.  With the core's lambda, and once, it cuts a seventh of the clean rows
+    of house prices, and its error there without any poison is 1.2 times that of ridge in the median
+    of ten splits, 2.1 times on the worst; so it is .8 times (worst 1.2).
 
-    Cost: some 80 LASSO fits.
+    Cost: some 80 LASSO fits, and up to four cross-validations along a path of fifteen strengths;
+    200 to 600 ridge fits for 360 rows and 200 to 274 features.
 
     Parameters
     ----------
-    penalty : float or "bic", default="bic"
-        The paper's lambda of Jagielski et al. (twice scikit-learn's alpha), or a choice among
-        five by BIC.
+    penalty : float or "auto", default="auto"
+        Lambda of Jagielski et al. (twice scikit-learn's alpha), or "auto" to choose the core's by
+        BIC among five and the last by cross-validation.
     core : float, default=0.75
         Share h/N of the rows in the core, at least half.
     cut : float, default=2.5
-        Rows within so many scales are kept in the second step.
+        Rows within so many scales are kept after the core.
     restarts : int, default=100
         Small starts, of ten rows each.
     random_state : int, RandomState or None, default=None
@@ -62,15 +78,17 @@ class SparseLTSRegressor(Defense):
     estimator_ : estimator
         The LASSO fitted to the rows kept.
     support_ : ndarray of bool of shape (N,)
-        The rows kept in the second step.
+        The rows of the last fit.
     core_ : ndarray of bool of shape (N,)
         The rows of the core.
     scale_ : float
-        Scale of the residuals, as in ``lts``.
+        Scale of the residuals that the last cut was made by, as in ``lts``.
     penalty_ : float
-        The lambda used.
+        The lambda of the last fit.
+    n_iter_ : int
+        Fits to the rows within the cut.
     criterion_ : dict of float to float
-        For each lambda compared, log s^2 + (number of nonzero weights) log(h)/h.
+        For each lambda compared by BIC, log s^2 + (number of nonzero weights) log(h)/h.
 
     References
     ----------
@@ -85,7 +103,7 @@ class SparseLTSRegressor(Defense):
     def __init__(
         self,
         *,
-        penalty: Annotated[float, Gt(0)] | Literal["bic"] = "bic",
+        penalty: Annotated[float, Gt(0)] | Literal["auto"] = "auto",
         core: Annotated[float, Ge(0.5), Le(1)] = 0.75,
         cut: Annotated[float, Gt(0)] = 2.5,
         restarts: Annotated[int, Ge(1)] = 100,
@@ -100,24 +118,34 @@ class SparseLTSRegressor(Defense):
     def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
         h = int(np.ceil(self.core * len(y)))
         masks = starts(fits(Lasso(), X, y), h, self.restarts, rng)[:STARTS]
-        strengths = grid(X, y, masks[0]) if self.penalty == "bic" else [float(self.penalty)]
+        strengths = grid(X, y, masks[0]) if self.penalty == "auto" else [float(self.penalty)]
         runs: dict[float, tuple[Refits, Run]] = {}
         self.criterion_: dict[float, float] = {}
         for strength in strengths:
-            engine = fits(Lasso(strength), X, y)
+            engine = fits(Lasso(strength), X, y, RANKING)
             run = best_run(engine, masks)
             runs[strength] = engine, run
             masks = [run.kept, *masks[:STARTS]]
             coef = Lasso(strength).fit(X[run.kept], y[run.kept]).coef_
             scale = max(lts_scale(run.residual, h), rounding_scale(y))
             self.criterion_[strength] = 2 * np.log(scale) + np.count_nonzero(coef) * np.log(h) / h
-        self.penalty_ = min(self.criterion_, key=lambda strength: self.criterion_[strength])
-        engine, run = runs[self.penalty_]
-        residual = left_out_residuals(engine, run)
-        self.core_ = run.kept
-        self.scale_ = max(lts_scale(residual, h), rounding_scale(y))
-        self.support_ = kept = np.abs(residual) <= self.cut * self.scale_
-        self._adopt(Lasso(self.penalty_).fit(X[kept], y[kept]), X)
+        strength = min(self.criterion_, key=lambda strength: self.criterion_[strength])
+        engine, run = runs[strength]
+        self.core_, self.support_ = run.kept, np.zeros(len(y), dtype=bool)
+        self.n_iter_ = 0
+        while self.n_iter_ < REWEIGHTINGS:
+            residual = left_out_residuals(engine, run)
+            self.scale_ = max(lts_scale(residual, h), rounding_scale(y))
+            kept = np.abs(residual) <= self.cut * self.scale_
+            if np.array_equal(kept, self.support_):
+                break
+            self.support_, self.n_iter_ = kept, self.n_iter_ + 1
+            if self.penalty == "auto":
+                strength = cross_validated(X[kept], y[kept])
+            engine = fits(Lasso(strength), X, y, RANKING)
+            run = Run(kept, engine.on_rows(kept), ())
+        self.penalty_, kept = strength, self.support_
+        self._adopt(Lasso(strength).fit(X[kept], y[kept]), X)
 
 
 def grid(X: FloatArray, y: FloatArray, kept: BoolArray) -> list[float]:
@@ -125,3 +153,14 @@ def grid(X: FloatArray, y: FloatArray, kept: BoolArray) -> list[float]:
     centred = X[kept] - X[kept].mean(axis=0)
     largest = 2 * float(np.abs(centred.T @ (y[kept] - y[kept].mean())).max()) / int(kept.sum())
     return [float(strength) for strength in max(largest, rounding_scale(y)) * GRID]
+
+
+def cross_validated(X: FloatArray, y: FloatArray) -> float:
+    """Return the lambda of least held-out error on rows to be trusted, which come shuffled."""
+    everything = np.ones(len(y), dtype=bool)
+    strengths = grid(X, y, everything)[0] / GRID[0] * np.geomspace(1, WEAKEST, STRENGTHS)
+    if len(y) < CV_FOLDS or np.ptp(y) <= rounding_scale(y):
+        return float(strengths[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return 2 * float(LassoCV(alphas=strengths / 2, cv=CV_FOLDS).fit(X, y).alpha_)

@@ -91,10 +91,12 @@ class TheilSenDefense(Defense):
             self.n_components_ = min(self.errors_, key=lambda k: self.errors_[k])
         else:
             self.n_components_ = min(int(self.n_components), _most_components(X))
-        self.coef_, self.intercept_ = _spatial_median(
+        self.coef_, self.intercept_, converged = _spatial_median(
             X, y, self.n_components_, self.max_subsets, seed
         )
         self.note_ = f"no penalty; {self.n_components_} of {X.shape[1]} principal components"
+        if not converged:
+            self.note_ += "; the spatial median did not converge"
 
     def _held_out_errors(self, X: FloatArray, y: FloatArray, seed: int) -> dict[int, float]:
         splits = list(folds(len(y), self.n_folds))
@@ -104,7 +106,7 @@ class TheilSenDefense(Defense):
         subsets = min(self.max_subsets, TUNING_SUBSETS)
         for training, held_out in splits:
             for column, k in enumerate(compared):
-                coef, intercept = _spatial_median(X[training], y[training], k, subsets, seed)
+                coef, intercept, _ = _spatial_median(X[training], y[training], k, subsets, seed)
                 errors[held_out, column] = (y[held_out] - X[held_out] @ coef - intercept) ** 2
         return dict(zip(compared, trimmed_mean(errors).tolist(), strict=True))
 
@@ -116,18 +118,18 @@ def _most_components(X: FloatArray) -> int:
 
 def _spatial_median(
     X: FloatArray, y: FloatArray, k: int, max_subsets: int, seed: int
-) -> tuple[FloatArray, float]:
-    """Return weights and intercept of Theil-Sen on the first k principal components."""
+) -> tuple[FloatArray, float, bool]:
+    """Return weights and intercept of Theil-Sen on k principal components, and if it converged."""
     mean = X.mean(axis=0)
     _, singular, directions = np.linalg.svd(X - mean, full_matrices=False)
     k = min(k, int((singular > 1e-9 * max(singular[0], 1.0)).sum()))
     if k == 0:  # all rows alike, or too few of them
-        return np.zeros(X.shape[1]), float(np.median(y))
+        return np.zeros(X.shape[1]), float(np.median(y)), True
     directions = directions[:k]
     scores = (X - mean) @ directions.T
     fit = TheilSenRegressor(max_subpopulation=max_subsets, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # of the median, after 300 rounds
+        warnings.simplefilter("ignore", ConvergenceWarning)
         fit.fit(scores, y)
     coef: FloatArray = fit.coef_ @ directions
-    return coef, float(fit.intercept_ - mean @ coef)
+    return coef, float(fit.intercept_ - mean @ coef), fit.n_iter_ < fit.max_iter - 1
