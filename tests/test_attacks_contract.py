@@ -151,7 +151,7 @@ def test_the_entropy_alone_decides(
         "generator",
         lambda problem: (asked.append(problem.entropy), generator(problem))[1],
     )
-    problem = make_problem(n_poison=budget(attack, 7))
+    problem = make_problem(numeric=5, n_poison=budget(attack, 7))
     np.random.seed(1)  # noqa: NPY002
     one = generate(attack, problem)
     state = np.random.get_state()[1].copy()  # noqa: NPY002

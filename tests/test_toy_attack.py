@@ -158,7 +158,7 @@ def test_the_command_line_and_a_run_know_it(tmp_path: Path, environment: dict[st
     assert '"toy"' in schema
     assert '"toy-median"' in schema
     assert "What they say." in schema
-    assert "toy" in printed("run --help").split("attacks:")[1].split("\n")[0]
+    assert "toy" in printed("run --help").split("attacks:")[1].split(":")[0]
 
     code, _, errors = results["validate wrong.yaml"]
     assert code == 2
