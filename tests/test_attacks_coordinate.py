@@ -12,7 +12,8 @@ from sklearn.linear_model import Ridge as SklearnRidge
 
 from poisonbench.attacks import coordinate_ascent
 from poisonbench.attacks.coordinate import Coordinate
-from poisonbench.attacks.coordinate_ascent import Moves, State
+from poisonbench.attacks.coordinate_ascent import State
+from poisonbench.attacks.moves import Moves
 from poisonbench.attacks.objectives import PredictionShift, Training, Validation, with_intercept
 from poisonbench.data.scaling import Scaling
 from poisonbench.features import FeatureSpace, OneHotGroup

@@ -16,7 +16,8 @@ from sklearn.linear_model import Ridge as SklearnRidge
 from poisonbench import metrics, registry
 from poisonbench.attacks import coordinate, coordinate_ascent, coordinate_rows
 from poisonbench.attacks.coordinate import Coordinate
-from poisonbench.attacks.coordinate_ascent import Moves, State
+from poisonbench.attacks.coordinate_ascent import State
+from poisonbench.attacks.moves import Moves
 from poisonbench.attacks.coordinate_rows import RowState
 from poisonbench.attacks.initialization import BFlip
 from poisonbench.attacks.objectives import (

@@ -27,9 +27,10 @@ from poisonbench import registry
 from poisonbench.attacks import coordinate_ascent, coordinate_rows
 from poisonbench.attacks.active_set import solve_elastic_net
 from poisonbench.attacks.base import Attack
-from poisonbench.attacks.coordinate_ascent import Moves, State, with_rows
+from poisonbench.attacks.coordinate_ascent import State, with_rows
 from poisonbench.attacks.coordinate_rows import RowState
 from poisonbench.attacks.gradient_ascent import columns_not_to_touch, trained_value
+from poisonbench.attacks.moves import Moves
 from poisonbench.attacks.objectives import Function, Quadratic, RowLosses, moments
 from poisonbench.attacks.optp import OptP
 from poisonbench.attacks.retraining import RANK_CUT, working_alpha
@@ -287,8 +288,8 @@ class _Climb:
             return W
         rho, space = self.problem.model.l1_ratio(), self.problem.space
         diagonal = np.full(space.n_features, W.gamma * (1 - rho) / 2)
-        diagonal[self.moves.group_of >= 0] += kappa
-        diagonal[space.binary] += kappa
+        grouped = np.setdiff1d(np.arange(space.n_features), space.numeric)
+        diagonal[grouped] += kappa
         return replace(W, A=W.A + np.diag(np.append(diagonal, 0.0)), gamma=0.0)
 
     def __call__(self, start: Sample, m: FloatArray, *, refine: bool = False) -> _Reached:
