@@ -189,6 +189,7 @@ class Coordinate(Attack):
         starts = self._starts(problem, settings.restarts, len(m))
         start = next(starts)
         best = climb(start, m, refine=self.warm_start == "optp")
+        initial = best.trace[0] if climb.is_learner else climb.objective(start, m)
         for other in starts:
             best = max(best, climb(other, m), key=lambda reached: reached.W)
         rng = problem.generator()
@@ -196,7 +197,7 @@ class Coordinate(Attack):
             perturbed = climb(self._perturbed(problem, best.rows, rng), m, refine=True)
             if perturbed.W > best.W:
                 best = replace(perturbed, trace=best.trace + perturbed.trace)
-        initial, final = climb.objective(start, m), climb.objective(best.rows, m)
+        final = climb.objective(best.rows, m)
         if final < initial:
             # Where a surrogate stood in for the learner, kappa's term was climbed at W's cost, or
             # what was climbed first led astray.
@@ -304,10 +305,10 @@ class _Climb:
         refine : bool
             Whether the rows are good already: then only W is climbed, and nothing annealed.
         """
-        if not len(m):
-            return _Reached(start, -np.inf, ())
         rows, W = start, self._trained(start, m)[0]
         trace, anneal = [W], () if refine else self.settings.anneal
+        if not len(m):
+            return _Reached(rows, W, (W,))
         for stage in self.stages[-1:] if refine else self.stages:
             rows, W = self._climbed(stage, anneal, rows, m, trace)
             anneal = ()  # it would undo what has been reached
@@ -396,7 +397,8 @@ class _Climb:
             theta: FloatArray = np.append(w, mean_y - mean @ w)
         else:
             gram[np.diag_indices(len(self.penalty))] += self.penalty
-            theta = linalg.solve(gram, moment, assume_a="pos", overwrite_a=True)
+            factor = linalg.cho_factor(gram, overwrite_a=True, check_finite=False)
+            theta = linalg.cho_solve(factor, moment, check_finite=False)
         return self.W.value(theta), theta
 
     def _state(
