@@ -137,10 +137,10 @@ def _visit(state: State, moves: Moves, c: int) -> bool:
     """Climb to a local maximum in row `c`; return whether it changed."""
     m, y, row = state.m[c], state.y[c], Row(moves, state.X[c])
     out = _Without(state, row.z, y, m)
-    # h, qq, a.z, theta.z of the row, and what is added to them by each move and by what each
-    # block holds.
-    totals = np.array([*(out.products(row.z) @ row.z), *(out.slopes @ row.z)])
-    near = out.products_without_blocks(row)
+    # h, qq, a.z, theta.z of the row; the entries of Kz and Qz without their blocks; and what each
+    # move, and what each block holds, adds to the former.
+    totals = np.concatenate([out.products @ row.z, out.slopes @ row.z])
+    near = out.products - out.held(row)
     added = np.empty((4, len(row.column)))
     square = row.value**2 * out.diagonals.take(row.column, axis=1)
     added[2:] = row.value * out.slopes.take(row.column, axis=1)
@@ -151,7 +151,7 @@ def _visit(state: State, moves: Moves, c: int) -> bool:
     s = np.empty((2, row.n_moves))  # the factors s for the responses 0 and 1
     moved = False
     for _ in range(MAX_STEPS):
-        np.take(near, row.column, axis=1, out=added[:2], mode="clip")
+        near.take(row.column, axis=1, out=added[:2], mode="clip")
         added[:2] *= double
         added[:2] += square
         reached = (totals[:, None] - added[:, row.n_moves :]).take(moves.block, axis=1)
@@ -168,10 +168,9 @@ def _visit(state: State, moves: Moves, c: int) -> bool:
         best, moved = scores[first], True
         response, move = divmod(first, row.n_moves)
         y, at = float(response), row.place(move)
-        column, value, old, held = *row.entry(move), *row.entry(at)
-        if value == held and (column == old or value == 0):
+        if row.holds(move):
             continue  # the row stays as it is, with the other response
-        change = out.difference(column, value, old, held)
+        change = out.change(*row.entry(move), *row.entry(at))
         change[:, moves.columns_of[moves.block[move]]] = 0.0
         near += change
         totals = reached[:, move]
@@ -198,65 +197,77 @@ class _Without:
         With the row.
     z, y, m : ndarray of shape (d + 1,), float and float
         The row, with its 1, response and multiplicity.
+
+    Attributes
+    ----------
+    W : float
+        The outer objective.
+    slopes : ndarray of shape (2, d + 1)
+        a and theta.
+    products, diagonals : ndarray of shape (2, d + 1)
+        Kz and Qz for the row that is out, and the diagonals of K and Q.
     """
 
     def __init__(self, state: State, z: FloatArray, y: float, m: float) -> None:
         self._KQ = state.KQ
-        self._u, q = state.KQ.reshape(-1, len(z)).dot(z).reshape(2, -1)
-        za, zq, zu = z @ state.a, z @ q, z @ self._u
-        self._g = m / (1 - m * zu)
-        rho = (z @ state.theta - y) * self._g
-        self._p = self._g * q + (self._g**2 * zq / 2) * self._u
-        self._up = np.array([self._u, self._p])
+        u, q = uq = _products(state.KQ, z)
+        za, zq, zu = z @ state.a, z @ q, z @ u
+        self._g = g = m / (1 - m * zu)
+        rho = (z @ state.theta - y) * g
+        p = g * q + (g**2 * zq / 2) * u
+        self._up = np.array([u, p])
         self.W = state.W + rho * za + rho**2 * zq
-        a = state.a + 2 * rho * q + (self._g * (za + 2 * rho * zq)) * self._u
-        self.slopes = np.array([a, state.theta + rho * self._u])
-        diagonals = self._KQ.reshape(2, -1)[:, :: len(z) + 1]
-        self.diagonals = self._corrected(diagonals.copy(), self._up)
+        a = state.a + 2 * rho * q + (g * (za + 2 * rho * zq)) * u
+        self.slopes = np.array([a, state.theta + rho * u])
+        self.products = uq + self._correction(zu, z @ p)
+        self.diagonals = np.array([g * u * u, 2 * p * u])
+        self.diagonals += state.KQ.reshape(2, -1)[:, :: len(z) + 1]
 
-    def _corrected(self, of_KQ: FloatArray, of_up: FloatArray) -> FloatArray:
-        """Turn entries of KV and QV, with those of V'u and V'p, into what they are without it."""
-        of_u, of_p = of_up
-        of_KQ[0] += (self._g * of_u) * self._u
-        of_KQ[1] += of_u * self._p
-        of_KQ[1] += of_p * self._u
-        return of_KQ
+    def _correction(self, u: float, p: float) -> FloatArray:
+        """Return what is to be added to Kv and Qv, given u.v and p.v."""
+        correction: FloatArray = np.array([[self._g * u, 0.0], [p, u]]).dot(self._up)
+        return correction
 
-    def products(self, z: FloatArray) -> FloatArray:
-        """Return Kz and Qz."""
-        products = self._KQ.reshape(-1, len(z)).dot(z).reshape(2, -1)
-        return self._corrected(products, self._up.dot(z))
-
-    def difference(self, column: int, value: float, old: int, held: float) -> FloatArray:
+    def change(self, column: int, value: float, old: int, held: float) -> FloatArray:
         """Return the change of Kz and Qz where z gets a value in a column for one in another."""
-        change = value * self._KQ[:, column]
-        of_up = value * self._up[:, column]
+        change = self._correction(
+            *(value * self._up[:, column] - held * self._up[:, old])
+        )
+        change += value * self._KQ[:, column]
         if held:
             change -= held * self._KQ[:, old]
-            of_up -= held * self._up[:, old]
-        return self._corrected(change, of_up)
+        return change
 
-    def products_without_blocks(self, row: Row) -> FloatArray:
-        """Return the entries of Kz and Qz, each for the row without the block of its column."""
-        column, value = (each[row.n_moves :][row.moves.block_of] for each in (row.column, row.value))
-        D = len(value)
-        held = value * self._KQ.reshape(2, -1).take(D * np.arange(D) + column, axis=1)
-        products: FloatArray = self.products(row.z)
-        products -= self._corrected(held, value * self._up.take(column, axis=1))
-        return products
+    def held(self, row: Row) -> FloatArray:
+        """Return the parts of entries of Kz and Qz that come from the blocks of their columns."""
+        D, (u, p) = len(row.z), self._up
+        column, value = (
+            each[row.n_moves :].take(row.moves.block_of) for each in (row.column, row.value)
+        )
+        held = self._KQ.reshape(2, -1).take(np.arange(0, D * D, D) + column, axis=1)
+        held[0] += self._g * u * u[column]
+        held[1] += u * p[column] + p * u[column]
+        return value * held
 
     def put(self, state: State, z: FloatArray, y: float, m: float) -> None:
         """Put another row in, bringing the state up to date with both changes at once."""
-        (k, q), (a, theta) = self.products(z), self.slopes
+        k, q = _products(self._KQ, z) + self._correction(*(self._up @ z))
+        (a, theta), (u, p) = self.slopes, self._up
         h, qq, az, zt = z @ k, z @ q, z @ a, z @ theta
         i = m / (1 + m * h)
         s = i * (y - zt)
         state.W = float(self.W + _score(s, az, qq))
         state.theta[:] = theta + s * k
         state.a[:] = a + 2 * s * q - (i * (az + 2 * s * qq)) * k
-        u, p, r = self._u, self._p, (i**2 * qq / 2) * k - i * q
+        r = (i**2 * qq / 2) * k - i * q
         _add(state.KQ[0], [self._g * u, -i * k], [u, k])
         _add(state.KQ[1], [p, u, r, k], [u, p, k, r])
+
+
+def _products(KQ: FloatArray, z: FloatArray) -> FloatArray:
+    """Return Kz and Qz."""
+    products: FloatArray = KQ.reshape(-1, len(z)).dot(z).reshape(2, -1)
+    return products
 
 
 def _add(matrix: FloatArray, left: list[FloatArray], right: list[FloatArray]) -> None:

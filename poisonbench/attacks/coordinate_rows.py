@@ -119,7 +119,7 @@ def _visit(state: RowState, moves: Moves, c: int) -> bool:
         best, moved = scores[first], True
         response, move = divmod(first, row.n_moves)
         y = float(response)
-        if move > 0:
+        if not row.holds(move):
             row.make(move)
     if not moved:
         return False

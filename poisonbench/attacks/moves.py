@@ -66,9 +66,14 @@ class Moves:
         return first
 
     @cached_property
-    def columns_of(self) -> list[IntArray]:
-        """The columns of each block."""
-        return [np.flatnonzero(self.block_of == b) for b in range(len(self.first))]
+    def columns_of(self) -> list[slice | IntArray]:
+        """The columns of each block; a slice, which is faster, where they stand together."""
+        found: list[slice | IntArray] = []
+        for b in range(len(self.first)):
+            columns = np.flatnonzero(self.block_of == b)
+            together = slice(columns[0], columns[-1] + 1)
+            found.append(together if len(columns) == together.stop - together.start else columns)
+        return found
 
 
 class Row:
@@ -93,12 +98,12 @@ class Row:
     def __init__(self, moves: Moves, x: FloatArray) -> None:
         self.moves, self.n_moves = moves, len(moves.column)
         self.z = np.append(x, 1.0)
-        nonzero = np.flatnonzero(x)
-        held = moves.first.copy(), np.zeros(len(moves.first))
-        held[0][moves.block_of[nonzero]] = nonzero
-        held[1][moves.block_of[nonzero]] = x[nonzero]
-        self.column = np.append(moves.column, held[0])
-        self.value = np.append(moves.value, held[1])
+        nonzero = x.nonzero()[0]
+        places = self.n_moves + moves.block_of[nonzero]
+        self.column = np.concatenate([moves.column, moves.first])
+        self.column[places] = nonzero
+        self.value = np.concatenate([moves.value, np.zeros(len(moves.first))])
+        self.value[places] = x[nonzero]
 
     def place(self, move: int) -> int:
         """Return where what the move would displace stands in `column` and `value`."""
@@ -107,6 +112,11 @@ class Row:
     def entry(self, place: int) -> tuple[int, float]:
         """Return a column and a value."""
         return int(self.column[place]), float(self.value[place])
+
+    def holds(self, move: int) -> bool:
+        """Return whether the move would change nothing."""
+        (column, value), (old, held) = self.entry(move), self.entry(self.place(move))
+        return value == held and (column == old or value == 0)
 
     def make(self, move: int) -> None:
         """Make a move."""
