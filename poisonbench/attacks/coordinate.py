@@ -72,8 +72,8 @@ class Preset:
 
 
 PRESETS = {
-    "fast": Preset(sweeps=2, max_distinct=20),
-    "standard": Preset(anneal=(10.0, 3.0)),
+    "fast": Preset(sweeps=2, max_distinct=30),
+    "standard": Preset(anneal=(4.0,)),
     "strong": Preset(
         restarts=4,
         tol=1e-3,
