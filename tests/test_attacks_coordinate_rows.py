@@ -17,9 +17,9 @@ from poisonbench import metrics, registry
 from poisonbench.attacks import coordinate, coordinate_ascent, coordinate_rows
 from poisonbench.attacks.coordinate import Coordinate
 from poisonbench.attacks.coordinate_ascent import State
-from poisonbench.attacks.moves import Moves
 from poisonbench.attacks.coordinate_rows import RowState
 from poisonbench.attacks.initialization import BFlip
+from poisonbench.attacks.moves import Moves
 from poisonbench.attacks.objectives import (
     ClippedError,
     Quadratic,

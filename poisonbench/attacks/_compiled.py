@@ -20,7 +20,8 @@ def sweep(state: State, moves: Moves, visited: IntArray) -> IntArray:
     """Climb to a local maximum in each of the rows `visited`; return which of them changed."""
     changed = np.zeros(len(visited), dtype=bool)
     state.W = _sweep(
-        *state.KQ,
+        state.KQ[0],
+        state.KQ[1],
         state.theta,
         state.a,
         state.W,

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from annotated_types import Ge
+from annotated_types import Ge, Gt, Le
 from scipy import linalg
 
 from poisonbench import registry
@@ -74,13 +74,7 @@ class Preset:
 PRESETS = {
     "fast": Preset(sweeps=2, max_distinct=30),
     "standard": Preset(anneal=(4.0,)),
-    "strong": Preset(
-        restarts=4,
-        tol=1e-3,
-        levels=(0.0, 0.25, 0.5, 0.75, 1.0),
-        anneal=(10.0, 3.0),
-        perturbations=15,
-    ),
+    "strong": Preset(restarts=4, anneal=(4.0,), perturbations=25),
 }
 
 
@@ -103,21 +97,21 @@ class Coordinate(Attack):
     outer_objective : str, default="validation"
         What the attack maximises.
     preset : {"fast", "standard", "strong"}, default="standard"
-        Values for the parameters that are not given: two sweeps over 20 distinct rows; two
-        annealed sweeps and then to convergence; the same with restarts, perturbations and five
-        levels.
+        Values for the parameters that are not given. All: restarts 1, sweeps 50, tol 0.01, levels
+        [0, 1], anneal [], max_distinct p, perturbations 0; but `fast`: sweeps 2, max_distinct 30;
+        `standard`: anneal [4]; `strong`: anneal [4], restarts 4, perturbations 25.
     restarts : int, optional
         Starts from different training rows; the one that reaches the highest objective is kept.
     sweeps : int, optional
-        Visits to every row at most.
+        Sweeps over the rows at most, after annealed ones; with LASSO and elastic net rounds.
     tol : float, optional
         Relative gain of a sweep below which the ascent has converged.
     levels : list of float, optional
-        Values in [0, 1] that numeric features may take; they also keep their starting values.
+        Values in [0, 1] that numeric features may take, beside the one that they start at.
     anneal : list of float, optional
         Factors by which the penalty is multiplied in the first sweeps, one sweep each.
     max_distinct : int, optional
-        Distinct poison rows; each is repeated p / max_distinct times.
+        Distinct starting rows at most; each is repeated p / max_distinct times.
     perturbations : int, optional
         Times that a quarter of the rows is drawn anew and climbed again, kept if better.
     kappa : float, default=0.0
@@ -139,8 +133,8 @@ class Coordinate(Attack):
         restarts: Annotated[int, Ge(1)] | None = None,
         sweeps: Annotated[int, Ge(1)] | None = None,
         tol: Annotated[float, Ge(0)] | None = None,
-        levels: tuple[float, ...] | None = None,
-        anneal: tuple[float, ...] | None = None,
+        levels: tuple[Annotated[float, Ge(0), Le(1)], ...] | None = None,
+        anneal: tuple[Annotated[float, Gt(0)], ...] | None = None,
         max_distinct: Annotated[int, Ge(1)] | None = None,
         perturbations: Annotated[int, Ge(0)] | None = None,
         kappa: Annotated[float, Ge(0)] = 0.0,

@@ -230,9 +230,7 @@ class _Without:
 
     def change(self, column: int, value: float, old: int, held: float) -> FloatArray:
         """Return the change of Kz and Qz where z gets a value in a column for one in another."""
-        change = self._correction(
-            *(value * self._up[:, column] - held * self._up[:, old])
-        )
+        change = self._correction(*(value * self._up[:, column] - held * self._up[:, old]))
         change += value * self._KQ[:, column]
         if held:
             change -= held * self._KQ[:, old]
@@ -244,10 +242,11 @@ class _Without:
         column, value = (
             each[row.n_moves :].take(row.moves.block_of) for each in (row.column, row.value)
         )
-        held = self._KQ.reshape(2, -1).take(np.arange(0, D * D, D) + column, axis=1)
+        held: FloatArray = self._KQ.reshape(2, -1).take(np.arange(0, D * D, D) + column, axis=1)
         held[0] += self._g * u * u[column]
         held[1] += u * p[column] + p * u[column]
-        return value * held
+        held *= value
+        return held
 
     def put(self, state: State, z: FloatArray, y: float, m: float) -> None:
         """Put another row in, bringing the state up to date with both changes at once."""

@@ -10,8 +10,9 @@ and multiplicity m gives
 
     h = z'Kz,  v = z'R,  s = m (y - z.theta)/(1 + m h),   W_new = (1/m_v) sum_i phi_i(F_i + s v_i),
 
-and a value in a column adds a multiple of a row of R to v: O(m_v) a change, for any phi.  Only responses 0 and 1 are tried; for losses that are not convex in the prediction, as
-after clipping, others may be better.
+and a value in a column adds a multiple of a row of R to v: O(m_v) a change, for any phi.  Only
+responses 0 and 1 are tried; for losses that are not convex in the prediction, as after clipping,
+others may be better.
 
 :func:`sweep` here is NumPy and takes any row losses; ``_compiled_rows.sweep`` does the same steps
 in machine code for the clipped squared error.
