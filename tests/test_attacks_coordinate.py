@@ -295,3 +295,15 @@ def test_restarts_come_close_to_the_optimum_of_a_small_instance():
     # Starting features may stay at real values, so the ascent may pass the corners' optimum.
     assert min(ratios) > 0.75
     assert np.mean(ratios) > 0.95
+
+
+def test_training_anew_on_the_way_holds_the_drift(monkeypatch):
+    model = Ridge(alpha=1e-4)  # badly conditioned, and thousands of changed rows
+    problem = random_problem(2, n_numeric=4, groups=(9, 8, 7), n=60, m=50, p=400, model=model)
+    drifts = []
+    for every in (50, 10**9):
+        monkeypatch.setattr(coordinate, "REFRESH", every)
+        poison = Coordinate(anneal=(), tol=0, sweeps=20).generate(problem)
+        drifts.append(abs(poison.trace[-1] / poison.objective_final - 1))
+    assert drifts[0] < 1e-9
+    assert drifts[0] < drifts[1] / 10

@@ -57,6 +57,10 @@ REDRAWN = 0.25
 ROUNDS, SHRINK, PATIENCE = 30, 0.75, 4
 """Of the adaptive ridge: most rounds, how eps shrinks in each, and rounds without gain to stop."""
 
+REFRESH = 1000
+"""Changed rows after which the learner is trained from scratch, since rounding adds up; a tenth of
+the distinct rows if these are more."""
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -241,8 +245,11 @@ def _multiplicities(n_poison: int, max_distinct: int | None) -> FloatArray:
 def sweep(state: State | RowState, moves: Moves, visited: IntArray) -> IntArray:
     """Climb to a local maximum in each of the rows `visited`; return which of them changed."""
     if isinstance(state, RowState):
-        return ROW_SWEEP(state, moves, visited)
-    return SWEEP(state, moves, visited)
+        changed = ROW_SWEEP(state, moves, visited)
+    else:
+        changed = SWEEP(state, moves, visited)
+    state.updates += len(changed)
+    return changed
 
 
 @dataclass(frozen=True)
@@ -283,8 +290,8 @@ class _Climb:
             return W
         rho, space = self.problem.model.l1_ratio(), self.problem.space
         diagonal = np.full(space.n_features, W.gamma * (1 - rho) / 2)
-        grouped = np.setdiff1d(np.arange(space.n_features), space.numeric)
-        diagonal[grouped] += kappa
+        diagonal += kappa
+        diagonal[space.numeric] -= kappa
         return replace(W, A=W.A + np.diag(np.append(diagonal, 0.0)), gamma=0.0)
 
     def __call__(self, start: Sample, m: FloatArray, *, refine: bool = False) -> _Reached:
@@ -299,10 +306,12 @@ class _Climb:
         refine : bool
             Whether the rows are good already: then only W is climbed, and nothing annealed.
         """
-        rows, W = start, self._trained(start, m)[0]
-        trace, anneal = [W], () if refine else self.settings.anneal
+        trace: list[float] = []
         if not len(m):
-            return _Reached(rows, W, (W,))
+            self._note(self._trained(start, m)[0], trace)
+            return _Reached(start, trace[0], tuple(trace))
+        rows, W = start, -np.inf
+        anneal = () if refine else self.settings.anneal
         for stage in self.stages[-1:] if refine else self.stages:
             rows, W = self._climbed(stage, anneal, rows, m, trace)
             anneal = ()  # it would undo what has been reached
@@ -316,20 +325,24 @@ class _Climb:
         m: FloatArray,
         trace: list[float],
     ) -> tuple[Sample, float]:
-        """Return the rows that a stage reaches, and their W; each round goes to `trace`."""
+        """Return the rows that a stage reaches, and their W; start and rounds go to `trace`."""
         if self.problem.model.l1_ratio() > 0:
             return self._adaptive(stage, rows, m, trace)
         everyone = np.arange(len(m))
+        if not trace and anneal:
+            self._note(self._trained(rows, m)[0], trace)
         for factor in anneal:
             state = self._state(stage, rows, m, factor * self.penalty)
-            sweep(state, self.moves, everyone)
+            state, _ = self._swept(stage, state, factor * self.penalty, everyone)
             rows = Sample(state.X, state.y)
             self._note(self._trained(rows, m)[0], trace)
         state = self._state(stage, rows, m, self.penalty)
+        if not trace:
+            self._note(self.W.value(state.theta), trace)
         visited = everyone
         for _ in range(self.settings.sweeps):
             before = state.W
-            changed = sweep(state, self.moves, visited)
+            state, changed = self._swept(stage, state, self.penalty, visited)
             self._note(self.W.value(state.theta), trace)
             converged = state.W - before <= self.settings.tol * abs(before)
             if converged and len(visited) == len(m):
@@ -345,12 +358,14 @@ class _Climb:
         model = self.problem.model
         alpha, rho = model.alpha_for(self.n_rows), model.l1_ratio()
         W, theta = self._trained(rows, m)
+        if not trace:
+            self._note(W, trace)
         best, highest = (rows, W), stage.true.value(theta)
         without_gain = 0
         for k in range(min(ROUNDS, self.settings.sweeps)):
             penalty = self.n_rows * alpha * (rho / (np.abs(theta[:-1]) + SHRINK**k) + 1 - rho)
             state = self._state(stage, rows, m, penalty)
-            sweep(state, self.moves, np.arange(len(m)))
+            state, _ = self._swept(stage, state, penalty, np.arange(len(m)))
             rows = Sample(state.X, state.y)
             W, theta = self._trained(rows, m, theta)
             self._note(W, trace)
@@ -404,6 +419,18 @@ class _Climb:
         if isinstance(W, RowLosses):
             return RowState.trained(self.gram, self.moment, rows, m, penalty, W)
         raise TypeError(f"the sweeps take a Quadratic or RowLosses, not {type(W).__name__}")
+
+    def _swept(
+        self, stage: _Stage, state: State | RowState, penalty: FloatArray, visited: IntArray
+    ) -> tuple[State | RowState, IntArray]:
+        """Return the state after a sweep, trained from scratch on the way, and what changed."""
+        every = max(REFRESH, len(state.m) // 10)
+        changed = []
+        for part in np.split(visited, np.arange(every, len(visited), every)):
+            if state.updates >= every:
+                state = self._state(stage, Sample(state.X, state.y), state.m, penalty)
+            changed.append(sweep(state, self.moves, part))
+        return state, np.concatenate(changed)
 
     def _note(self, W: float, trace: list[float]) -> None:
         """Put W after a round into the trace, and the log."""

@@ -59,6 +59,8 @@ class State:
         As in the module's docstring.
     W : float
         The outer objective.
+    updates : int
+        Rows that have changed since it was trained from scratch.
     """
 
     X: FloatArray
@@ -68,6 +70,7 @@ class State:
     theta: FloatArray
     a: FloatArray
     W: float
+    updates: int = 0
 
     @classmethod
     def trained(
@@ -95,12 +98,14 @@ class State:
             The outer objective, without a penalty term of its own.
         """
         K, theta = inverse(gram, moment, rows, m, penalty)
-        Q = K @ W.A @ K
+        KQ, Q = np.array([K, K]), K @ W.A @ K
+        np.add(Q, Q.T, out=KQ[1])  # symmetric to the last bit
+        KQ[1] /= 2
         return cls(
             rows.X.copy(),
             rows.y.copy(),
             m,
-            np.array([K, (Q + Q.T) / 2]),
+            KQ,
             theta,
             K @ W.gradient(theta),
             W.value(theta),

@@ -49,6 +49,8 @@ class RowState:
         The outer objective.
     objective : RowLosses
         What it is.
+    updates : int
+        Rows that have changed since it was trained from scratch.
     """
 
     X: FloatArray
@@ -60,6 +62,7 @@ class RowState:
     F: FloatArray
     W: float
     objective: RowLosses
+    updates: int = 0
 
     @classmethod
     def trained(
