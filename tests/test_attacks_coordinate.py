@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge as SklearnRidge
 
-from poisonbench.attacks import coordinate, coordinate_ascent
+from poisonbench.attacks import climb, coordinate_ascent
 from poisonbench.attacks.coordinate import PRESETS, Coordinate, Preset
 from poisonbench.attacks.coordinate_ascent import State
 from poisonbench.attacks.moves import Moves
@@ -155,7 +155,7 @@ def test_both_engines_give_the_same_poison(model, preset, monkeypatch):
     problem = random_problem(2, n_numeric=4, groups=(9, 8, 7), n=60, m=50, p=40, model=model)
     made = []
     for engine in (coordinate_ascent, compiled):
-        monkeypatch.setattr(coordinate, "SWEEP", engine.sweep)
+        monkeypatch.setattr(climb, "SWEEP", engine.sweep)
         made.append(Coordinate(preset=preset).generate(problem))
     np.testing.assert_array_equal(made[0].X, made[1].X)
     np.testing.assert_array_equal(made[0].y, made[1].y)
@@ -302,7 +302,7 @@ def test_training_anew_on_the_way_holds_the_drift(monkeypatch):
     problem = random_problem(2, n_numeric=4, groups=(9, 8, 7), n=60, m=50, p=400, model=model)
     drifts = []
     for every in (50, 10**9):
-        monkeypatch.setattr(coordinate, "REFRESH", every)
+        monkeypatch.setattr(climb, "REFRESH", every)
         poison = Coordinate(anneal=(), tol=0, sweeps=20).generate(problem)
         drifts.append(abs(poison.trace[-1] / poison.objective_final - 1))
     assert drifts[0] < 1e-9

@@ -48,7 +48,7 @@ def measure(n: int, d: int, p: int, distinct: int) -> dict[str, Any]:
     from sklearn.linear_model import Ridge as SklearnRidge
 
     from poisonbench import pipeline
-    from poisonbench.attacks import coordinate, objectives
+    from poisonbench.attacks import climb, coordinate, objectives
     from poisonbench.data.scaling import Scaling
     from poisonbench.features import FeatureSpace
     from poisonbench.models import Ridge
@@ -77,7 +77,7 @@ def measure(n: int, d: int, p: int, distinct: int) -> dict[str, Any]:
         0,
     )
     attack = coordinate.Coordinate(max_distinct=distinct)
-    if coordinate.ENGINE == "numba":  # compile, or load, first
+    if climb.ENGINE == "numba":  # compile, or load, first
         small = Sample(train.X[:200], train.y[:200])
         tiny = AttackProblem(small, small, model, problem.space, "y", problem.scaling, distinct, 0)
         attack.generate(tiny)
@@ -92,8 +92,8 @@ def measure(n: int, d: int, p: int, distinct: int) -> dict[str, Any]:
 
         return call
 
-    objectives.moments = coordinate.moments = timed("gram", objectives.moments)
-    coordinate.expanded = timed("write", coordinate.expanded)
+    objectives.moments = climb.moments = timed("gram", objectives.moments)
+    climb.expanded = timed("write", climb.expanded)
     total, poison = seconds(lambda: attack.generate(problem))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     check, _ = seconds(lambda: pipeline.check(poison, p, problem.space))
@@ -106,7 +106,7 @@ def measure(n: int, d: int, p: int, distinct: int) -> dict[str, Any]:
         "d": d,
         "p": p,
         "distinct": distinct,
-        "engine": coordinate.ENGINE,
+        "engine": climb.ENGINE,
         "fit": fit,
         "refit": refit,
         **spent,
