@@ -144,8 +144,8 @@ class Climb:
         """
         trace: list[float] = []
         if not len(m):
-            self._note(self._trained(start, m)[0], trace)
-            return Reached(start, trace[0], tuple(trace))
+            W = self._trained(start, m)[0]
+            return Reached(start, W, (W,))
         rows, W = start, -np.inf
         anneal = () if refine else self.anneal
         for stage in self.stages[-1:] if refine else self.stages:
@@ -166,7 +166,7 @@ class Climb:
             return self._adaptive(stage, rows, m, trace)
         everyone = np.arange(len(m))
         if not trace and anneal:
-            self._note(self._trained(rows, m)[0], trace)
+            trace.append(self._trained(rows, m)[0])
         for factor in anneal:
             state = self._state(stage, rows, m, factor * self.penalty)
             state, _ = self._swept(stage, state, factor * self.penalty, everyone)
@@ -174,7 +174,7 @@ class Climb:
             self._note(self._trained(rows, m)[0], trace)
         state = self._state(stage, rows, m, self.penalty)
         if not trace:
-            self._note(self.W.value(state.theta), trace)
+            trace.append(self.W.value(state.theta))
         visited = everyone
         for _ in range(self.sweeps):
             before = state.W
@@ -195,7 +195,7 @@ class Climb:
         alpha, rho = model.alpha_for(self.n_rows), model.l1_ratio()
         W, theta = self._trained(rows, m)
         if not trace:
-            self._note(W, trace)
+            trace.append(W)
         best, highest = (rows, W), stage.true.value(theta)
         without_gain = 0
         for k in range(min(ROUNDS, self.sweeps)):
