@@ -1,7 +1,7 @@
 """What `coordinate` costs on large data: seconds, multiples of Ridge.fit, and memory.
 
     python tests/benchmarks/scale.py                          # 10^6 x 100, and sweeps below it
-    python tests/benchmarks/scale.py --n 1000000 --d 100 --p 200000 --output scale.csv
+    python tests/benchmarks/scale.py --n 1000000 --d 100 --p 200000 --engine numpy
 
 Every line is a process of its own with one BLAS thread, so that its peak memory is its own:
 
@@ -128,9 +128,12 @@ def main() -> None:
     parser.add_argument("--d", type=int, nargs="+", default=None, help="numeric features")
     parser.add_argument("--p", type=int, nargs="+", default=None, help="poison rows")
     parser.add_argument("--distinct", type=int, default=32, help="distinct poison rows")
+    parser.add_argument("--engine", choices=("numpy", "numba"), help="numba where it is installed")
     parser.add_argument("--output", type=Path, default=Path("scale.csv"))
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.engine == "numpy":
+        sys.modules["numba"] = None  # type: ignore[assignment]  # importing it fails now
     if given.one:
         line = measure(given.n[0], given.d[0], given.p[0], given.distinct)
         csv.writer(sys.stdout).writerow([line[name] for name in COLUMNS])
@@ -149,6 +152,8 @@ def main() -> None:
         for n, d, p in cases:
             command = [sys.executable, __file__, "--one", f"--n={n}", f"--d={d}", f"--p={p}",
                        f"--distinct={given.distinct}"]  # fmt: skip
+            if given.engine:
+                command.append(f"--engine={given.engine}")
             done = subprocess.run(
                 command, env=environment, stdout=subprocess.PIPE, text=True, check=True
             )
