@@ -109,6 +109,7 @@ def _sweep(
                 h_b[b] = h - x * (2 * near_K[j] + x * diagonal_K[j])
                 qq_b[b] = qq - x * (2 * near_Q[j] + x * diagonal_Q[j])
                 az_b[b], zt_b[b] = az - x * a_out[j], zt - x * theta_out[j]
+            top = -np.inf
             for t in range(T):
                 j, x, b = column[t], value[t], block[t]
                 h_t = h_b[b] + x * (2 * near_K[j] + x * diagonal_K[j])
@@ -119,9 +120,7 @@ def _sweep(
                 high = low + gain
                 scores[t] = low * (az_t + low * qq_t)
                 scores[T + t] = high * (az_t + high * qq_t)
-            top = -np.inf
-            for t in range(2 * T):
-                top = max(top, scores[t])
+                top = max(top, scores[t], scores[T + t])
             tie = TIE * abs(W_out + best)
             if top <= best + tie:
                 break
@@ -139,10 +138,12 @@ def _sweep(
             qq = qq_b[b] + x * (2 * near_Q[j] + x * diagonal_Q[j])
             az, zt = az_b[b] + x * a_out[j], zt_b[b] + x * theta_out[j]
             du, dp = x * u[j] - was * u[old], x * p[j] - was * p[old]
+            gdu = g * du
             for i in range(D):
-                if block_of[i] != b:
-                    near_K[i] += x * K[j, i] - was * K[old, i] + g * du * u[i]
-                    near_Q[i] += x * Q[j, i] - was * Q[old, i] + du * p[i] + dp * u[i]
+                # A factor, and no branch, so that the loop is done several entries at a time.
+                other = 0.0 if block_of[i] == b else 1.0
+                near_K[i] += other * (x * K[j, i] - was * K[old, i] + gdu * u[i])
+                near_Q[i] += other * (x * Q[j, i] - was * Q[old, i] + du * p[i] + dp * u[i])
             z[old] = 0.0
             z[j] = x
             holds[b], held[b] = j, x

@@ -44,7 +44,7 @@ class Preset:
 
 
 PRESETS = {
-    "fast": Preset(sweeps=2, max_distinct=30),
+    "fast": Preset(sweeps=2, max_distinct=24),
     "standard": Preset(anneal=(4.0,)),
     "strong": Preset(restarts=4, anneal=(4.0,), perturbations=25),
 }
@@ -61,7 +61,7 @@ class Coordinate(Attack):
         What the attack maximises.
     preset : {"fast", "standard", "strong"}, default="standard"
         Values for the parameters that are not given. All: restarts 1, sweeps 50, tol 0.01, levels
-        [0, 1], anneal [], max_distinct p, perturbations 0; but `fast`: sweeps 2, max_distinct 30;
+        [0, 1], anneal [], max_distinct p, perturbations 0; but `fast`: sweeps 2, max_distinct 24;
         `standard`: anneal [4]; `strong`: anneal [4], restarts 4, perturbations 25.
     restarts : int, optional
         Starts from different training rows; the one that reaches the highest objective is kept.
