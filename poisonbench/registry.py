@@ -120,6 +120,7 @@ def nearest(word: str, valid: Iterable[str]) -> str | None:
     return known[matches[0]] if matches else None
 
 
+@cache
 def parameters(cls: Any) -> tuple[Parameter, ...]:
     """Return the parameters that a config may set for the component `cls`, in order."""
     signature = inspect.signature(cls)

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge as SklearnRidge
 
-from poisonbench.attacks import coordinate_ascent
-from poisonbench.attacks.coordinate import Coordinate
-from poisonbench.attacks.coordinate_ascent import Moves, State
+from poisonbench.attacks import climb, coordinate_ascent
+from poisonbench.attacks.coordinate import PRESETS, Coordinate, Preset
+from poisonbench.attacks.coordinate_ascent import State
+from poisonbench.attacks.moves import Moves
 from poisonbench.attacks.objectives import PredictionShift, Training, Validation, with_intercept
 from poisonbench.data.scaling import Scaling
 from poisonbench.features import FeatureSpace, OneHotGroup
@@ -120,12 +121,12 @@ def test_the_state_does_not_drift_over_thousands_of_updates():
         # Push the ascent away from where it is: other rows come in by the same updates.
         target = rng.normal(size=len(state.theta))
         W = type(W)(W.A, W.A @ target, W.k, 0.0, W.model)
-        state.a[:] = state.K @ W.gradient(state.theta)
+        state.a[:] = state.KQ[0] @ W.gradient(state.theta)
         state.W = W.value(state.theta)
     again = state_of(problem, W, Sample(state.X, state.y), state.m)
     assert np.abs(again.theta - state.theta).max() < 1e-7
-    assert np.abs(again.K - state.K).max() < 1e-7 * np.abs(again.K).max()
-    assert np.abs(again.Q - state.Q).max() < 1e-7 * np.abs(again.Q).max()
+    for matrix, drifted in zip(again.KQ, state.KQ, strict=True):
+        assert np.abs(matrix - drifted).max() < 1e-7 * np.abs(matrix).max()
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -145,6 +146,20 @@ def test_machine_code_gives_the_same_rows(seed, levels):
     np.testing.assert_array_equal(states[0].X, states[1].X)
     np.testing.assert_array_equal(states[0].y, states[1].y)
     assert pytest.approx(states[1].W, rel=1e-10) == states[0].W
+
+
+@pytest.mark.parametrize("model", [OLS(), Ridge(alpha=0.1), Lasso(lam=1e-3)])
+@pytest.mark.parametrize("preset", ["fast", "standard", "strong"])
+def test_both_engines_give_the_same_poison(model, preset, monkeypatch):
+    compiled = pytest.importorskip("poisonbench.attacks._compiled", reason="needs the extra 'fast'")
+    problem = random_problem(2, n_numeric=4, groups=(9, 8, 7), n=60, m=50, p=40, model=model)
+    made = []
+    for engine in (coordinate_ascent, compiled):
+        monkeypatch.setattr(climb, "SWEEP", engine.sweep)
+        made.append(Coordinate(preset=preset).generate(problem))
+    np.testing.assert_array_equal(made[0].X, made[1].X)
+    np.testing.assert_array_equal(made[0].y, made[1].y)
+    np.testing.assert_allclose(made[0].trace, made[1].trace, rtol=1e-8)
 
 
 @pytest.mark.parametrize("objective", [Training, Validation, PredictionShift])
@@ -171,6 +186,67 @@ def test_returns_p_legal_rows_for_every_learner(model, p):
     assert set(np.unique(poison.y)) <= {0.0, 1.0}
     assert poison.objective_final >= poison.objective_initial
     assert len(np.unique(np.column_stack([poison.X, poison.y]), axis=0)) <= 5
+
+
+@pytest.mark.parametrize("parameters", [{}, {"preset": "strong"}, {"outer_objective": "clipped"}])
+@pytest.mark.parametrize("model", [Ridge(alpha=0.1), OLS(), Lasso(lam=1e-3)])
+def test_no_poison_is_the_clean_model(model, parameters):
+    problem = random_problem(4, p=0, model=model)
+    poison = Coordinate(**parameters).generate(problem)
+    assert poison.X.shape == (0, problem.space.n_features)
+    assert poison.rounds == 0
+    assert poison.objective_final == poison.objective_initial
+    errors = model.predict(problem.validation.X) - problem.validation.y
+    if parameters.get("outer_objective") != "clipped":
+        assert poison.objective_final == pytest.approx(np.mean(errors**2), rel=1e-8)
+
+
+def test_the_help_says_what_each_preset_means():
+    plain = Preset()
+    says = Coordinate.__doc__.split("preset :")[1].split("restarts :")[0]
+    in_general, *each = says.replace("\n       ", "").split("`")
+    for field in Preset.__dataclass_fields__:
+        value = getattr(plain, field)
+        assert f"{field} {written(value)}" in in_general
+    for name, preset in PRESETS.items():
+        own = each[each.index(name) + 1]
+        for field in Preset.__dataclass_fields__:
+            value = getattr(preset, field)
+            assert (f"{field} {written(value)}" in own) == (value != getattr(plain, field))
+
+
+def written(value):
+    """A preset's value as the help has it."""
+    if value is None:
+        return "p"
+    return str(
+        [float(f"{v:g}") if v % 1 else int(v) for v in value] if isinstance(value, tuple) else value
+    )
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "expected"),
+    [
+        ("levels", [0, 1.5], "a list (each a number with 0 <= item <= 1) or null"),
+        ("levels", [-0.1], "a list (each a number with 0 <= item <= 1) or null"),
+        ("anneal", [-3], "a list (each a number > 0) or null"),
+        ("anneal", [0], "a list (each a number > 0) or null"),
+        ("max_distinct", 0, "an integer >= 1 or null"),
+        ("sweeps", 0, "an integer >= 1 or null"),
+        ("restarts", 0, "an integer >= 1 or null"),
+        ("perturbations", -1, "an integer >= 0 or null"),
+        ("tol", -1, "a number >= 0 or null"),
+        ("kappa", -1, "a number >= 0"),
+        ("preset", "fats", "did you mean 'fast'? expected fast, standard or strong"),
+        ("warm_start", "bgd", "expected none or optp"),
+    ],
+)
+def test_parameters_are_checked_before_anything_runs(bench, parameter, value, expected):
+    attack = {"name": "coordinate", parameter: value}
+    result = bench.invoke({"dataset": "diabetes", "attack": attack}, code=2)
+    assert f"attack.{parameter}: " in result.stderr
+    assert expected in result.stderr
+    assert not (bench.folder / "results").exists()
 
 
 def test_the_surrogate_for_deficient_ols_leaves_constant_columns_alone():
@@ -219,3 +295,15 @@ def test_restarts_come_close_to_the_optimum_of_a_small_instance():
     # Starting features may stay at real values, so the ascent may pass the corners' optimum.
     assert min(ratios) > 0.75
     assert np.mean(ratios) > 0.95
+
+
+def test_training_anew_on_the_way_holds_the_drift(monkeypatch):
+    model = Ridge(alpha=1e-4)  # badly conditioned, and thousands of changed rows
+    problem = random_problem(2, n_numeric=4, groups=(9, 8, 7), n=60, m=50, p=400, model=model)
+    drifts = []
+    for every in (50, 10**9):
+        monkeypatch.setattr(climb, "REFRESH", every)
+        poison = Coordinate(anneal=(), tol=0, sweeps=20).generate(problem)
+        drifts.append(abs(poison.trace[-1] / poison.objective_final - 1))
+    assert drifts[0] < 1e-9
+    assert drifts[0] < drifts[1] / 10

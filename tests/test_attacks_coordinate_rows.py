@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge as SklearnRidge
 
 from poisonbench import metrics, registry
-from poisonbench.attacks import coordinate, coordinate_ascent, coordinate_rows
+from poisonbench.attacks import climb, coordinate_ascent, coordinate_rows
 from poisonbench.attacks.coordinate import Coordinate
-from poisonbench.attacks.coordinate_ascent import Moves, State
+from poisonbench.attacks.coordinate_ascent import State
 from poisonbench.attacks.coordinate_rows import RowState
 from poisonbench.attacks.initialization import BFlip
+from poisonbench.attacks.moves import Moves
 from poisonbench.attacks.objectives import (
     ClippedError,
     Quadratic,
@@ -160,7 +161,7 @@ def test_any_row_losses_can_be_climbed(make_problem):
     W = losses(problem, AbsoluteError)
     state = state_of(problem, W, [1, 1, 1])
     before = state.W
-    assert len(coordinate.sweep(state, Moves.within(problem.space, (0.0, 1.0)), np.arange(3)))
+    assert len(climb.sweep(state, Moves.within(problem.space, (0.0, 1.0)), np.arange(3)))
     assert before < state.W
     assert pytest.approx(fresh_objective(problem, W, *expanded(state)), rel=1e-8) == state.W
 

@@ -1,6 +1,6 @@
 """The steps of ``coordinate_ascent.sweep`` in machine code; needs Numba, the extra ``fast``.
 
-The loops follow the NumPy text line by line and give the same poison rows: scores that differ by
+The loops follow the NumPy text step by step and give the same poison rows: scores that differ by
 rounding are ties in both, won by the first move.
 """
 
@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from poisonbench.attacks.coordinate_ascent import MAX_STEPS, TIE, Moves, State
+from poisonbench.attacks.coordinate_ascent import MAX_STEPS, TIE, State
+from poisonbench.attacks.moves import Moves
 from poisonbench.features import IntArray
 
 
@@ -19,8 +20,8 @@ def sweep(state: State, moves: Moves, visited: IntArray) -> IntArray:
     """Climb to a local maximum in each of the rows `visited`; return which of them changed."""
     changed = np.zeros(len(visited), dtype=bool)
     state.W = _sweep(
-        state.K.T,  # symmetric, so the transposed view is the same matrix in C order
-        state.Q.T,
+        state.KQ[0],
+        state.KQ[1],
         state.theta,
         state.a,
         state.W,
@@ -29,9 +30,9 @@ def sweep(state: State, moves: Moves, visited: IntArray) -> IntArray:
         state.m,
         moves.column,
         moves.value,
-        moves.group,
-        moves.may_drop,
-        moves.group_of,
+        moves.block,
+        moves.block_of,
+        moves.first,
         visited,
         changed,
     )
@@ -50,27 +51,29 @@ def _sweep(
     M: Any,
     column: Any,
     value: Any,
-    group: Any,
-    may_drop: Any,
-    group_of: Any,
+    block: Any,
+    block_of: Any,
+    first: Any,
     visited: Any,
     changed: Any,
 ) -> float:
-    D = len(theta)
+    D, T, B = len(theta), len(column), len(first)
     d = D - 1
     z, u, p, k, q, r = np.empty(D), np.empty(D), np.empty(D), np.empty(D), np.empty(D), np.empty(D)
     a_out, theta_out = np.empty(D), np.empty(D)
     diagonal_K, diagonal_Q = np.empty(D), np.empty(D)
-    choice = np.empty(len(may_drop), np.int64)
-    scores = np.empty(2 * len(column))
+    near_K, near_Q = np.empty(D), np.empty(D)
+    holds, held = np.empty(B, np.int64), np.empty(B)
+    h_b, qq_b, az_b, zt_b = np.empty(B), np.empty(B), np.empty(B), np.empty(B)
+    scores = np.empty(2 * T)
     for v in range(len(visited)):
         c = visited[v]
         m, y = M[c], Y[c]
         z[:d], z[d] = X[c], 1.0
-        choice[:] = -1
+        holds[:], held[:] = first, 0.0
         for j in range(d):
-            if group_of[j] >= 0 and z[j] == 1.0:
-                choice[group_of[j]] = j
+            if z[j] != 0.0:
+                holds[block_of[j]], held[block_of[j]] = j, z[j]
         # Take the row out.
         u[:] = 0.0
         q[:] = 0.0
@@ -93,75 +96,70 @@ def _sweep(
         for i in range(D):
             k[i] = u[i] + g * zu * u[i]
             q[i] = q[i] + p[i] * zu + u[i] * zp
+            j, x = holds[block_of[i]], held[block_of[i]]
+            near_K[i] = k[i] - x * (K[i, j] + g * u[i] * u[j])
+            near_Q[i] = q[i] - x * (Q[i, j] + p[i] * u[j] + u[i] * p[j])
         h, qq, az, zt = z @ k, z @ q, z @ a_out, z @ theta_out
         s = m * (y - zt) / (1 + m * h)
-        best = W_out + s * (az + s * qq)
+        best = s * (az + s * qq)
         moved = False
         for _ in range(MAX_STEPS):
+            for b in range(B):
+                j, x = holds[b], held[b]
+                h_b[b] = h - x * (2 * near_K[j] + x * diagonal_K[j])
+                qq_b[b] = qq - x * (2 * near_Q[j] + x * diagonal_Q[j])
+                az_b[b], zt_b[b] = az - x * a_out[j], zt - x * theta_out[j]
             top = -np.inf
-            for t in range(len(column)):
-                j = column[t]
-                old = choice[group[t]] if group[t] >= 0 else -1
-                step = value[t] - z[j]
-                if t == 0:
-                    step = 0.0
-                elif old == j:
-                    step, old = -1.0, -1
-                    if not may_drop[group[t]]:
-                        scores[2 * t] = scores[2 * t + 1] = -np.inf
-                        continue
-                elif step == 0.0:
-                    scores[2 * t] = scores[2 * t + 1] = -np.inf
-                    continue
-                h_t = h + step * (2 * k[j] + step * diagonal_K[j])
-                qq_t = qq + step * (2 * q[j] + step * diagonal_Q[j])
-                az_t, zt_t = az + step * a_out[j], zt + step * theta_out[j]
-                if old >= 0:
-                    cross_K = K[old, j] + g * u[old] * u[j]
-                    cross_Q = Q[old, j] + p[old] * u[j] + u[old] * p[j]
-                    h_t += diagonal_K[old] - 2 * (k[old] + cross_K)
-                    qq_t += diagonal_Q[old] - 2 * (q[old] + cross_Q)
-                    az_t -= a_out[old]
-                    zt_t -= theta_out[old]
+            for t in range(T):
+                j, x, b = column[t], value[t], block[t]
+                h_t = h_b[b] + x * (2 * near_K[j] + x * diagonal_K[j])
+                qq_t = qq_b[b] + x * (2 * near_Q[j] + x * diagonal_Q[j])
+                az_t = az_b[b] + x * a_out[j]
                 gain = m / (1 + m * h_t)
-                low = -gain * zt_t
+                low = -gain * (zt_b[b] + x * theta_out[j])
                 high = low + gain
-                scores[2 * t] = low * (az_t + low * qq_t)
-                scores[2 * t + 1] = high * (az_t + high * qq_t)
-                top = max(top, scores[2 * t], scores[2 * t + 1])
-            tie = TIE * abs(best)
-            if W_out + top <= best + tie:
+                scores[t] = low * (az_t + low * qq_t)
+                scores[T + t] = high * (az_t + high * qq_t)
+                top = max(top, scores[t], scores[T + t])
+            tie = TIE * abs(W_out + best)
+            if top <= best + tie:
                 break
-            first = 0
-            while W_out + scores[first] < W_out + top - tie:
-                first += 1
-            t, y = first // 2, float(first % 2)
-            best, moved = W_out + scores[first], True
-            if t == 0:
+            t = 0
+            while scores[t] < top - tie:
+                t += 1
+            best, moved = scores[t], True
+            y = float(t // T)
+            t %= T
+            j, x, b = column[t], value[t], block[t]
+            old, was = holds[b], held[b]
+            if x == was and (j == old or x == 0.0):
                 continue
-            j = column[t]
-            old = choice[group[t]] if group[t] >= 0 else -1
-            step = value[t] - z[j]
-            if old == j:
-                step, old = -1.0, -1
+            h = h_b[b] + x * (2 * near_K[j] + x * diagonal_K[j])
+            qq = qq_b[b] + x * (2 * near_Q[j] + x * diagonal_Q[j])
+            az, zt = az_b[b] + x * a_out[j], zt_b[b] + x * theta_out[j]
+            du, dp = x * u[j] - was * u[old], x * p[j] - was * p[old]
+            gdu = g * du
             for i in range(D):
-                k[i] += step * (K[j, i] + g * u[j] * u[i])
-                q[i] += step * (Q[j, i] + p[j] * u[i] + u[j] * p[i])
-            if old >= 0:
-                for i in range(D):
-                    k[i] -= K[old, i] + g * u[old] * u[i]
-                    q[i] -= Q[old, i] + p[old] * u[i] + u[old] * p[i]
-                z[old] = 0.0
-            if group[t] >= 0:
-                z[j] = 1.0 if step > 0 else 0.0
-                choice[group[t]] = j if step > 0 else -1
-            else:
-                z[j] = value[t]
-            h, qq, az, zt = z @ k, z @ q, z @ a_out, z @ theta_out
+                # A factor, and no branch, so that the loop is done several entries at a time.
+                other = 0.0 if block_of[i] == b else 1.0
+                near_K[i] += other * (x * K[j, i] - was * K[old, i] + gdu * u[i])
+                near_Q[i] += other * (x * Q[j, i] - was * Q[old, i] + du * p[i] + dp * u[i])
+            z[old] = 0.0
+            z[j] = x
+            holds[b], held[b] = j, x
         if not moved:
             continue
         # Put the new row in, and bring K and Q up to date with both changes at once.
         changed[v] = True
+        zu, zp = z @ u, z @ p
+        for i in range(D):
+            k[i], q[i] = g * zu * u[i], zu * p[i] + zp * u[i]
+        for j in range(D):
+            if z[j] != 0.0:
+                for i in range(D):
+                    k[i] += z[j] * K[j, i]
+                    q[i] += z[j] * Q[j, i]
+        h, qq, az, zt = z @ k, z @ q, z @ a_out, z @ theta_out
         i_ = m / (1 + m * h)
         s = i_ * (y - zt)
         W = W_out + s * (az + s * qq)

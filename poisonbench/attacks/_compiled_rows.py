@@ -12,8 +12,9 @@ import numpy as np
 from numba import njit
 
 from poisonbench.attacks import coordinate_rows
-from poisonbench.attacks.coordinate_ascent import MAX_STEPS, TIE, Moves
+from poisonbench.attacks.coordinate_ascent import MAX_STEPS, TIE
 from poisonbench.attacks.coordinate_rows import RowState
+from poisonbench.attacks.moves import Moves
 from poisonbench.attacks.objectives import ClippedError
 from poisonbench.features import IntArray
 
@@ -37,9 +38,9 @@ def sweep(state: RowState, moves: Moves, visited: IntArray) -> IntArray:
         state.m,
         moves.column,
         moves.value,
-        moves.group,
-        moves.may_drop,
-        moves.group_of,
+        moves.block,
+        moves.block_of,
+        moves.first,
         visited,
         changed,
     )
@@ -90,9 +91,9 @@ def _sweep(
     M: Any,
     column: Any,
     value: Any,
-    group: Any,
-    may_drop: Any,
-    group_of: Any,
+    block: Any,
+    block_of: Any,
+    first: Any,
     visited: Any,
     changed: Any,
 ) -> float:
@@ -101,16 +102,19 @@ def _sweep(
     n_v = len(F)
     z, u, k, theta_out = np.empty(D), np.empty(D), np.empty(D), np.empty(D)
     w, v, F_out, without = np.empty(n_v), np.empty(n_v), np.empty(n_v), np.empty(n_v)
-    choice = np.empty(len(may_drop), np.int64)
-    scores = np.empty(2 * len(column))
+    T, B = len(column), len(first)
+    near, diagonal = np.empty(D), np.empty(D)
+    holds, held = np.empty(B, np.int64), np.empty(B)
+    h_b, zt_b = np.empty(B), np.empty(B)
+    scores = np.empty(2 * T)
     for visit in range(len(visited)):
         c = visited[visit]
         m, y = M[c], Y[c]
         z[:d], z[d] = X[c], 1.0
-        choice[:] = -1
+        holds[:], held[:] = first, 0.0
         for j in range(d):
-            if group_of[j] >= 0 and z[j] == 1.0:
-                choice[group_of[j]] = j
+            if z[j] != 0.0:
+                holds[block_of[j]], held[block_of[j]] = j, z[j]
         # Take the row out: K and R without it are K + g uu' and R + g u w'.
         u[:] = 0.0
         w[:] = 0.0
@@ -126,91 +130,80 @@ def _sweep(
         for i in range(D):
             theta_out[i] = theta[i] + rho * u[i]
             k[i] = u[i] + g * zu * u[i]
+            j, x = holds[block_of[i]], held[block_of[i]]
+            near[i] = k[i] - x * (K[i, j] + g * u[i] * u[j])
+            diagonal[i] = K[i, i] + g * u[i] * u[i]
         for i in range(n_v):
             F_out[i] = F[i] + rho * w[i]
             v[i] = w[i] + g * zu * w[i]
+        h, zt = z @ k, z @ theta_out
         best = W
         moved = False
         for _ in range(MAX_STEPS):
-            h, zt = z @ k, z @ theta_out
+            for b in range(B):
+                j, x = holds[b], held[b]
+                h_b[b] = h - x * (2 * near[j] + x * diagonal[j])
+                zt_b[b] = zt - x * theta_out[j]
             top = -np.inf
-            displaced = -1  # `without` is v with this choice's 1 taken from z
-            for t in range(len(column)):
-                j = column[t]
-                old = choice[group[t]] if group[t] >= 0 else -1
-                step = value[t] - z[j]
-                if t == 0:
-                    step = 0.0
-                elif old == j:
-                    step, old = -1.0, -1
-                    if not may_drop[group[t]]:
-                        scores[2 * t] = scores[2 * t + 1] = -np.inf
-                        continue
-                elif step == 0.0:
-                    scores[2 * t] = scores[2 * t + 1] = -np.inf
-                    continue
-                h_t = h + step * (2 * k[j] + step * (K[j, j] + g * u[j] * u[j]))
-                zt_t = zt + step * theta_out[j]
-                base = v
-                if old >= 0:
-                    cross = K[old, j] + g * u[old] * u[j]
-                    h_t += K[old, old] + g * u[old] * u[old] - 2 * (k[old] + cross)
-                    zt_t -= theta_out[old]
-                    if displaced != old:
-                        displaced = old
-                        for i in range(n_v):
-                            without[i] = v[i] - R[old, i] - g * u[old] * w[i]
-                    base = without
-                gain = m / (1 + m * h_t)
-                low = -gain * zt_t
-                scores[2 * t], scores[2 * t + 1] = _scores(
+            emptied = -1  # `without` is v without what this block holds
+            for t in range(T):
+                j, x, b = column[t], value[t], block[t]
+                if b != emptied:
+                    emptied = b
+                    old, was = holds[b], held[b]
+                    for i in range(n_v):
+                        without[i] = v[i] - was * (R[old, i] + g * u[old] * w[i])
+                gain = m / (1 + m * (h_b[b] + x * (2 * near[j] + x * diagonal[j])))
+                low = -gain * (zt_b[b] + x * theta_out[j])
+                scores[t], scores[T + t] = _scores(
                     F_out,
-                    base,
+                    without,
                     R[j],
                     w,
-                    step,
-                    step * g * u[j],
+                    x,
+                    x * g * u[j],
                     low,
                     low + gain,
                     y_v,
                     floor,
                     ceiling,
                 )
-                top = max(top, scores[2 * t], scores[2 * t + 1])
+                top = max(top, scores[t], scores[T + t])
             tie = TIE * abs(best)
             if top <= best + tie:
                 break
-            first = 0
-            while scores[first] < top - tie:
-                first += 1
-            t, y = first // 2, float(first % 2)
-            best, moved = scores[first], True
-            if t == 0:
+            t = 0
+            while scores[t] < top - tie:
+                t += 1
+            best, moved = scores[t], True
+            y = float(t // T)
+            t %= T
+            j, x, b = column[t], value[t], block[t]
+            old, was = holds[b], held[b]
+            if x == was and (j == old or x == 0.0):
                 continue
-            j = column[t]
-            old = choice[group[t]] if group[t] >= 0 else -1
-            step = value[t] - z[j]
-            if old == j:
-                step, old = -1.0, -1
+            h = h_b[b] + x * (2 * near[j] + x * diagonal[j])
+            zt = zt_b[b] + x * theta_out[j]
+            du = x * u[j] - was * u[old]
             for i in range(D):
-                k[i] += step * (K[j, i] + g * u[j] * u[i])
+                if block_of[i] != b:
+                    near[i] += x * K[j, i] - was * K[old, i] + g * du * u[i]
             for i in range(n_v):
-                v[i] += step * (R[j, i] + g * u[j] * w[i])
-            if old >= 0:
-                for i in range(D):
-                    k[i] -= K[old, i] + g * u[old] * u[i]
-                for i in range(n_v):
-                    v[i] -= R[old, i] + g * u[old] * w[i]
-                z[old] = 0.0
-            if group[t] >= 0:
-                z[j] = 1.0 if step > 0 else 0.0
-                choice[group[t]] = j if step > 0 else -1
-            else:
-                z[j] = value[t]
+                v[i] += x * R[j, i] - was * R[old, i] + g * du * w[i]
+            z[old] = 0.0
+            z[j] = x
+            holds[b], held[b] = j, x
         if not moved:
             continue
         # Put the new row in, and bring K and R up to date with both changes at once.
         changed[visit] = True
+        zu = z @ u
+        for i in range(D):
+            k[i] = g * zu * u[i]
+        for j in range(D):
+            if z[j] != 0.0:
+                for i in range(D):
+                    k[i] += z[j] * K[j, i]
         i_ = m / (1 + m * (z @ k))
         s = i_ * (y - z @ theta_out)
         W = 0.0

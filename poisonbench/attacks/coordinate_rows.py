@@ -10,9 +10,9 @@ and multiplicity m gives
 
     h = z'Kz,  v = z'R,  s = m (y - z.theta)/(1 + m h),   W_new = (1/m_v) sum_i phi_i(F_i + s v_i),
 
-and a change of z in one or two columns changes v by multiples of rows of R: O(m_v) a change, for
-any phi.  Only responses 0 and 1 are tried; for losses that are not convex in the prediction, as
-after clipping, others may be better.
+and a value in a column adds a multiple of a row of R to v: O(m_v) a change, for any phi.  Only
+responses 0 and 1 are tried; for losses that are not convex in the prediction, as after clipping,
+others may be better.
 
 :func:`sweep` here is NumPy and takes any row losses; ``_compiled_rows.sweep`` does the same steps
 in machine code for the clipped squared error.
@@ -24,7 +24,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from poisonbench.attacks.coordinate_ascent import MAX_STEPS, TIE, Moves, Row, inverse
+from poisonbench.attacks.coordinate_ascent import MAX_STEPS, TIE, inverse
+from poisonbench.attacks.moves import Moves, Row
 from poisonbench.attacks.objectives import RowLosses
 from poisonbench.features import FloatArray, IntArray
 from poisonbench.problem import Sample
@@ -48,6 +49,8 @@ class RowState:
         The outer objective.
     objective : RowLosses
         What it is.
+    updates : int
+        Rows that have changed since it was trained from scratch.
     """
 
     X: FloatArray
@@ -59,6 +62,7 @@ class RowState:
     F: FloatArray
     W: float
     objective: RowLosses
+    updates: int = 0
 
     @classmethod
     def trained(
@@ -85,7 +89,8 @@ def sweep(state: RowState, moves: Moves, visited: IntArray) -> IntArray:
 def _visit(state: RowState, moves: Moves, c: int) -> bool:
     """Climb to a local maximum in row `c`; return whether it changed."""
     losses, m = state.objective.losses, state.m[c]
-    z, y = np.append(state.X[c], 1.0), state.y[c]
+    row = Row(moves, state.X[c])
+    z, y = row.z, state.y[c]
     # Take the row out.
     u, w = state.K @ z, z @ state.R
     g = m / (1 - m * (z @ u))
@@ -94,45 +99,40 @@ def _visit(state: RowState, moves: Moves, c: int) -> bool:
     R = state.R + np.outer(g * u, w)
     theta, F = state.theta + rho * u, state.F + rho * w
 
-    row = Row(moves, z)
-    # One more entry, 0, for the column that a move does not displace.
-    diagonal, padded = np.append(K.diagonal(), 0.0), np.zeros((2, len(z) + 1))
-    padded[1, :-1] = theta
+    diagonal = K.diagonal()
     best, moved = state.W, False
     for _ in range(MAX_STEPS):
-        k, v = K @ row.z, row.z @ R
-        padded[0, :-1] = k
-        shift_h, shift_zt = row.shift(padded)
-        legal = np.flatnonzero(row.legal)
-        j, step, old = moves.column[legal], row.step[legal], row.old[legal]
-        displaces = old < len(K)
-        inside = np.minimum(old, len(K) - 1)
-        cross = np.where(displaces, K[inside, j], 0.0)
-        h = row.z @ k + 2 * shift_h[legal]
-        h += step * step * diagonal[j] + diagonal[old] - 2 * step * cross
-        zt = row.z @ theta + shift_zt[legal]
-        V = v + step[:, None] * R[j]
-        V[displaces] -= R[old[displaces]]
+        k, v = K @ z, z @ R
+        # What each block holds, and what h, v and z.theta are without it.
+        j, x = row.column[row.n_moves :], row.value[row.n_moves :]
+        near = k - x[moves.block_of] * K[np.arange(len(k)), j[moves.block_of]]
+        h_b = z @ k - x * (2 * near[j] + x * diagonal[j])
+        v_b = v - x[:, None] * R[j]
+        zt_b = z @ theta - x * theta[j]
+        j, x, b = row.column[: row.n_moves], row.value[: row.n_moves], moves.block
+        h = h_b[b] + x * (2 * near[j] + x * diagonal[j])
+        V = v_b[b] + x[:, None] * R[j]
         gain = m / (1 + m * h)
-        low = -gain * zt  # s for the response 0; for 1 it is `gain` more
-        scores = np.stack(
-            [losses(F + s[:, None] * V).mean(axis=1) for s in (low, low + gain)], axis=1
-        )
+        low = -gain * (zt_b[b] + x * theta[j])  # s for the response 0; for 1 it is `gain` more
+        scores = np.append(*(losses(F + s[:, None] * V).mean(axis=1) for s in (low, low + gain)))
         top = scores.max()
         tie = TIE * abs(best)
         if top <= best + tie:
             break
-        first = int(np.argmax((top - tie <= scores).ravel()))
-        best, y, moved = scores.ravel()[first], float(first % 2), True
-        row.make(int(legal[first // 2]))
+        first = int((scores >= top - tie).argmax())
+        best, moved = scores[first], True
+        response, move = divmod(first, row.n_moves)
+        y = float(response)
+        if not row.holds(move):
+            row.make(move)
     if not moved:
         return False
-    k, v = K @ row.z, row.z @ R
-    i = m / (1 + m * (row.z @ k))
-    s = i * (y - row.z @ theta)
+    k, v = K @ z, z @ R
+    i = m / (1 + m * (z @ k))
+    s = i * (y - z @ theta)
     state.K = K - np.outer(i * k, k)
     state.R = R - np.outer(i * k, v)
     state.theta, state.F = theta + s * k, F + s * v
     state.W = float(losses(state.F).mean())
-    state.X[c], state.y[c] = row.z[:-1], y
+    state.X[c], state.y[c] = z[:-1], y
     return True

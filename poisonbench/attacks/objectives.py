@@ -42,9 +42,11 @@ def moments(sample: Sample) -> tuple[FloatArray, FloatArray]:
     Shapes (d + 1, d + 1) and (d + 1,).
     """
     X, y = sample.X, sample.y
-    sums = X.sum(axis=0)
-    Z = np.block([[X.T @ X, sums[:, None]], [sums[None, :], np.full((1, 1), float(len(y)))]])
-    return Z, np.append(y @ X, y.sum())
+    gram = np.empty((X.shape[1] + 1, X.shape[1] + 1))
+    gram[:-1, :-1] = X.T @ X
+    gram[-1, :-1] = gram[:-1, -1] = X.sum(axis=0)
+    gram[-1, -1] = len(y)
+    return gram, np.append(y @ X, y.sum())
 
 
 class Function(ABC):

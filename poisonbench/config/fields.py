@@ -137,7 +137,7 @@ def _describe(schema: Mapping[str, Any], name: str, definitions: Mapping[str, An
     if kind in ("integer", "number"):
         return _describe_number(schema, "an integer" if kind == "integer" else "a number", name)
     if kind == "array":
-        return f"a list, each {_describe(schema.get('items', {}), 'item', definitions)}"
+        return f"a list (each {_describe(schema.get('items', {}), 'item', definitions)})"
     if kind == "object":
         parts = [
             f"{key}: {_describe(part, key, definitions)}"

@@ -123,12 +123,12 @@ def measured(options: argparse.Namespace, refuse: Callable[[str], Any]) -> Itera
     if options.engine == "numpy":
         sys.modules["numba"] = None  # type: ignore[assignment]  # importing it fails now
     from poisonbench import config, pipeline, plan
-    from poisonbench.attacks import coordinate
+    from poisonbench.attacks import climb
     from poisonbench.attacks.base import AXES
 
     # It names the version, too.
-    if options.engine and options.engine != coordinate.ENGINE.split()[0]:
-        refuse(f"the attacks compute with {coordinate.ENGINE} here, not with {options.engine}; "
+    if options.engine and options.engine != climb.ENGINE.split()[0]:
+        refuse(f"the attacks compute with {climb.ENGINE} here, not with {options.engine}; "
                "the extra `fast` installs Numba")  # fmt: skip
     plans = []
     for name, content in configs(options):
@@ -154,7 +154,7 @@ def measured(options: argparse.Namespace, refuse: Callable[[str], Any]) -> Itera
                     "p": group.n_poison,
                     "model": group.model.label,
                     "attack": " ".join([group.attack.label, *axes]),
-                    "engine": coordinate.ENGINE,
+                    "engine": climb.ENGINE,
                 }
                 key = tuple(case.values())
                 if key not in peaks:

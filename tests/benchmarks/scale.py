@@ -1,7 +1,7 @@
 """What `coordinate` costs on large data: seconds, multiples of Ridge.fit, and memory.
 
     python tests/benchmarks/scale.py                          # 10^6 x 100, and sweeps below it
-    python tests/benchmarks/scale.py --n 1000000 --d 100 --p 200000 --output scale.csv
+    python tests/benchmarks/scale.py --n 1000000 --d 100 --p 200000 --engine numpy
 
 Every line is a process of its own with one BLAS thread, so that its peak memory is its own:
 
@@ -48,7 +48,7 @@ def measure(n: int, d: int, p: int, distinct: int) -> dict[str, Any]:
     from sklearn.linear_model import Ridge as SklearnRidge
 
     from poisonbench import pipeline
-    from poisonbench.attacks import coordinate, objectives
+    from poisonbench.attacks import climb, coordinate, objectives
     from poisonbench.data.scaling import Scaling
     from poisonbench.features import FeatureSpace
     from poisonbench.models import Ridge
@@ -77,7 +77,7 @@ def measure(n: int, d: int, p: int, distinct: int) -> dict[str, Any]:
         0,
     )
     attack = coordinate.Coordinate(max_distinct=distinct)
-    if coordinate.ENGINE == "numba":  # compile, or load, first
+    if climb.ENGINE == "numba":  # compile, or load, first
         small = Sample(train.X[:200], train.y[:200])
         tiny = AttackProblem(small, small, model, problem.space, "y", problem.scaling, distinct, 0)
         attack.generate(tiny)
@@ -92,8 +92,8 @@ def measure(n: int, d: int, p: int, distinct: int) -> dict[str, Any]:
 
         return call
 
-    objectives.moments = coordinate.moments = timed("gram", objectives.moments)
-    coordinate.expanded = timed("write", coordinate.expanded)
+    objectives.moments = climb.moments = timed("gram", objectives.moments)
+    climb.expanded = timed("write", climb.expanded)
     total, poison = seconds(lambda: attack.generate(problem))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     check, _ = seconds(lambda: pipeline.check(poison, p, problem.space))
@@ -106,7 +106,7 @@ def measure(n: int, d: int, p: int, distinct: int) -> dict[str, Any]:
         "d": d,
         "p": p,
         "distinct": distinct,
-        "engine": coordinate.ENGINE,
+        "engine": climb.ENGINE,
         "fit": fit,
         "refit": refit,
         **spent,
@@ -128,9 +128,12 @@ def main() -> None:
     parser.add_argument("--d", type=int, nargs="+", default=None, help="numeric features")
     parser.add_argument("--p", type=int, nargs="+", default=None, help="poison rows")
     parser.add_argument("--distinct", type=int, default=32, help="distinct poison rows")
+    parser.add_argument("--engine", choices=("numpy", "numba"), help="numba where it is installed")
     parser.add_argument("--output", type=Path, default=Path("scale.csv"))
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.engine == "numpy":
+        sys.modules["numba"] = None  # type: ignore[assignment]  # importing it fails now
     if given.one:
         line = measure(given.n[0], given.d[0], given.p[0], given.distinct)
         csv.writer(sys.stdout).writerow([line[name] for name in COLUMNS])
@@ -149,6 +152,8 @@ def main() -> None:
         for n, d, p in cases:
             command = [sys.executable, __file__, "--one", f"--n={n}", f"--d={d}", f"--p={p}",
                        f"--distinct={given.distinct}"]  # fmt: skip
+            if given.engine:
+                command.append(f"--engine={given.engine}")
             done = subprocess.run(
                 command, env=environment, stdout=subprocess.PIPE, text=True, check=True
             )
