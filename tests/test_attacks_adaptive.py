@@ -63,20 +63,40 @@ def test_it_is_told_what_the_pipeline_tells(
     assert set(seen[1:]) == {(6, 36)}
 
 
+def test_a_set_on_which_the_defense_fails_is_left_aside(
+    make_problem: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cls, failed = registry.components("defense")["trim"], []
+    fit = cls.fit
+    problem = make_problem(n=30, n_poison=6)
+    attack = Adaptive(defense="trim", candidates=3, refinements=2)
+
+    def fails_as_before(self: Any, X: Any, y: Any) -> Any:
+        if (X[30:].tobytes(), y[30:].tobytes()) in failed:
+            raise ValueError("no consensus")
+        return fit(self, X, y)
+
+    monkeypatch.setattr(cls, "fit", fails_as_before)
+    for _ in range(3):
+        best = attack.generate(problem)
+        assert (best.X.tobytes(), best.y.tobytes()) not in failed
+        failed.append((best.X.tobytes(), best.y.tobytes()))
+
+
 @given(seed=st.integers(0, 10**6), p=st.integers(1, 12), model=st.sampled_from([Ridge, Lasso]))
 @settings(max_examples=25, deadline=None)
 def test_turns_climb_the_validation_error_of_the_shift(
     make_problem: Make, seed: int, p: int, model: Any
 ) -> None:
     problem = make_problem(model(0.01), n=25, n_poison=p, numeric=3, groups=(3,))
-    form = adaptive._Form(problem, 0.1)
+    form, nothing = adaptive._Form(problem), np.array([], dtype=int)
+    K = form.inverses[seed % 2]
 
     def value(turns: int) -> float:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(adaptive, "TURNS", turns)
-            patch.setattr(adaptive, "_movable", lambda problem: np.array([], dtype=int))
-            pull = form.pull(np.random.default_rng(seed))
-        shift = form.K @ (adaptive.with_intercept(pull.X).T @ pull.signs)
+            pull = form.pull(K, nothing, np.random.default_rng(seed))
+        shift = K @ (adaptive.with_intercept(pull.X).T @ pull.signs)
         return float(shift @ form.A @ shift)
 
     values = [value(turns) for turns in range(1, 6)]

@@ -8,12 +8,13 @@ rows, sigma the scale of its residuals, and signs s_c,
 
     y_c = f_0(x_c) + delta s_c sigma,   theta - theta_0 = delta sigma K Z_p' s,
 
-where K is the inverse Gram matrix of a ridge fit.  The validation error of that shift,
-s' Z_p K A K Z_p' s with A = Z_v'Z_v / m, is convex in each row and its sign.  So it is climbed by
-turns, as power iteration climbs a quadratic form: from rows and signs the direction
-t = K A K Z_p' s, and from t the rows with the largest |t.z|, with signs of t.z.  Each start ends in
-a local maximum; copies of few rows, rows pushed to the corners of the box, the ends of single
-features and small categories are tried beside them.
+exactly so where the defense is a ridge fit and K the inverse of its Gram matrix, poison and
+penalty included.  K is taken here for poison that is like the clean rows, whatever rows are chosen.
+Then the validation error of that shift, (delta sigma)^2 s' Z_p K A K Z_p' s with A = Z_v'Z_v / m,
+is convex in each row times its sign.  So it is climbed by turns, as power iteration climbs a
+quadratic form: from rows and signs the direction t = K A K Z_p' s, and from t the rows with the
+largest |t.z|, with signs of t.z; no turn lowers it.  Copies of few rows, rows pushed to the corners
+of the box, the ends of single features and small categories are tried beside where that leads.
 
 K is not the defense's, which need not have one, and nobody knows beforehand how large a delta it
 lets pass: so every set is put before the defense itself, with one delta after the other, and the
@@ -52,7 +53,7 @@ logger = logging.getLogger(__name__)
 DELTAS = (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0, np.inf)
 """Pulls to begin with, in scales of the clean residuals; without end, responses are 0 or 1."""
 
-SHARES = (1, 2, 4)
+COPIES = (1, 2, 4)
 """Copies of each row that a set may have."""
 
 TURNS = 5
@@ -68,7 +69,8 @@ UNAWARE_TRIALS = 4
 """Candidates of the attacks on trimming, fewer than they try by default: they are four."""
 
 FINALISTS, SPREAD = 3, 0.3
-"""Sets that are tried with other pulls, and the standard deviation of their logarithms."""
+"""Best sets, which are tried with other deltas, and the standard deviation of the logarithm of what
+these are multiplied by."""
 
 MAD_TO_SD = 1.4826
 """Standard deviation of a normal variable over its median absolute deviation."""
@@ -96,8 +98,9 @@ class Adaptive(Attack):
     """Poison tuned to one defense, by trying on it what it could have no reason to reject.
 
     The attacker has the defense, with its defaults and, where it asks, the true p; not its random
-    numbers.  Each trial fits the defense once to n + p rows; with n the attack costs
-    ``candidates + refinements`` such fits.
+    numbers.  It costs one fit of the defense to the clean rows, ``candidates + refinements + 6``
+    fits to n + p rows, and six sets of attacks that know nothing of the defense.  A set on which
+    the defense fails is left aside.
 
     Parameters
     ----------
@@ -136,7 +139,11 @@ class Adaptive(Attack):
         scale = max(MAD_TO_SD * float(np.median(np.abs(train.y - predicted))), LEAST_SCALE)
 
         def error(poison: PoisonSet) -> float:
-            fitted = defend(np.vstack([train.X, poison.X]), np.append(train.y, poison.y))
+            try:
+                fitted = defend(np.vstack([train.X, poison.X]), np.append(train.y, poison.y))
+            except ValueError as failure:  # no consensus, say
+                logger.info("%s fails: %s", self.defense, failure)
+                return -np.inf
             residuals = fitted(problem.validation.X) - problem.validation.y
             left = float(np.mean(residuals**2))
             logger.info("%s is left with a validation error of %.4g", self.defense, left)
@@ -149,14 +156,16 @@ class Adaptive(Attack):
 
         unaware = max(((error(poison), poison) for poison in _unaware(problem)), key=itemgetter(0))
         pulls = _pulls(problem, rng)
-        trials = [tried(next(pulls), rng.choice(DELTAS)) for _ in range(self.candidates)]
-        for _ in range(self.refinements):
-            trials.sort(key=lambda trial: -trial.error)
-            best = trials[rng.integers(min(FINALISTS, len(trials)))]
-            factor = np.exp(SPREAD * rng.standard_normal())
-            trials.append(tried(best.pull, factor * min(best.delta, DELTAS[-2])))
-        best = max(trials, key=lambda trial: trial.error)
-        return best.poison if best.error > unaware[0] else unaware[1]
+        best: list[_Trial] = []  # all of them would take too much memory where rows are many
+        for k in range(self.candidates + self.refinements):
+            if k < self.candidates:
+                trial = tried(next(pulls), rng.choice(DELTAS))
+            else:
+                former = best[rng.integers(len(best))]
+                factor = np.exp(SPREAD * rng.standard_normal())
+                trial = tried(former.pull, factor * min(former.delta, DELTAS[-2]))
+            best = sorted([*best, trial], key=lambda trial: -trial.error)[:FINALISTS]
+        return best[0].poison if best[0].error > unaware[0] else unaware[1]
 
 
 def _defender(
@@ -185,13 +194,12 @@ def _unaware(problem: AttackProblem) -> Iterator[PoisonSet]:
 
 def _pulls(problem: AttackProblem, rng: np.random.Generator) -> Iterator[_Pull]:
     """Yield sets without end: directions of each penalty, ends of features, categories, again."""
-    forms = [_Form(problem, shrunk) for shrunk in (0.0, CATEGORY_PENALTY)]
-    categories = _categories(problem)
+    form, movable, categories = _Form(problem), _movable(problem), _categories(problem)
     while True:
-        for form in forms:
-            yield form.pull(rng)
+        for K in form.inverses:
+            yield form.pull(K, movable, rng)
         if problem.space.numeric.size:
-            yield _end(problem, rng)
+            yield _end(problem, movable, rng)
         if categories:
             rows = categories[rng.integers(len(categories))]
             signs = np.full(problem.n_poison, rng.choice([-1.0, 1.0]))
@@ -199,37 +207,55 @@ def _pulls(problem: AttackProblem, rng: np.random.Generator) -> Iterator[_Pull]:
 
 
 class _Form:
-    """The validation error of a shift, as a quadratic form of rows and signs."""
+    """The validation error of a shift, as a quadratic form of rows and signs.
 
-    def __init__(self, problem: AttackProblem, shrunk: float) -> None:
+    Parameters
+    ----------
+    problem : AttackProblem
+        What the attacker knows.
+
+    Attributes
+    ----------
+    Z, A : ndarray of shape (n, d + 1) and (d + 1, d + 1)
+        The clean rows, each with a 1, and A of the module's docstring.
+    inverses : tuple of ndarray of shape (d + 1, d + 1)
+        K with the learner's own penalty, and with one-hot columns shrunk as well.
+    """
+
+    def __init__(self, problem: AttackProblem) -> None:
         self.problem = problem
         n_rows = len(problem.train) + problem.n_poison
         self.Z = with_intercept(problem.train.X)
         Z_v = with_intercept(problem.validation.X)
         self.A = Z_v.T @ Z_v / len(Z_v)
-        penalty = np.append(quadratic_penalty(problem), 0.0)
-        penalty[:-1][_one_hot(problem.space)] += shrunk * n_rows
         gram = self.Z.T @ self.Z * (n_rows / len(self.Z))
-        self.K = linalg.inv(gram + np.diag(penalty), check_finite=False)
+        own = np.append(quadratic_penalty(problem), 0.0)
+        shrunk = own.copy()
+        shrunk[_one_hot(problem.space)] += CATEGORY_PENALTY * n_rows
+        self.inverses = tuple(
+            linalg.inv(gram + np.diag(penalty), check_finite=False) for penalty in (own, shrunk)
+        )
 
-    def pull(self, rng: np.random.Generator) -> _Pull:
-        """Return rows and signs at a local maximum."""
+    def pull(self, K: FloatArray, movable: IntArray, rng: np.random.Generator) -> _Pull:
+        """Return rows and signs that are best for the direction that they make, or nearly.
+
+        Half of the time the `movable` columns are then pushed to the ends of the box.
+        """
         p = self.problem.n_poison
-        n_distinct = max(1, p // int(rng.choice(SHARES)))
-        t = self.K @ (rng.standard_normal(len(self.K)) * np.sqrt(self.A.diagonal()))
+        n_distinct = max(1, p // int(rng.choice(COPIES)))
+        t = K @ (rng.standard_normal(len(K)) * np.sqrt(self.A.diagonal()))
         for _ in range(TURNS):
             score = self.Z @ t
             rows = np.resize(np.argsort(-np.abs(score), kind="stable")[:n_distinct], p)
             signs = np.where(score[rows] < 0, -1.0, 1.0)
-            t = self.K @ (self.A @ (self.K @ (self.Z[rows].T @ signs)))
+            t = K @ (self.A @ (K @ (self.Z[rows].T @ signs)))
         X = self.problem.train.X[rows]
         if rng.random() < 0.5:
-            columns = _movable(self.problem)
-            X[:, columns] = (t[columns] > 0) == (signs > 0)[:, None]
+            X[:, movable] = (t[movable] > 0) == (signs > 0)[:, None]
         return _Pull(X, signs)
 
 
-def _end(problem: AttackProblem, rng: np.random.Generator) -> _Pull:
+def _end(problem: AttackProblem, movable: IntArray, rng: np.random.Generator) -> _Pull:
     """Return rows at the end of a feature, or of a combination of all, pulled one way."""
     X, p, columns = problem.train.X, problem.n_poison, problem.space.numeric
     direction = np.zeros(problem.space.n_features)
@@ -238,11 +264,11 @@ def _end(problem: AttackProblem, rng: np.random.Generator) -> _Pull:
     else:
         spread = X[:, columns].std(axis=0)
         direction[columns] = rng.standard_normal(len(columns)) / np.where(spread > 0, spread, 1.0)
-    n_distinct = max(1, p // int(rng.choice(SHARES)))
+    n_distinct = max(1, p // int(rng.choice(COPIES)))
     rows = np.resize(np.argsort(-(X @ direction), kind="stable")[:n_distinct], p)
     chosen = X[rows]
     if rng.random() < 0.5:
-        pushed = np.intersect1d(_movable(problem), np.flatnonzero(direction))
+        pushed = np.intersect1d(movable, np.flatnonzero(direction))
         chosen[:, pushed] = direction[pushed] > 0
     return _Pull(chosen, np.full(p, rng.choice([-1.0, 1.0])))
 
@@ -255,7 +281,7 @@ def _movable(problem: AttackProblem) -> IntArray:
 
 
 def _categories(problem: AttackProblem) -> list[IntArray]:
-    """Return the training rows of each category that the poison would outnumber."""
+    """Return the training rows of each category that has no more of them than the poison."""
     X = problem.train.X
     rows = [np.flatnonzero(X[:, column] == 1) for column in _one_hot(problem.space)]
     return [found for found in rows if 0 < len(found) <= problem.n_poison]
