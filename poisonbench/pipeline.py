@@ -237,9 +237,8 @@ def defend(
 ) -> tuple[Any, float]:
     """Return the group's learner as the defense trains it on the poisoned rows, and the seconds."""
     cls = registry.components("defense")[task.defense.name]
-    assumed = None if task.n_poison_assumed == "auto" else task.n_poison_assumed
     state = seeds.random_state(seed, "defense", task.defense.name, setting.content)
-    given = cls.told(clone(model), setting.space, assumed, state)
+    given = cls.told(clone(model), setting.space, task.n_poison_assumed, state)
     start = time.perf_counter()
     defended = task.defense.build(**given).fit(rows.X, rows.y)
     return defended, time.perf_counter() - start

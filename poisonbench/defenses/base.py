@@ -21,7 +21,7 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     The pipeline passes what it knows to the parameters of these names, where ``__init__`` has
     them: ``estimator`` (the learner, unfitted), ``one_hot_groups`` (their column indices),
     ``n_poison`` (the number of poison rows to assume) or ``contamination="auto"`` (estimate it),
-    and ``random_state``.
+    and ``random_state``.  So does an attacker who tries a defense; see :meth:`told`.
 
     A subclass implements :meth:`_fit_rows`, which never sees the caller's order of rows: they
     come sorted by keys made from what they hold and ``random_state``, which is a shuffled order.
@@ -69,7 +69,7 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     @classmethod
     def told(
-        cls, estimator: Any, space: FeatureSpace, n_poison: int | None, random_state: int
+        cls, estimator: Any, space: FeatureSpace, n_poison: int | str | None, random_state: int
     ) -> dict[str, Any]:
         """Return the arguments for those of the parameters above that ``__init__`` has.
 
@@ -79,16 +79,22 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             The learner, unfitted.
         space : FeatureSpace
             The columns; of its groups the defense gets the column indices.
-        n_poison : int or None
-            The number of poison rows to assume; None to estimate it.
+        n_poison : int or "auto" or None
+            The number of poison rows to assume, that it shall be estimated, or None for a defense
+            that takes no such number.
         random_state : int
             Seed of the defense's random numbers.
+
+        Returns
+        -------
+        dict of str to Any
+            By parameter.
         """
         known: dict[str, Any] = {
             "estimator": estimator,
             "one_hot_groups": tuple(group.columns for group in space.groups) or None,
             "random_state": random_state,
-            **({"contamination": "auto"} if n_poison is None else {"n_poison": n_poison}),
+            "contamination" if n_poison == "auto" else "n_poison": n_poison,
         }
         return {name: value for name, value in known.items() if registry.accepts(cls, name)}
 
