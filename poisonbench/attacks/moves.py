@@ -39,7 +39,17 @@ class Moves:
     def within(
         cls, space: FeatureSpace, levels: tuple[float, ...], fixed: BoolArray | None = None
     ) -> Moves:
-        """Return the moves in `space`, numeric columns to `levels`, `fixed` columns untouched."""
+        """Return the moves in a space.
+
+        Parameters
+        ----------
+        space : FeatureSpace
+            The columns and what is legal in them.
+        levels : tuple of float
+            Values in [0, 1] for numeric columns.
+        fixed : ndarray of bool of shape (d,), optional
+            Columns that no move gives a value; one of a group may still lose the one it has.
+        """
         d = space.n_features
         free = np.ones(d, dtype=bool) if fixed is None else ~fixed
         block_of = np.full(d + 1, -1, dtype=np.intp)

@@ -20,6 +20,7 @@ from poisonbench.defenses._concentration import (
     Run,
     best_run,
     few_row_residuals,
+    ranked_starts,
     smallest,
 )
 from poisonbench.defenses._fits import Refits, RidgeFits, fits
@@ -131,11 +132,9 @@ def starts(
     size = min(START_ROWS, n_rows)
     drawn = np.argpartition(rng.random_sample((restarts, n_rows)), size - 1, axis=1)[:, :size]
     squared = few_row_residuals(X, y, drawn) ** 2
-    losses = np.partition(squared, n_kept - 1, axis=1)[:, :n_kept].sum(axis=1)
-    best = np.argsort(losses, kind="stable")[:FINALISTS]
     return [
         smallest((y - np.median(y)) ** 2, n_kept),
-        *(smallest(squared[start], n_kept) for start in best),
+        *ranked_starts(squared, n_kept, FINALISTS),
     ]
 
 

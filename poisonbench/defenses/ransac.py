@@ -60,8 +60,9 @@ class RANSACDefense(Defense):
     estimator : estimator, optional
         The learner, unfitted; :class:`poisonbench.models.Ridge` if None.
     min_samples : float or "cv", default="cv"
-        Share of the rows in a sample.  "cv" chooses by the mean of the smaller three quarters of
-        the squared errors on held-out rows, among .025, .05, .1, .2 and .5.
+        Share of the rows in a sample, which has two at least.  "cv" chooses by the mean of the
+        smaller three quarters of the squared errors on held-out rows, among .025, .05, .1, .2 and
+        .5.
     residual_threshold : float, optional
         Largest absolute residual of a row that agrees; the median absolute deviation of the
         responses if None.
@@ -132,9 +133,8 @@ class RANSACDefense(Defense):
             self.min_samples_ = self.min_samples
         failed = [f"{share:g}" for share, error in self.errors_.items() if np.isinf(error)]
         self.note_ = f"no consensus at min_samples {', '.join(failed)}" if failed else None
-        self.support_, self.n_trials_ = kept, _ = self._agreeing(
-            X, y, self.min_samples_, self.max_trials, seed
-        )
+        kept, self.n_trials_ = self._agreeing(X, y, self.min_samples_, self.max_trials, seed)
+        self.support_ = kept
         self._adopt(learner(self.estimator).fit(X[kept], y[kept]), X)
 
     def _held_out_errors(self, X: FloatArray, y: FloatArray, seed: int) -> dict[float, float]:
@@ -179,6 +179,7 @@ class RANSACDefense(Defense):
             threshold = float(np.median(deviation)) or float(deviation.mean())
             threshold = max(threshold, 1e-9 * float(np.abs(y).max()), np.finfo(float).tiny)
         n_rows = len(y)
+        # At least two: of one row the fit is a constant, whatever the learner.
         n_drawn = min(max(2, int(np.ceil(share * n_rows))), n_rows)
         ransac = RANSACRegressor(
             _quick(learner(self.estimator), n_rows, n_drawn),
