@@ -63,6 +63,19 @@ def test_it_is_told_what_the_pipeline_tells(
     assert set(seen[1:]) == {(6, 36)}
 
 
+@pytest.mark.parametrize("defense", registry.components("defense"))
+def test_every_defense_can_be_attacked(make_problem: Make, defense: str) -> None:
+    problem = make_problem(n=25, n_poison=5)
+    attack = Adaptive(defense=defense, candidates=1, refinements=1)
+    poison = attack.generate(problem)
+    assert len(poison.y) == 5
+    assert problem.space.violations(poison.X) == []
+    # It is the defense's own error that chose.
+    assert left(problem, defense, poison) >= max(
+        left(problem, defense, other) for other in adaptive._unaware(problem)
+    )
+
+
 def test_a_set_on_which_the_defense_fails_is_left_aside(
     make_problem: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,8 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from poisonbench import defenses, registry
+from poisonbench.defenses.base import Defense
+from poisonbench.features import FeatureSpace, OneHotGroup
 from poisonbench.models import OLS, ElasticNet, Lasso, Ridge
 
 COMPONENTS = registry.components("defense")
@@ -149,6 +151,22 @@ def test_a_few_rows_are_survived(defense: Any, n_rows: int, n_features: int) -> 
     assert np.abs(predicted - np.median(y)).max() <= 3 * np.ptp(y)
     equal = quick(defense).fit(np.ones((n_rows, n_features)), np.full(n_rows, 0.3))
     np.testing.assert_allclose(equal.predict(X[:1]), 0.3, atol=1e-6)
+
+
+def test_a_defense_is_told_what_it_asks_for() -> None:
+    class Other(Defense):
+        def __init__(self, *, contamination: Any = 0.1, random_state: Any = None) -> None:
+            self.contamination = contamination
+            self.random_state = random_state
+
+    learner, space = Ridge(), FeatureSpace(("a", "b:1", "b:2"), (OneHotGroup("b", (1, 2), False),))
+    trim, mm = (registry.components("defense")[name] for name in ("trim", "mm"))
+    common = {"estimator": learner, "random_state": 7}
+    assert trim.told(learner, space, 5, 7) == {**common, "n_poison": 5}
+    assert trim.told(learner, space, "auto", 7) == {**common, "contamination": "auto"}
+    assert mm.told(learner, space, None, 7) == {**common, "one_hot_groups": ((1, 2),)}
+    assert Other.told(learner, space, None, 7) == {"random_state": 7}
+    assert Other.told(learner, space, "auto", 7) == {"contamination": "auto", "random_state": 7}
 
 
 @EVERY
