@@ -35,8 +35,8 @@ STRENGTHS, WEAKEST, CV_FOLDS = 15, 1e-3, 5
 """Strengths that cross-validation compares, the weakest relative to the strongest, and folds."""
 
 STARTS = 3
-"""Starts that are run to the end at the strongest of them.  At each other these
-are the core of the one before, and the first so many of the starts that were run there."""
+"""Starts that are run to the end at the strongest of them.  At each other it is the core of the one
+before, and the first so many of the starts that were run there."""
 
 
 class SparseLTSRegressor(Defense):
