@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import poisonbench
+from poisonbench.interrupts import deaf_children
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -113,15 +114,10 @@ def _local(jobs: int) -> Iterator[Client]:
     """Run a cluster on this machine."""
     from distributed import Client, LocalCluster
 
-    # Ctrl-C on a terminal goes to all processes; those of the cluster inherit that they do not
-    # hear it, from the thread that is started here.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
+    with deaf_children():  # started later, by the thread that starts here
         cluster = LocalCluster(
             n_workers=0, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
         )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     with cluster, Client(cluster, set_as_default=False) as client:
         cluster.scale(jobs)
         try:
