@@ -258,7 +258,9 @@ def sweep(
         flags = {"--extend": extend, "--fail-fast": fail_fast, "--retry-crashed": retry_crashed,
                  "--quiet": quiet, "--verbose": verbose}  # fmt: skip
         words += [flag for flag, given in flags.items() if given]
-        words += ["--jobs", str(jobs)] if jobs is not None else []
+        if jobs is not None:
+            words += ["--jobs", str(jobs)]
+            request["processors"] = max(jobs, 1)
         words += ["--time-limit", str(time_limit)] if time_limit is not None else []
         emit_slurm_script(work, config, words, out, request, data_dir, extend=extend)
     elif dry_run:
