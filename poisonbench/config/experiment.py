@@ -148,6 +148,7 @@ def load(
     else:
         for argument in overrides:
             source.override(argument, long_form)
+        has_block = bool(sweeps.block(source))
     notes = []
     if has_block and not sweep:
         place = source.where(sweeps.BLOCK)
