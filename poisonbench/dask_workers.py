@@ -84,6 +84,8 @@ def _connected(address: str) -> Iterator[Client]:
             f"--dask {address}: no scheduler answers ({reason}); expected the address that "
             "dask scheduler prints, such as tcp://host:8786, or local"
         ) from error
+    # Of a scheduler that is lost it says so in pages, after we have in a line.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with client:
         try:
             versions = client.run(_version)
@@ -174,6 +176,7 @@ def results(
     from concurrent.futures import CancelledError
 
     from distributed import KilledWorker, wait
+    from distributed.comm import CommClosedError
 
     left = iter(items)
     under_way: dict[Any, tuple[Any, ...]] = {}
@@ -199,8 +202,8 @@ def results(
                     result = None
                 yield item, result
             submit()
-    except CancelledError as error:
-        raise OSError(f"the Dask scheduler was lost ({error})") from error
+    except (CancelledError, CommClosedError) as error:
+        raise OSError("the Dask scheduler was lost") from error
     finally:
         client.cancel(list(under_way))
 

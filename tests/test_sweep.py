@@ -139,6 +139,22 @@ def test_rates_are_given_once(here):
     assert "given beside poisoning_rate" in refusal(CONFIG, "poisoning_rate=0.1", rates="0.1")
 
 
+@pytest.mark.parametrize(
+    ("argument", "axis"),
+    [("sweep.model.alpha=1,2", "model.alpha"), ("sweep={poisoning_rate: [0]}", "model.alpha")],
+)
+def test_an_axis_of_the_command_line_is_no_part_of_the_block(here, argument, axis):
+    message = refusal(CONFIG, argument)
+    assert message == (
+        f"command line: {argument}: adds no axis to the block; expected the axis itself, such as "
+        f"{axis}=0,0.1"
+    )
+    left = read(CONFIG, "sweep.exclude=[{seeds: 1}]")
+    assert left.exclude
+    (note,) = load(Path("x.yaml"), ["sweep.exclude=[{seeds: 1}]"]).notes
+    assert "the sweep: block is passed over" in note
+
+
 @pytest.mark.parametrize("as_sweep", [False, True])
 @pytest.mark.parametrize(
     ("overrides", "message"),
@@ -568,6 +584,8 @@ def test_a_script_for_slurm(here):
     assert traced[traced.index("--rates") + 1] == "0,0.2"
     assert traced[traced.index("--output") + 1] == str(folder)
     invoke(*traced[3:-2], "--dry-run", "--extend")
+    sweep("--output", "b", "--emit-slurm", "--jobs", "3")  # a processor for each process
+    assert "#SBATCH --cpus-per-task=3\n" in (here / "b" / "slurm.sh").read_text()
 
 
 @pytest.mark.parametrize(
