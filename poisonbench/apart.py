@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from poisonbench.interrupts import deaf_children
+
 Announce = Callable[[str], None]
 """Told by the work what it turns to, before it does."""
 
@@ -53,48 +55,48 @@ def results(work: Callable[..., Any], items: Sequence[tuple[Any, ...]]) -> Itera
         Its arguments but the last.
     """
     context = multiprocessing.get_context("spawn")
-    news, send = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(work, items, send))
-    # Ctrl-C on a terminal goes to all processes; the child inherits that it does not hear it.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(work, theirs))
+    with deaf_children():
         process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    send.close()
-    at = None
+    theirs.close()
+    at, n_left = None, len(items)
     try:
-        with suppress(EOFError):
-            while True:
-                kind, value = news.recv()
+        with suppress(EOFError, ConnectionError):
+            # Not with the start, which cannot be stopped: the process reads them once it has
+            # imported what it needs.
+            ours.send(items)
+            while n_left:
+                kind, value = ours.recv()
                 if kind == "at":
                     at = value
                 elif kind == "error":
                     raise value
                 else:
                     at = None
+                    n_left -= 1
                     yield value
-        process.join()
-        if process.exitcode:
-            yield Death(at, process.exitcode)
+        if n_left:
+            process.join()
+            yield Death(at, process.exitcode or 0)
     finally:
         process.kill()
         process.join()
-        news.close()
+        ours.close()
 
 
-def _serve(work: Callable[..., Any], items: Sequence[tuple[Any, ...]], send: Connection) -> None:
+def _serve(work: Callable[..., Any], parent: Connection) -> None:
     """Do the work, in the process of its own."""
 
     def announce(what: str) -> None:
-        send.send(("at", what))
+        parent.send(("at", what))
 
     # A parent that is gone breaks the pipe, and this process ends before its next cell.
-    with suppress(BrokenPipeError):
+    with suppress(EOFError, ConnectionError):
         try:
-            for item in items:
-                send.send(("result", work(*item, announce)))
-        except BrokenPipeError:
+            for item in parent.recv():
+                parent.send(("result", work(*item, announce)))
+        except (EOFError, ConnectionError):
             raise
         except Exception as error:
-            send.send(("error", error))
+            parent.send(("error", error))

@@ -22,6 +22,7 @@ from poisonbench.commands import (
     fetch_data,
     merge_tables,
     open_index,
+    say,
     say_notes,
     shard_of,
     usage,
@@ -257,7 +258,9 @@ def sweep(
         flags = {"--extend": extend, "--fail-fast": fail_fast, "--retry-crashed": retry_crashed,
                  "--quiet": quiet, "--verbose": verbose}  # fmt: skip
         words += [flag for flag, given in flags.items() if given]
-        words += ["--jobs", str(jobs)] if jobs is not None else []
+        if jobs is not None:
+            words += ["--jobs", str(jobs)]
+            request["processors"] = max(jobs, 1)
         words += ["--time-limit", str(time_limit)] if time_limit is not None else []
         emit_slurm_script(work, config, words, out, request, data_dir, extend=extend)
     elif dry_run:
@@ -294,7 +297,7 @@ def status(folder: Folder) -> None:
 
     index = open_index(folder)
     with using(folder):
-        typer.echo(statuses.report(statuses.look(index, folder), folder))
+        say(statuses.report(statuses.look(index, folder), folder))
 
 
 @app.command()
@@ -351,7 +354,7 @@ def validate(
         if fetch:
             fetch_data(experiment, data_dir, progress=True)
         work = plan.make(experiment, data_dir)
-    typer.echo(f"{config}: OK: {summary.counts(work)}")
+    say(f"{config}: OK: {summary.counts(work)}")
     say_notes(experiment, quiet=False)
 
 
@@ -377,7 +380,7 @@ def show(config: ConfigFile, overrides: Overrides = None) -> None:
         if "sweep" in experiment.source.data and isinstance(single, float):
             # A sweep takes a list of rates as it is, and puts others in the place of a single one.
             resolved["poisoning_rate"] = [single]
-        typer.echo(dump(resolved), nl=False)
+        say(dump(resolved), nl=False)
 
 
 @app.command("list")
@@ -402,7 +405,7 @@ def list_(
     from poisonbench.listing import find, overview
 
     try:
-        typer.echo(find(what) if what else overview(list(PLURALS)))
+        say(find(what) if what else overview(list(PLURALS)))
     except ValueError as error:
         typer.echo(f"poisonbench list: {error}", err=True)
         raise typer.Exit(2) from None
@@ -426,7 +429,7 @@ def schema(
 
     text = json.dumps(build(), indent=2, ensure_ascii=False) + "\n"
     if output is None:
-        typer.echo(text, nl=False)
+        say(text, nl=False)
         return
     try:
         output.write_text(text, encoding="utf-8")

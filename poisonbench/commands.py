@@ -11,7 +11,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from errno import EACCES, EPERM, EROFS
+from errno import EACCES, EISDIR, ENOTDIR, EPERM, EROFS
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,17 @@ def fetch_data(experiment: Config, data_dir: Path | None, *, progress: bool) -> 
     except KeyboardInterrupt:
         typer.echo("Interrupted. What is fetched is kept; the same command goes on.", err=True)
         raise typer.Exit(130) from None
+
+
+def say(text: str, *, nl: bool = True) -> None:
+    """Print to standard output; what it refuses, such as a full disk, is not the folder's fault."""
+    try:
+        typer.echo(text, nl=nl)
+    except BrokenPipeError:  # a reader that has had enough
+        raise
+    except OSError as error:
+        typer.echo(f"standard output: {error.strerror or error}", err=True)
+        raise typer.Exit(3) from None
 
 
 def _to_stderr(line: str) -> None:
@@ -142,8 +153,8 @@ def emit_slurm_script(
         merge = [*program, "merge", str(folder)]
         text = script(wanted, sweep, merge, folder, Path.cwd())
         store.write(path, text.encode())
-    typer.echo(f"Written: {path}\nbash {shlex.quote(str(path))} submits {wanted.shards} shards of "
-               f"{len(work.groups)} attack groups, and the merge.")  # fmt: skip
+    say(f"Written: {path}\nbash {shlex.quote(str(path))} submits {wanted.shards} shards of "
+        f"{len(work.groups)} attack groups, and the merge.")  # fmt: skip
 
 
 def dry_run_of(
@@ -155,11 +166,11 @@ def dry_run_of(
 
         store.check_folder(out, work, extend=extend)
         done = store.n_done(out, work)
-        typer.echo(f"{summary.describe(work)}\n{done} cells are in {out} already")
+        say(f"{summary.describe(work)}\n{done} cells are in {out} already")
         if shard is not None:
             groups = engine.share(work, shard)
             n_cells = sum(len(group.tasks) for group in groups)
-            typer.echo(f"shard {shard[0]}/{shard[1]} has {n_cells} of them all")
+            say(f"shard {shard[0]}/{shard[1]} has {n_cells} of them all")
 
 
 def carry_out(
@@ -208,7 +219,7 @@ def carry_out(
                 left = len(outcome.failures) + outcome.n_missing
                 if not (quiet or outcome.n_computed or left):
                     whose = "" if shard is None else f" of shard {shard[0]}/{shard[1]}"
-                    typer.echo(f"Nothing to do: all {outcome.n_cells} cells{whose} are in {out}.")
+                    say(f"Nothing to do: all {outcome.n_cells} cells{whose} are in {out}.")
                 if shard is None and not (left and only_whole):
                     merge_tables(work, out, quiet=quiet)
     except Stopped as stopped:
@@ -225,8 +236,8 @@ def carry_out(
                    "goes on.", err=True)  # fmt: skip
         raise typer.Exit(3)
     if shard is not None and not quiet:
-        typer.echo(f"Shard {shard[0]}/{shard[1]} is done; once all are, "
-                   f"poisonbench merge {shlex.quote(str(out))} makes the tables.")  # fmt: skip
+        say(f"Shard {shard[0]}/{shard[1]} is done; once all are, "
+            f"poisonbench merge {shlex.quote(str(out))} makes the tables.")  # fmt: skip
 
 
 def merge_tables(plan: Plan | Index, out: Path, *, quiet: bool) -> None:
@@ -238,30 +249,40 @@ def merge_tables(plan: Plan | Index, out: Path, *, quiet: bool) -> None:
     if quiet:
         return
     if len(results.results):
-        typer.echo(f"\n{tables.render(results.results)}\n")
+        say(f"\n{tables.render(results.results)}\n")
     written = [str(path) for path in files]
     if (out / "poison").is_dir():
         written.append(f"{out / 'poison'}{os.sep}")
-    typer.echo(f"Written: {', '.join(written)}")
+    say(f"Written: {', '.join(written)}")
     for mixture in merging.mixtures(plan, out):
         typer.echo(mixture, err=True)
+
+
+_EXPECTED = {
+    **dict.fromkeys((EACCES, EPERM, EROFS), "the right to use it"),
+    EISDIR: "a file",
+    ENOTDIR: "a folder",
+}
+"""What would have been right, for the errors that stay."""
 
 
 @contextmanager
 def using(out: Path) -> Iterator[None]:
     """Turn what the disk refuses into a message and an exit code.
 
-    That is 2 where the user may not do it, and 3 otherwise: the disk is full, say, and what is
-    missing can still be made.
+    That is 2 where no rerun mends it: the user may not do it, or something is in the way.  It is 3
+    otherwise: the disk is full, say, and what is missing can still be made.
     """
     try:
         yield
     except BrokenPipeError:  # a reader of our output that has had enough
         raise
     except OSError as error:
-        what = f"{error.filename or out}: {error.strerror or error}"
-        if error.errno in (EACCES, EPERM, EROFS):
-            typer.echo(f"{what}; expected the right to use it. What is done is kept.", err=True)
+        what = f"{error.filename2 or error.filename or out}: {error.strerror or error}"
+        if error.errno in _EXPECTED:
+            typer.echo(
+                f"{what}; expected {_EXPECTED[error.errno]}. What is done is kept.", err=True
+            )
             raise typer.Exit(2) from None
         typer.echo(f"{what}. What is done is kept; the same command goes on.", err=True)
         raise typer.Exit(3) from None

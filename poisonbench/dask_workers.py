@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import poisonbench
+from poisonbench.interrupts import deaf_children
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -83,6 +84,8 @@ def _connected(address: str) -> Iterator[Client]:
             f"--dask {address}: no scheduler answers ({reason}); expected the address that "
             "dask scheduler prints, such as tcp://host:8786, or local"
         ) from error
+    # Of a scheduler that is lost it says so in pages, after we have in a line.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with client:
         try:
             versions = client.run(_version)
@@ -113,15 +116,10 @@ def _local(jobs: int) -> Iterator[Client]:
     """Run a cluster on this machine."""
     from distributed import Client, LocalCluster
 
-    # Ctrl-C on a terminal goes to all processes; those of the cluster inherit that they do not
-    # hear it, from the thread that is started here.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
+    with deaf_children():  # started later, by the thread that starts here
         cluster = LocalCluster(
             n_workers=0, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
         )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     with cluster, Client(cluster, set_as_default=False) as client:
         cluster.scale(jobs)
         try:
@@ -178,6 +176,7 @@ def results(
     from concurrent.futures import CancelledError
 
     from distributed import KilledWorker, wait
+    from distributed.comm import CommClosedError
 
     left = iter(items)
     under_way: dict[Any, tuple[Any, ...]] = {}
@@ -203,8 +202,8 @@ def results(
                     result = None
                 yield item, result
             submit()
-    except CancelledError as error:
-        raise OSError(f"the Dask scheduler was lost ({error})") from error
+    except (CancelledError, CommClosedError) as error:
+        raise OSError("the Dask scheduler was lost") from error
     finally:
         client.cancel(list(under_way))
 

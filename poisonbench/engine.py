@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING
 import joblib
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from poisonbench import apart, dask_workers, store
 from poisonbench.attack_group import Result, run_group
 from poisonbench.data.base import Dataset
 from poisonbench.index import describe
-from poisonbench.interrupts import Stop
+from poisonbench.interrupts import Stop, deaf_children
 from poisonbench.progress import Progress
 from poisonbench.work import Group, Plan, Task
 
@@ -291,7 +292,9 @@ def _parallel(work: list[Work], jobs: int) -> Iterable[Result]:
         initializer=_serve_the_parent,
         initargs=(os.getpid(),),
     )
-    results: Iterable[Result] = parallel(delayed(run_group)(*arguments) for arguments in work)
+    loky_tracker.ensure_running()  # which unblocks what the next line blocks
+    with deaf_children():
+        results: Iterable[Result] = parallel(delayed(run_group)(*arguments) for arguments in work)
     return results
 
 

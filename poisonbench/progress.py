@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -15,8 +16,6 @@ from tqdm import tqdm
 from poisonbench.status import in_words
 
 SECONDS_BETWEEN_LINES = 30
-
-USUAL_WIDTH = 80
 
 
 class Progress:
@@ -40,8 +39,10 @@ class Progress:
         self.failed = 0
         self.start = self.last = time.monotonic()
         on_terminal = sys.stderr.isatty() and not lines
-        # A terminal that is recorded, or a container's, may not know its width.
-        wide = on_terminal and os.get_terminal_size(sys.stderr.fileno()).columns
+        # A terminal that is recorded, or a container's, may say that it has no columns or no lines;
+        # then those of the environment, or of any terminal, are taken.
+        size = os.get_terminal_size(sys.stderr.fileno()) if on_terminal else None
+        usual = shutil.get_terminal_size()
         self.bar = tqdm(
             total=total,
             initial=done,
@@ -49,7 +50,8 @@ class Progress:
             disable=not (shown and on_terminal),
             file=sys.stderr,
             mininterval=0.2,
-            ncols=None if wide else USUAL_WIDTH,
+            ncols=None if size and size.columns else usual.columns,
+            nrows=None if size and size.lines else usual.lines,
         )
         self.lines = shown and not on_terminal
 

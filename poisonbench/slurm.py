@@ -29,6 +29,8 @@ class Request:
         The partition, or several with commas.
     max_parallel : int, optional
         Most tasks that run at once.
+    processors : int, default=1
+        Processors of a task.
 
     Raises
     ------
@@ -41,6 +43,7 @@ class Request:
     memory: str = "2G"
     partition: str | None = None
     max_parallel: int | None = None
+    processors: int = 1
 
     def __post_init__(self) -> None:
         for option, text, pattern, expected in (
@@ -72,7 +75,7 @@ def script(
         f"--array=0-{request.shards - 1}{most}",
         f"--time={request.time}",
         f"--mem={request.memory}",
-        "--cpus-per-task=1",
+        f"--cpus-per-task={request.processors}",
         *([f"--partition={request.partition}"] if request.partition else []),
         f'--chdir="{folder}"',
         "--requeue",

@@ -126,10 +126,17 @@ def _whole(kind: Path) -> set[str]:
             # Hidden ones are still being written, and may be gone already.
             if name.startswith("."):
                 continue
-            handle = os.open(os.path.join(folder, name), os.O_RDONLY)
+            path = os.path.join(folder, name)
+            try:
+                handle = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:  # removed a moment ago
+                continue
             try:
                 if os.read(handle, 1 << 16).endswith(b"}\n"):
                     found.add(name.removesuffix(".json"))
+            except OSError as error:
+                error.filename = path  # reading by number does not know it
+                raise
             finally:
                 os.close(handle)
     return found

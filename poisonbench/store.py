@@ -168,7 +168,7 @@ def write_cell(out: Path, cell: str, measured: Measured, timings: Timings, facts
     """Write a cell's numbers, and apart from them what is not reproducible."""
     # Nothing depends on meta, so it may be lost with the power.
     write(place(out, "meta", cell), _json({**asdict(timings), **facts}), durable=False)
-    write(place(out, "cells", cell), _json(asdict(measured)))
+    write(place(out, "cells", cell), _json({"id": cell, **asdict(measured)}))
 
 
 def write_failure(out: Path, cell: str, failure: Mapping[str, Any]) -> None:
@@ -187,10 +187,12 @@ def missing(out: Path, tasks: Iterable[Task]) -> list[Task]:
 
 
 def read_cell(out: Path, cell: str) -> Measured | None:
-    """Return a cell's numbers, or None where they are not there or damaged."""
-    content = read_json(place(out, "cells", cell))
+    """Return a cell's numbers, or None where they are not there, damaged, or another cell's."""
+    content = read_json(place(out, "cells", cell)) or {}
+    if content.pop("id", None) != cell:
+        return None
     try:
-        return None if content is None else Measured(**content)
+        return Measured(**content)
     except TypeError:
         return None
 

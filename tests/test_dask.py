@@ -278,3 +278,18 @@ def test_without_the_extra(tmp_path, monkeypatch):
     assert result.exit_code == 2
     assert "python -m pip install 'poisonbench[dask]'" in result.stderr
     assert not Path("out").exists()
+
+
+def test_a_scheduler_that_is_lost():
+    """In a line, whatever Dask calls it; what is done is kept, so it is no error of the folder."""
+    from distributed.comm import CommClosedError
+
+    class Lost:
+        def nthreads(self) -> Any:
+            raise CommClosedError("in <TCP (closed)>: reset by peer")
+
+        def cancel(self, futures: Any) -> None:
+            pass
+
+    with pytest.raises(OSError, match=r"^the Dask scheduler was lost$"):
+        list(dask_workers.results(Lost(), print, [()]))

@@ -382,6 +382,60 @@ def test_processes_that_never_start(bench, toys, monkeypatch):
         engine.run(work, bench.folder / "out", jobs=1, progress=False)
 
 
+LONG = {**CONFIG, "attack": {"name": "optp", "iterations": 2, "tol": 0.0}, "seeds": 8}
+
+
+def mask_of(what: str, announce: Any) -> Any:
+    """End this process at "end", else say whether it is deaf to Ctrl-C."""
+    announce(what)
+    if what == "end":
+        os._exit(0)
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_a_process_of_its_own_ends_early():
+    """With exit code 0 too, and what was not begun is not taken for done."""
+    found = list(apart.results(mask_of, [("first",), ("end",), ("last",)]))
+    assert found == [True, apart.Death("end", 0)]
+
+
+def test_the_first_process_of_its_own_is_deaf_to_ctrl_c_too():
+    """Before that, multiprocessing has not started its tracker."""
+    code = (
+        "from poisonbench import apart; from test_engine import mask_of\n"
+        "if __name__ == '__main__': print(list(apart.results(mask_of, [('x',)])))"
+    )
+    folders = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": folders},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout == "[True]\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_an_interrupt_while_processes_start(bench, number, jobs):
+    """Those that start say nothing of it."""
+    process = command(
+        bench.folder, LONG, "--jobs", str(jobs), "--output", "out", start_new_session=True
+    )
+    out = bench.folder / "out"
+    deadline = time.monotonic() + 60
+    while not (out / "index.json").exists():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.3)
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.terminate()
+    message = process.communicate(timeout=60)[1]
+    assert process.returncode == EXIT_CODES[number], message
+    assert message == "Interrupted. What is done is kept in out; the same command goes on.\n"
+
+
 def test_fail_fast_stops_at_the_first_failure(bench, toys):
     config = {**CONFIG, "defense": ["bad-defense"]}
     result = bench.invoke(config, "--fail-fast", "--output", "out", code=1)
@@ -401,9 +455,6 @@ def test_signals_stop_once_and_are_not_lost(name, code):
             stop.check()
     assert EXIT_CODES[caught.value.number] == code
     assert signal.getsignal(number) == before
-
-
-LONG = {**CONFIG, "attack": {"name": "optp", "iterations": 2, "tol": 0.0}, "seeds": 8}
 
 
 @pytest.mark.parametrize(
@@ -453,10 +504,13 @@ def test_workers_end_with_a_parent_that_is_killed(bench):
     process.communicate(timeout=60)  # ends when nobody holds its pipes any more
 
 
-@pytest.mark.parametrize("columns", [0, 70])
-def test_the_bar_on_a_terminal(monkeypatch, columns):
+@pytest.mark.parametrize(
+    ("lines", "columns", "width"), [(24, 70, 70), (24, 0, 65), (0, 70, 70), (0, 0, 65)]
+)
+def test_the_bar_on_a_terminal(monkeypatch, lines, columns, width):
+    monkeypatch.setenv("COLUMNS", "65")  # asked only of terminals that do not know
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     with open(ours, "rb", 0) as screen, open(theirs, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
         with Progress(total=10, done=2, shown=True) as shown:
@@ -466,11 +520,11 @@ def test_the_bar_on_a_terminal(monkeypatch, columns):
             said += screen.read(10_000).decode()
     assert " 2/10 [" in said
     last = said.split("\r")[-2]
-    assert "50%|" in last
+    assert "50%" in last
     assert " 5/10 [" in last
     assert "cell" in last
     assert "failed=1" in last
-    assert 0 <= (columns or 80) - len(last) <= 1
+    assert 0 <= width - len(last) <= 1
 
 
 def test_lines_with_the_time_in_a_log(capsys):

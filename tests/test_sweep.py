@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,6 +137,40 @@ def test_bad_rates(here, rates, message):
 
 def test_rates_are_given_once(here):
     assert "given beside poisoning_rate" in refusal(CONFIG, "poisoning_rate=0.1", rates="0.1")
+
+
+@pytest.mark.parametrize(
+    ("argument", "axis"),
+    [("sweep.model.alpha=1,2", "model.alpha"), ("sweep={poisoning_rate: [0]}", "model.alpha")],
+)
+def test_an_axis_of_the_command_line_is_no_part_of_the_block(here, argument, axis):
+    message = refusal(CONFIG, argument)
+    assert message == (
+        f"command line: {argument}: adds no axis to the block; expected the axis itself, such as "
+        f"{axis}=0,0.1"
+    )
+    left = read(CONFIG, "sweep.exclude=[{seeds: 1}]")
+    assert left.exclude
+    (note,) = load(Path("x.yaml"), ["sweep.exclude=[{seeds: 1}]"]).notes
+    assert "the sweep: block is passed over" in note
+
+
+@pytest.mark.parametrize("as_sweep", [False, True])
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["seeds=1", "model=ols", "seeds=2"],
+         "command line: seeds=2: seeds is given twice, seeds=1 before it"),
+        (["model.alpha=1", "model.alpha=1"], "model.alpha is given twice"),
+        (["model.alpha=1", "model=lasso"],
+         "command line: model=lasso: would undo model.alpha=1 before it; expected the other order"),
+    ],
+)  # fmt: skip
+def test_nothing_is_undone_without_a_word(here, as_sweep, overrides, message):
+    Path("x.yaml").write_text(yaml.safe_dump(CONFIG))
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load(Path("x.yaml"), overrides, sweep=as_sweep)
+    load(Path("x.yaml"), ["model=lasso", "model.alpha=1", "seeds=2"], sweep=as_sweep)
 
 
 def test_a_rate_in_a_list_in_a_list(here):
@@ -442,6 +478,53 @@ def test_an_output_that_is_a_file(here):
     assert Path("out").read_text() == "a file"
 
 
+@pytest.mark.parametrize("command", ["status", "merge", "sweep"])
+def test_a_folder_where_a_cell_should_be(out, command):
+    """It is named, and no rerun mends it."""
+    cell = sorted(out.glob("cells/*/*.json"))[0]
+    cell.unlink()
+    cell.mkdir()
+    (said,) = COMMANDS[command](code=2).stderr.splitlines()
+    place = cell.relative_to(out.parent)
+    assert said == f"{place}: Is a directory; expected a file. What is done is kept."
+
+
+def test_a_link_to_nothing_is_no_cell(out):
+    cell = sorted(out.glob("cells/*/*.json"))[0]
+    content = cell.read_bytes()
+    cell.unlink()
+    cell.symlink_to("nowhere")
+    assert "1 missing" in invoke("status", "out").stdout
+    sweep("--quiet")
+    assert cell.read_bytes() == content
+
+
+def test_a_cell_under_the_name_of_another_is_made_again(out):
+    first, second = sorted(out.glob("cells/*/*.json"))[:2]
+    content = second.read_bytes()
+    shutil.copy(first, second)
+    assert "damaged, or of another version" in invoke("merge", "out", code=3).stderr
+    sweep("--quiet")
+    assert second.read_bytes() == content
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("command", [["status", "out"], ["merge", "out"], ["show", "x.yaml"]])
+def test_standard_output_that_is_full(out, command):
+    """The folder has no part in it."""
+    Path("x.yaml").write_text(yaml.safe_dump(CONFIG))
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "poisonbench", *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        )
+    assert ended.stderr == "standard output: No space left on device\n"
+    assert ended.returncode == 3
+
+
 def test_a_time_limit_keeps_what_is_done(here):
     # Not yet over when the computation begins, and long over before it could end.
     config = {**CONFIG, "attack": {"name": "optp", "iterations": 1000, "tol": 0.0}, "seeds": 50}
@@ -501,6 +584,8 @@ def test_a_script_for_slurm(here):
     assert traced[traced.index("--rates") + 1] == "0,0.2"
     assert traced[traced.index("--output") + 1] == str(folder)
     invoke(*traced[3:-2], "--dry-run", "--extend")
+    sweep("--output", "b", "--emit-slurm", "--jobs", "3")  # a processor for each process
+    assert "#SBATCH --cpus-per-task=3\n" in (here / "b" / "slurm.sh").read_text()
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ class Climb:
 
     def _without_penalty(self, W: Function, kappa: float) -> Function:
         """Return W and kappa's term as the sweeps take them: what is quadratic all in A."""
-        if not isinstance(W, Quadratic):
+        if not isinstance(W, Quadratic) or (W.gamma == 0 and kappa == 0):
             return W
         rho, space = self.problem.model.l1_ratio(), self.problem.space
         diagonal = np.full(space.n_features, W.gamma * (1 - rho) / 2)
@@ -242,7 +242,7 @@ class Climb:
             theta: FloatArray = np.append(w, mean_y - mean @ w)
         else:
             gram[np.diag_indices(len(self.penalty))] += self.penalty
-            factor = linalg.cho_factor(gram, overwrite_a=True, check_finite=False)
+            factor = linalg.cho_factor(gram.T, overwrite_a=True, check_finite=False)
             theta = linalg.cho_solve(factor, moment, check_finite=False)
         return self.W.value(theta), theta
 

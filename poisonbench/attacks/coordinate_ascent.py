@@ -98,18 +98,11 @@ class State:
             The outer objective, without a penalty term of its own.
         """
         K, theta = inverse(gram, moment, rows, m, penalty)
-        KQ, Q = np.array([K, K]), K @ W.A @ K
-        np.add(Q, Q.T, out=KQ[1])  # symmetric to the last bit
-        KQ[1] /= 2
-        return cls(
-            rows.X.copy(),
-            rows.y.copy(),
-            m,
-            KQ,
-            theta,
-            K @ W.gradient(theta),
-            W.value(theta),
-        )
+        KQ = np.empty((2, *K.shape))
+        KQ[0] = K
+        np.matmul(K @ W.A, K, out=KQ[1])
+        a = K @ W.gradient(theta)
+        return cls(rows.X.copy(), rows.y.copy(), m, KQ, theta, a, W.value(theta))
 
 
 def with_rows(
@@ -126,10 +119,12 @@ def inverse(
     """Return K and theta from scratch; parameters as in :meth:`State.trained`."""
     H, moment = with_rows(gram, moment, rows, m)
     H[np.diag_indices(len(penalty))] += penalty
-    lower, _ = linalg.cho_factor(H, lower=True, check_finite=False)
-    K, _ = linalg.lapack.dpotri(lower, lower=True, overwrite_c=True)
-    K = np.tril(K)
-    K += np.tril(K, -1).T
+    # The transposed view is what LAPACK takes without a copy; it fills the lower triangle.
+    lower, _ = linalg.cho_factor(H.T, lower=True, overwrite_a=True, check_finite=False)
+    half, _ = linalg.lapack.dpotri(lower, lower=True, overwrite_c=True)
+    K = np.triu(half.T)
+    K += K.T
+    K[np.diag_indices(len(K))] /= 2
     return K, K @ moment
 
 

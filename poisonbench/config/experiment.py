@@ -25,7 +25,7 @@ from poisonbench.config.quantities import (
     read_splits,
 )
 from poisonbench.config.reader import Reader
-from poisonbench.config.source import Source
+from poisonbench.config.source import Source, check_given_once
 from poisonbench.config.source import load as load_source
 from poisonbench.config.strict_yaml import ConfigError, KeyPath
 from poisonbench.config.sweep import Exclusion, Thing
@@ -139,6 +139,7 @@ def load(
     ConfigError
         Whatever is wrong with it, all of it that could be found.
     """
+    check_given_once(overrides)
     source = load_source(path, (), long_form)
     has_block = bool(sweeps.block(source))
     sweep = has_block if sweep is None else sweep
@@ -147,6 +148,7 @@ def load(
     else:
         for argument in overrides:
             source.override(argument, long_form)
+        has_block = bool(sweeps.block(source))
     notes = []
     if has_block and not sweep:
         place = source.where(sweeps.BLOCK)

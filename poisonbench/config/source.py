@@ -216,6 +216,27 @@ def assignment(argument: str) -> tuple[list[str], str]:
     return keys, text
 
 
+def check_given_once(overrides: Sequence[str]) -> None:
+    """Complain of an argument that another one after it would undo without a word.
+
+    Raises
+    ------
+    ConfigError
+        A key is given twice, or a word after one of its own keys; or an argument is malformed.
+    """
+    known: dict[tuple[str, ...], str] = {}
+    for argument in overrides:
+        keys = tuple(assignment(argument)[0])
+        for other, before in known.items():
+            if other == keys:
+                raise ConfigError(f"command line: {argument}: {'.'.join(keys)} is given twice, "
+                                  f"{before} before it; expected one of the two")  # fmt: skip
+            if other[: len(keys)] == keys:
+                raise ConfigError(f"command line: {argument}: would undo {before} before it; "
+                                  "expected the other order")  # fmt: skip
+        known[keys] = argument
+
+
 def dotted(path: KeyPath) -> str:
     """Return `path` as a user would write it: ``attack.0.variables``."""
     return ".".join(str(step) for step in path)

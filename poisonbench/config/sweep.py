@@ -69,7 +69,7 @@ def apply(source: Source, overrides: Sequence[str], rates: str | None) -> bool:
     Raises
     ------
     ConfigError
-        An axis leads nowhere, or the rates are given twice.
+        An axis leads nowhere, or is given as a part of the block; or the rates are given twice.
     """
     given = [".".join(assignment(argument)[0]) for argument in overrides]
     axes = {key: values for key, values in block(source).items() if key != "exclude"}
@@ -87,6 +87,10 @@ def apply(source: Source, overrides: Sequence[str], rates: str | None) -> bool:
             _apply_axis(source, key, axes[key])
     for argument in overrides:
         keys, text = assignment(argument)
+        if keys[0] == "sweep" and keys[1:] != ["exclude"]:
+            axis = ".".join(keys[1:]) or "model.alpha"
+            raise ConfigError(f"command line: {argument}: adds no axis to the block; expected the "
+                              f"axis itself, such as {axis}=0,0.1")  # fmt: skip
         source.put(keys, _listed(text, f"command line: {argument}"), argument, long_form)
     for key in late:
         _apply_axis(source, key, axes[key])

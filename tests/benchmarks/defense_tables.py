@@ -11,10 +11,10 @@ HEAD = """# Defenses against attacks
 Each number is a test MSE over that of the learner trained on the clean rows alone, on the same
 splits: the median over the seeds, in brackets the worst of them. `fits` is the CPU time of the
 defense, in fits of scikit-learn's Ridge to the same rows. `adaptive` is the attack that is tuned to
-the defense of its line, on the first five of the ten seeds. `none`, `median` and `heavy-ridge` are
-no defenses: all rows as they are, a constant, and 100 times the penalty. The numbers, with errors,
-poison kept and numbers of poison rows assumed, are in the CSV file beside this one. All of it is
-written by `tests/benchmarks/defenses.py`.
+the defense of its line. There are {seeds} seeds, {adaptive} of them for `adaptive`. `none`,
+`median` and `heavy-ridge` are no defenses: all rows as they are, a constant, and 100 times the
+penalty. The numbers, with errors, poison kept and numbers of poison rows assumed, are in the CSV
+file beside this one. All of it is written by `tests/benchmarks/defenses.py`.
 """
 
 
@@ -37,7 +37,9 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 
 def markdown(table: pd.DataFrame) -> str:
     """Return the page: for each data set and learner the worst attacks, then all by rate."""
-    parts = [HEAD]
+    tuned = table.index.get_level_values("attack") == "adaptive"
+    seeds = {name: part["seeds"].max() for name, part in table.groupby(tuned)}
+    parts = [HEAD.format(seeds=seeds[False], adaptive=seeds.get(True, "none"))]
     for (dataset, model), part in table.reset_index().groupby(["dataset", "model"], sort=False):
         clean, poisoned = part[part["rate"] == 0], part[part["rate"] > 0]
         parts += [

@@ -116,7 +116,7 @@ def command() -> argparse.ArgumentParser:
     add("--rate", nargs="+", type=float, default=[0.04, 0.12, 0.2], help="p/n")
     add("--defense", nargs="+", type=load_yaml, default=every)
     add("--seeds", default="400-409", help="first-last")
-    add("--adaptive-seeds", type=int, default=5, help="how many of them adaptive has")
+    add("--adaptive-seeds", type=int, default=3, help="how many of them adaptive has")
     add("--train", type=int, default=300, help="clean training rows")
     add("--data-dir", type=Path, help="where the files of house and health lie")
     add("--jobs", type=int, default=1, help="processes")
@@ -161,7 +161,7 @@ def work(plan: Plan, adaptive_seeds: int) -> Iterator[Job]:
     """Yield what is to be done.
 
     `adaptive`, which costs dozens of fits of its defense, is done at the highest rate only, for the
-    first so many seeds, and before its own defense.
+    first few seeds, and before its own defense.
     """
     labels = {row.cell: row.labels for row in plan.rows}
     seeds = sorted({group.seed for group in plan.groups})[:adaptive_seeds]
