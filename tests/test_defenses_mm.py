@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.linear_model import Ridge as SklearnRidge
 
-from poisonbench.defenses import LTSRegressor, MMRegressor, SparseLTSRegressor
+from poisonbench.defenses import LTSRegressor, MMRegressor, SparseLTSRegressor, sparse_lts
 from poisonbench.defenses._core import leave_one_out
 from poisonbench.defenses._indicators import indicator_columns
 from poisonbench.defenses.fast_lts import lts_scale
@@ -201,6 +201,22 @@ def test_sparse_lts_finds_the_features_that_matter():
     assert given.penalty_ == 0.05
     refit = Lasso(0.05).fit(X[given.support_], y[given.support_])
     np.testing.assert_allclose(given.coef_, refit.coef_, atol=1e-12)
+
+
+def test_sparse_lts_has_all_its_starts_at_every_strength(monkeypatch):
+    X, y = np.random.default_rng(0).random((60, 8)), np.random.default_rng(1).random(60)
+    tried, best = [], sparse_lts.best_run
+
+    def watched(engine, masks):
+        tried.append(list(masks))
+        return best(engine, masks)
+
+    monkeypatch.setattr(sparse_lts, "best_run", watched)
+    SparseLTSRegressor(random_state=0).fit(X, y)
+    first, *others = tried
+    assert [len(masks) for masks in tried] == [3, 4, 4, 4, 4]
+    for masks in others:
+        np.testing.assert_array_equal(masks[1:], first)
 
 
 def test_sparse_lts_keeps_clean_rows_that_a_strong_lasso_puts_too_low():

@@ -35,8 +35,7 @@ STRENGTHS, WEAKEST, CV_FOLDS = 15, 1e-3, 5
 """Strengths that cross-validation compares, the weakest relative to the strongest, and folds."""
 
 STARTS = 3
-"""Starts that are run to the end at the strongest of them.  At each other it is the core of the one
-before, and the first so many of the starts that were run there."""
+"""Starts that are run to the end for each of them, beside the core of the one before."""
 
 
 class SparseLTSRegressor(Defense):
@@ -118,7 +117,7 @@ class SparseLTSRegressor(Defense):
 
     def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
         h = int(np.ceil(self.core * len(y)))
-        masks = starts(fits(Lasso(), X, y), h, self.restarts, rng)[:STARTS]
+        first = masks = starts(fits(Lasso(), X, y), h, self.restarts, rng)[:STARTS]
         strengths = grid(X, y, masks[0]) if self.penalty == "auto" else [float(self.penalty)]
         runs: dict[float, tuple[Refits, Run]] = {}
         self.criterion_: dict[float, float] = {}
@@ -126,7 +125,7 @@ class SparseLTSRegressor(Defense):
             engine = fits(Lasso(strength), X, y, RANKING)
             run = best_run(engine, masks)
             runs[strength] = engine, run
-            masks = [run.kept, *masks[:STARTS]]
+            masks = [run.kept, *first]
             coef = Lasso(strength).fit(X[run.kept], y[run.kept]).coef_
             scale = max(lts_scale(run.residual, h), rounding_scale(y))
             self.criterion_[strength] = 2 * np.log(scale) + np.count_nonzero(coef) * np.log(h) / h
