@@ -108,6 +108,7 @@ def test_torrent_with_full_steps_is_trim_from_all_rows(model: Any) -> None:
 def test_gradient_steps_end_at_the_learner_on_the_rows_kept(model: Any, d: int) -> None:
     X, y, _ = shifted(30, d, 6, noise=0.1)
     end = descend(model, X, y, 24, max_iter=200_000, tol=1e-10)
+    assert end.converged
     assert end.n_iter < 200_000
     fitted = clone(model).fit(X[end.kept], y[end.kept])
     np.testing.assert_allclose(end.residual[end.kept], (y - fitted.predict(X))[end.kept], atol=1e-5)
@@ -175,6 +176,17 @@ def test_crr_ends_where_corruptions_are_residuals(model: Any) -> None:
     residual = y - crr.predict(X)
     np.testing.assert_allclose(crr.corruption_[mask], residual[mask], atol=1e-6)
     assert (crr.corruption_[~mask] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("defense", "unit"), [(CRRDefense, "iterations"), (TORRENTDefense, "gradient steps")]
+)
+def test_iterations_that_are_cut_short_are_told(defense: Any, unit: str) -> None:
+    X, y, _ = shifted(100, 4, 20)
+    assert defense(n_poison=20, max_iter=100_000).fit(X, y).note_ is None
+    short = defense(n_poison=20, max_iter=2).fit(X, y)
+    assert short.note_ == f"not converged after 2 {unit}"
+    assert short.n_iter_ == 2
 
 
 def test_crr_recovers_oblivious_corruptions_exactly() -> None:
