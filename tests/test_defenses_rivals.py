@@ -254,6 +254,13 @@ def test_the_subspace_of_all_rows_is_that_of_their_components() -> None:
     assert found.n_iter == 1
 
 
+@given(seed=SEEDS)
+def test_rounding_does_not_rank_rows_that_lie_in_the_subspace(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    X = np.hstack([rng.random((80, 4)), np.eye(3)[rng.integers(3, size=80)]])
+    assert subspace(X, 6, 64).n_iter == 2
+
+
 @settings(max_examples=15, deadline=None)
 @given(seed=SEEDS, k=st.integers(1, 5), p=st.integers(1, 20))
 def test_the_subspace_is_a_fixed_point_no_worse_than_the_first(seed: int, k: int, p: int) -> None:
@@ -305,6 +312,7 @@ def test_low_rank_at_full_rank_without_poison_is_ols() -> None:
     X, y, _ = shifted(60, 5, 0)
     model = LowRankDefense(n_poison=0, variance=1.0).fit(X, y)
     assert model.rank_ == 5
+    assert model.note_ == "no learner; 5 of 5 principal components"
     np.testing.assert_allclose(model.coef_, OLS().fit(X, y).coef_, atol=1e-9)
     assert LowRankDefense(n_poison=0, rank=99).fit(X, y).rank_ == 5
 
