@@ -62,7 +62,7 @@ def run_group(
         announce(group.id)
         made = store.read_poison(out, group)
         try:
-            name = f"{dataset.name}, seed {group.seed}, {group.attack.label}, p = {group.n_poison}"
+            name = f"{dataset.name}, seed {group.seed}, {group.attack.title}, p = {group.n_poison}"
             with heard(name) if verbose else nullcontext():
                 stage = pipeline.stage(group, dataset, made)
         except (Exception, SystemExit) as error:

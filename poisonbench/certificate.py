@@ -26,6 +26,9 @@ import numpy as np
 
 from poisonbench.features import BoolArray, FloatArray
 
+ROUNDING = 1e-12
+"""Relative difference of two objectives that are the same sum in another order."""
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -82,5 +85,11 @@ def certificate(
         bound_lhs=float(worst.mean()),
         bound_sharp=h / m * (clean_objective - penalty),
         bound_theorem2=h / m * clean_objective,
-        bound_condition=objective / clean_objective if clean_objective > 0 else None,
+        bound_condition=_ratio(objective, clean_objective) if clean_objective > 0 else None,
     )
+
+
+def _ratio(objective: float, clean_objective: float) -> float:
+    """Return the quotient; 1 where it is so but for rounding, which the condition must survive."""
+    ratio = objective / clean_objective
+    return 1.0 if abs(ratio - 1) <= ROUNDING else ratio

@@ -56,7 +56,12 @@ Dask = Annotated[
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress, no table, no remarks; errors only.")
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log what is done, with the time.")]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", help="Log what is done, with the time, and how attacks get on, by round."
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")]
 RetryCrashed = Annotated[

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from poisonbench import registry
-from poisonbench.attacks.base import AXES
 from poisonbench.config import Choice, Config, ConfigError, Rate
 from poisonbench.config.choices import REFERENCE_ROWS
 from poisonbench.config.sweep import Thing
@@ -178,8 +177,6 @@ def _defenses(
 
 def _labels(ground: Ground, attack: Choice, rate: Rate, seed: int, defense: Choice) -> Labels:
     """Return the labels of a row, as the config asked for it."""
-    fixed = registry.components("attack")[attack.name].fixed_axes
-    axes = {axis: attack.parameters.get(axis, fixed.get(axis)) for axis in AXES}
     source = "oracle" if defense.name == "oracle" else defense.parameters.get("n_poison")
     return Labels(
         dataset=ground.dataset.name,
@@ -191,7 +188,7 @@ def _labels(ground: Ground, attack: Choice, rate: Rate, seed: int, defense: Choi
         model_parameters=ground.model.parameters_text(),
         attack=attack.name,
         attack_parameters=attack.parameters_text(),
-        **axes,
+        **attack.axes,
         poisoning_rate=float(rate.value or 0.0),
         rate_of=rate.of,
         defense=defense.name,

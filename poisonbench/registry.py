@@ -117,7 +117,9 @@ def nearest(word: str, valid: Iterable[str]) -> str | None:
     """Return the name in `valid` that `word` may be a slip of, if any."""
     known = {name.lower(): name for name in valid}  # papers write OptP and TRIM
     matches = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
-    return known[matches[0]] if matches else None
+    if not matches and word:  # val for validation
+        matches = [name for name in known if name.startswith(word.lower())]
+    return known[matches[0]] if len(matches) == 1 else None
 
 
 @cache

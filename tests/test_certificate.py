@@ -106,6 +106,20 @@ def test_no_row_need_be_clean():
     assert certificate(np.ones(3), kept, np.array([False, True, False]), 0.0, 1.0) is None
 
 
+def test_rounding_does_not_break_the_condition():
+    squared = np.array([0.1, 0.2, 0.3])
+    kept, is_poison = np.ones(3, dtype=bool), np.zeros(3, dtype=bool)
+    clean_objective = float(np.float64((0.3 + 0.2 + 0.1) / 3 + 0.01) * (1 - 4e-16))
+    assert squared.mean() + 0.01 > clean_objective
+    found = certificate(squared, kept, is_poison, 0.01, clean_objective)
+    assert found is not None
+    assert found.bound_condition == 1
+    worse = certificate(squared * (1 + 1e-9), kept, is_poison, 0.01, clean_objective)
+    assert worse is not None
+    assert worse.bound_condition is not None
+    assert worse.bound_condition > 1
+
+
 def test_clean_rows_that_are_fitted_exactly_have_no_ratio():
     found = certificate(np.zeros(3), np.ones(3, dtype=bool), np.zeros(3, dtype=bool), 0.0, 0.0)
     assert found == Certificate(0.0, 0.0, 0.0, None)

@@ -66,6 +66,7 @@ def test_verbose_says_how_attacks_get_on_and_what_it_says_is_kept(bench):
     rounds = re.findall(r"diabetes, seed 0, .*?(optp|coordinate).*: round (\d+): W = (\S+)", said)
     assert {attack for attack, *_ in rounds} == {"optp", "coordinate"}
     assert said.count("W =") == len(rounds)  # each of them once
+    assert "seed 0, optp xy bflip validation, p = " in said  # no two variants sound alike
     kept = pd.read_csv(bench.folder / "out" / "convergence.csv")
     results = pd.read_csv(bench.folder / "out" / "results.csv")
     for _, row in results.groupby("attack").first().drop("statp").iterrows():

@@ -296,6 +296,14 @@ def test_a_bad_parameter_is_named(defense: Any, parameters: dict[str, Any], mess
 
 
 @WRAPPING
+@pytest.mark.parametrize("estimator", ["ols", 5, SklearnRidge])
+def test_what_is_no_learner_is_refused(defense: Any, estimator: Any) -> None:
+    X, y, _ = poisoned()
+    with pytest.raises(TypeError, match=r"estimator is .*, expected a scikit-learn regressor"):
+        quick(defense, estimator=estimator).fit(X, y)
+
+
+@WRAPPING
 @pytest.mark.parametrize(
     "estimator",
     [

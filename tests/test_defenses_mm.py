@@ -104,6 +104,14 @@ def test_without_shrinkage_the_copies_are_kept():
     assert clean_error(plain) > 10 * clean_error(MMRegressor(random_state=0).fit(X, y))
 
 
+def test_reweighting_that_is_cut_short_is_told():
+    X, y, _ = with_copies(0.4)
+    whole = MMRegressor(random_state=0).fit(X, y)
+    short = MMRegressor(max_iter=1, random_state=0).fit(X, y)
+    assert "not converged" not in whole.note_
+    assert short.note_.endswith("not converged after 1 rounds")
+
+
 def test_clean_categories_are_not_reported():
     X, y = households()
     mm = MMRegressor(random_state=0).fit(X, y)

@@ -108,6 +108,7 @@ def test_torrent_with_full_steps_is_trim_from_all_rows(model: Any) -> None:
 def test_gradient_steps_end_at_the_learner_on_the_rows_kept(model: Any, d: int) -> None:
     X, y, _ = shifted(30, d, 6, noise=0.1)
     end = descend(model, X, y, 24, max_iter=200_000, tol=1e-10)
+    assert end.converged
     assert end.n_iter < 200_000
     fitted = clone(model).fit(X[end.kept], y[end.kept])
     np.testing.assert_allclose(end.residual[end.kept], (y - fitted.predict(X))[end.kept], atol=1e-5)
@@ -177,6 +178,17 @@ def test_crr_ends_where_corruptions_are_residuals(model: Any) -> None:
     assert (crr.corruption_[~mask] == 0).all()
 
 
+@pytest.mark.parametrize(
+    ("defense", "unit"), [(CRRDefense, "iterations"), (TORRENTDefense, "gradient steps")]
+)
+def test_iterations_that_are_cut_short_are_told(defense: Any, unit: str) -> None:
+    X, y, _ = shifted(100, 4, 20)
+    assert defense(n_poison=20, max_iter=100_000).fit(X, y).note_ is None
+    short = defense(n_poison=20, max_iter=2).fit(X, y)
+    assert short.note_ == f"not converged after 2 {unit}"
+    assert short.n_iter_ == 2
+
+
 def test_crr_recovers_oblivious_corruptions_exactly() -> None:
     X, y, mask = shifted(200, 4, 30, noise=0.0)
     crr = CRRDefense(OLS(), n_poison=40, tol=1e-10).fit(X, y)
@@ -242,6 +254,13 @@ def test_the_subspace_of_all_rows_is_that_of_their_components() -> None:
     assert found.n_iter == 1
 
 
+@given(seed=SEEDS)
+def test_rounding_does_not_rank_rows_that_lie_in_the_subspace(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    X = np.hstack([rng.random((80, 4)), np.eye(3)[rng.integers(3, size=80)]])
+    assert subspace(X, 6, 64).n_iter == 2
+
+
 @settings(max_examples=15, deadline=None)
 @given(seed=SEEDS, k=st.integers(1, 5), p=st.integers(1, 20))
 def test_the_subspace_is_a_fixed_point_no_worse_than_the_first(seed: int, k: int, p: int) -> None:
@@ -293,6 +312,7 @@ def test_low_rank_at_full_rank_without_poison_is_ols() -> None:
     X, y, _ = shifted(60, 5, 0)
     model = LowRankDefense(n_poison=0, variance=1.0).fit(X, y)
     assert model.rank_ == 5
+    assert model.note_ == "no learner; 5 of 5 principal components"
     np.testing.assert_allclose(model.coef_, OLS().fit(X, y).coef_, atol=1e-9)
     assert LowRankDefense(n_poison=0, rank=99).fit(X, y).rank_ == 5
 

@@ -317,6 +317,11 @@ def test_a_defense_that_needs_more_rows_than_there_are(make):
              defense={"name": "roni", "train_share": 0.9, "validation_share": 0.9})  # fmt: skip
 
 
+def test_a_search_for_the_rate_that_compares_none(make):
+    with pytest.raises(ConfigError, match=r"x\.yaml:\d+: defense.*step is 0\.4, expected at most"):
+        make(attack="statp", poisoning_rate=0.1, defense={"name": "itrim", "step": 0.4})
+
+
 def test_poison_that_was_made_with_test_rows_is_refused(make, tmp_path):
     X = np.zeros((5, 11))
     X[:, 1] = 1

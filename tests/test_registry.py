@@ -160,7 +160,15 @@ def test_two_components_of_one_name_are_refused(entries: list[Any]) -> None:
 
 @pytest.mark.parametrize(
     ("word", "expected"),
-    [("optpp", "optp"), ("stapt", "statp"), ("OptP", "optp"), ("zzz", None), ("optp", "optp")],
+    [
+        ("optpp", "optp"),
+        ("stapt", "statp"),
+        ("OptP", "optp"),
+        ("zzz", None),
+        ("optp", "optp"),
+        ("val", "validation"),
+        ("", None),
+    ],
 )
 def test_nearest(word: str, expected: str | None) -> None:
-    assert registry.nearest(word, ["bgd", "optp", "statp"]) == expected
+    assert registry.nearest(word, ["bgd", "optp", "statp", "validation"]) == expected

@@ -95,6 +95,17 @@ class Choice:
         """The name, with the parameters given: ``trim(restarts=1,start=random)``."""
         return labelled(self.name, self.parameters_text())
 
+    @property
+    def axes(self) -> dict[str, Any]:
+        """An attack's axes, given or fixed; None where one does not apply."""
+        fixed = registry.components(self.kind)[self.name].fixed_axes
+        return {axis: self.parameters.get(axis, fixed.get(axis)) for axis in AXES}
+
+    @property
+    def title(self) -> str:
+        """An attack's label with its axes, as in the tables: ``optp xy bflip validation``."""
+        return " ".join([self.label, *filter(None, self.axes.values())])
+
     def parameters_text(self, but: tuple[str, ...] = ()) -> str:
         """Return the parameters given, but those named: ``restarts=1,start=random``."""
         return ",".join(f"{key}={text}" for key, text in self.given.items() if key not in but)

@@ -142,5 +142,18 @@ def assumed_poison(defense: Any, X: FloatArray, y: FloatArray, rng: np.random.Ra
 
 
 def learner(estimator: Any) -> Any:
-    """Return an unfitted copy of `estimator`, or the default learner for None."""
-    return Ridge() if estimator is None else clone(estimator)
+    """Return an unfitted copy of `estimator`, or the default learner for None.
+
+    Raises
+    ------
+    TypeError
+        It is no scikit-learn estimator.
+    """
+    if estimator is None:
+        return Ridge()
+    if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
+        raise TypeError(
+            f"estimator is {estimator!r}, expected a scikit-learn regressor, as in "
+            "estimator=Ridge(alpha=0.1), or None"
+        )
+    return clone(estimator)

@@ -75,6 +75,8 @@ class CRRDefense(Defense):
         The p used.
     n_iter_ : int
         Iterations made.
+    note_ : str or None
+        That they did not converge, where it is so, for the tables.
 
     References
     ----------
@@ -107,11 +109,13 @@ class CRRDefense(Defense):
         estimator = learner(self.estimator)
         fitted_to = smoother(estimator, X, self.tol)
         b, enough = np.zeros(len(y)), self.tol * float(np.ptp(y))
+        self.note_ = f"not converged after {self.max_iter} iterations"
         for n_iter in range(1, self.max_iter + 1):  # noqa: B007
             residual = y - fitted_to(y - b)
             kept = smallest(np.abs(residual), len(y) - self.n_poison_)
             before, b = b, np.where(kept, 0.0, residual)
             if np.linalg.norm(b - before) <= enough:
+                self.note_ = None
                 break
         self.n_iter_ = n_iter
         self.support_, self.corruption_ = kept, b

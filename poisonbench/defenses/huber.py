@@ -32,6 +32,9 @@ TUNING_ROUNDS = 20
 TUNING_TOLERANCE = 1e-2
 """Held-out errors need no better convergence than this to be ranked."""
 
+ROUNDING = 1e-12
+"""Residuals below this share of the largest response are what rounding left."""
+
 
 class HuberDefense(Defense):
     """Huber regression: rows with a large residual pull with constant force.
@@ -122,7 +125,7 @@ class HuberDefense(Defense):
         self.note_ = None
         if not converged:
             self.note_ = f"not converged after {rounds} rounds of reweighting"
-        elif self.scale_ == 0:
+        elif self.scale_ <= rounding(y):
             self.note_ = "scale 0: most rows are fitted exactly"
         self._adopt(estimator.fit(X, _winsorised(y, residual, self.epsilon_, self.scale_)), X)
 
@@ -160,6 +163,11 @@ def huber_scale(residual: FloatArray, epsilon: float) -> float:
     return float(np.sqrt(variance[consistent.argmax()])) if consistent.any() else 0.0
 
 
+def rounding(y: FloatArray) -> float:
+    """Return the size below which a residual from `y` is 0 but for rounding."""
+    return ROUNDING * float(np.abs(y).max())
+
+
 def _winsorised(y: FloatArray, residual: FloatArray, epsilon: float, scale: float) -> FloatArray:
     """Return the responses with residuals cut to epsilon * scale."""
     cut = epsilon * scale if scale > 0 else np.inf
@@ -177,7 +185,7 @@ def _reweighted(
     """
     for iteration in range(max_iter):
         cut = epsilon * huber_scale(residual, epsilon)
-        if not 0 < cut < np.inf:
+        if not rounding(engine.y) < cut < np.inf:
             return residual, iteration, True
         if isinstance(engine, WeightedRefits):
             size = np.abs(residual)

@@ -109,6 +109,7 @@ class ITRIMRegressor(Defense):
         self.random_state = random_state
 
     def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
+        self.check_rows(len(y))
         relative = self.criterion == "relative"
         threshold = self.threshold or (RELATIVE_FALL if relative else ABSOLUTE_FALL)
         search = search_rates(learner(self.estimator), X, y, rng, self.step, self.max_rate)
@@ -123,3 +124,10 @@ class ITRIMRegressor(Defense):
         self._adopt(trim.estimator_, X)
         self.support_, self.n_poison_ = trim.support_, trim.n_poison_
         self.objective_, self.n_iter_ = trim.objective_, trim.n_iter_
+
+    def check_rows(self, n_rows: int) -> None:
+        """Raise ValueError if no rate but 0 would be compared, whatever the number of rows."""
+        if self.step > self.max_rate:
+            raise ValueError(
+                f"ITRIMRegressor: step is {self.step}, expected at most max_rate, {self.max_rate}"
+            )

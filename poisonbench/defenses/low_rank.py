@@ -26,6 +26,9 @@ from poisonbench.features import BoolArray, FloatArray
 from poisonbench.models import OLS
 from poisonbench.models.ols import RELATIVE_CUT
 
+ROUNDING = 1e-12
+"""Squared distances below this share of a row's squared norm are what rounding left."""
+
 
 @dataclass(frozen=True)
 class Subspace:
@@ -101,6 +104,8 @@ class LowRankDefense(Defense):
         The k used.
     n_iter_ : int
         Alternations of the subspace.
+    note_ : str
+        What the model is, for the tables.
 
     References
     ----------
@@ -139,6 +144,7 @@ class LowRankDefense(Defense):
         mean, V = found.mean, found.basis
         self.near_subspace_, self.n_iter_ = found.kept, found.n_iter
         self.components_, self.rank_ = V.T, V.shape[1]
+        self.note_ = f"no learner; {self.rank_} of {X.shape[1]} principal components"
         U = (X - mean) @ V
         if not self.rank_:  # the rows do not vary, so a constant it is
             U = np.zeros((len(y), 1))
@@ -177,7 +183,9 @@ def subspace(X: FloatArray, rank: int, n_kept: int, max_iter: int = 100) -> Subs
         centred = X - mean
         _, s, Vt = np.linalg.svd(centred[kept], full_matrices=False)
         basis = Vt[: min(rank, int((s > RELATIVE_CUT * s[0]).sum()))].T
-        squared = (centred**2).sum(axis=1) - ((centred @ basis) ** 2).sum(axis=1)
+        norm = (centred**2).sum(axis=1)
+        squared = norm - ((centred @ basis) ** 2).sum(axis=1)
+        squared[squared <= ROUNDING * norm] = 0.0  # else rounding would rank rows that lie in it
         before, kept = kept, smallest(squared, n_kept)
         if np.array_equal(kept, before):
             break

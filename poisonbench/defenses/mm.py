@@ -70,7 +70,8 @@ class MMRegressor(Defense):
         by a fit without bias: by a strong LASSO, the dearest houses would be outliers.
     one_hot_groups : iterable of sequences of int, optional
         One-hot groups as column indices.  If None, columns named ``Group:value`` in a data frame
-        that has such names, else every column that holds 0 and 1 and nothing else.
+        that has such names, else every column that holds 0 and 1 and nothing else.  A scaler
+        hides those: in a pipeline, scale numeric columns alone.
     group_shrinkage : float, default=1/12
         Ridge penalty G on a one-hot column as a share of N: a category with a share q of the rows
         keeps about q / (q + G/N) of its effect.
@@ -106,6 +107,8 @@ class MMRegressor(Defense):
         rejected on the same side.
     n_iter_ : int
         Rounds of reweighting.
+    note_ : str or None
+        For the tables: the rejected groups, and where it is so that reweighting did not converge.
 
     References
     ----------
@@ -158,11 +161,12 @@ class MMRegressor(Defense):
         engine = cast(WeightedRefits, fits(Ridge(alpha=alpha), X * scale, y))
         core = find_core(engine, self.core, self.restarts, rng)
         self.scale_ = median_scale(core.residual, y)
-        residual, self.n_iter_ = self._reweighted(engine, core.residual)
+        residual, self.n_iter_, converged = self._reweighted(engine, core.residual)
         self.weights_ = biweight(residual, self.tuning * self.scale_)
         self.support_ = self.weights_ > 0
         self.rejected_groups_ = self._rejected_together(X, residual, indicator)
-        self.note_ = "; ".join(self.rejected_groups_) or None
+        unsettled = [] if converged else [f"not converged after {self.n_iter_} rounds"]
+        self.note_ = "; ".join([*self.rejected_groups_, *unsettled]) or None
         # Where all residuals are multiplied by their weights, the fit without weights is the same.
         cleaned = y - residual + self.weights_ * residual
         if isinstance(estimator, Ridge):
@@ -171,15 +175,17 @@ class MMRegressor(Defense):
         else:
             self._adopt(estimator.fit(X, cleaned), X)
 
-    def _reweighted(self, engine: WeightedRefits, residual: FloatArray) -> tuple[FloatArray, int]:
-        """Iterate from the residuals given; return the residuals and the number of rounds."""
+    def _reweighted(
+        self, engine: WeightedRefits, residual: FloatArray
+    ) -> tuple[FloatArray, int, bool]:
+        """Iterate from the residuals given; return them, the rounds, and whether they stay."""
         n_iter, moved = 0, np.inf
         while n_iter < self.max_iter and moved > self.tol * self.scale_:
             weight = biweight(residual, self.tuning * self.scale_)
             fitted = engine.on_weights(np.maximum(weight, FLOOR))
             moved = np.abs(fitted.residual - residual).max()
             residual, n_iter = fitted.residual, n_iter + 1
-        return residual, n_iter
+        return residual, n_iter, bool(moved <= self.tol * self.scale_)
 
     def _rejected_together(
         self, X: FloatArray, residual: FloatArray, indicator: BoolArray

@@ -222,7 +222,10 @@ def rises_by_rank_one(
     system = Z_t.T @ Z_t
     # The strength of a fit to t + 1 rows: lambda fixed, alpha grows with the rows.
     system[np.diag_indices(len(system) - 1)] += estimator.alpha_for(n_train + 1)
-    root = np.linalg.cholesky(system)
+    try:
+        root = np.linalg.cholesky(system)
+    except np.linalg.LinAlgError:  # features so large that the penalty is lost in rounding
+        return rises_by_refits(estimator, X, y, training, validation)
     theta = cho_solve((root, True), Z_t.T @ y[training])
     base = _squared_errors(estimator, X, y, training, validation)
     error = y[validation] - Z_v @ theta

@@ -75,6 +75,8 @@ class TORRENTDefense(Defense):
         The step used, "full" or "gradient".
     n_iter_ : int
         Steps made.
+    note_ : str or None
+        That gradient steps did not converge, where it is so, for the tables.
 
     References
     ----------
@@ -108,7 +110,7 @@ class TORRENTDefense(Defense):
         self.n_poison_ = assumed_poison(self, X, y, rng)
         estimator = learner(self.estimator)
         n_kept = len(y) - self.n_poison_
-        self.step_ = self.step
+        self.step_, self.note_ = self.step, None
         if self.step == "auto":
             self.step_ = "gradient" if isinstance(estimator, LinearModel) else "full"
         if self.step_ == "gradient":
@@ -119,6 +121,8 @@ class TORRENTDefense(Defense):
                 )
             descent = descend(estimator, X, y, n_kept, self.max_iter, self.tol)
             kept, self.n_iter_ = descent.kept, descent.n_iter
+            if not descent.converged:
+                self.note_ = f"not converged after {self.n_iter_} gradient steps"
         else:
             engine = fits(estimator, X, y)
             residual = engine.on_rows(np.ones(len(y), dtype=bool)).residual
@@ -141,11 +145,14 @@ class Descent:
         The residuals of all rows.
     n_iter : int
         Steps made, t.
+    converged : bool
+        Whether the set and the predictions stayed.
     """
 
     kept: BoolArray
     residual: FloatArray
     n_iter: int
+    converged: bool
 
 
 def descend(
@@ -175,7 +182,7 @@ def descend(
     enough = tol * float(np.ptp(y))
     w, kept = np.zeros(X.shape[1]), np.ones(len(y), dtype=bool)
     residual = y - y.mean()
-    for n_iter in range(1, max_iter + 1):  # noqa: B007
+    for n_iter in range(1, max_iter + 1):
         gradient = lam * (1 - rho) * w - 2 / kept.sum() * (X[kept].T @ residual[kept])
         w = w - eta * gradient
         w = np.sign(w) * np.maximum(np.abs(w) - eta * lam * rho, 0.0)
@@ -183,5 +190,5 @@ def descend(
         residual -= residual[kept].mean()
         stayed, kept = kept, smallest(residual**2, n_kept)
         if np.array_equal(kept, stayed) and np.abs(residual - before).max() <= enough:
-            break
-    return Descent(kept, residual, n_iter)
+            return Descent(kept, residual, n_iter, converged=True)
+    return Descent(kept, residual, max_iter, converged=False)
