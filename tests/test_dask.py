@@ -282,11 +282,11 @@ def test_without_the_extra(tmp_path, monkeypatch):
 
 def test_a_scheduler_that_is_lost():
     """In a line, whatever Dask calls it; what is done is kept, so it is no error of the folder."""
-    from distributed.comm import CommClosedError
+    comm = pytest.importorskip("distributed.comm", reason="without the extra dask")
 
     class Lost:
         def nthreads(self) -> Any:
-            raise CommClosedError("in <TCP (closed)>: reset by peer")
+            raise comm.CommClosedError("in <TCP (closed)>: reset by peer")
 
         def cancel(self, futures: Any) -> None:
             pass

@@ -471,7 +471,7 @@ def test_a_prepared_file_is_placed_after_its_sidecar(
 def test_help_does_not_list_the_catalogue(run: Invoke) -> None:
     text = run("run", "--help").stdout
     assert max(map(len, text.splitlines())) <= 96
-    assert re.search(r"(?s)datasets: +abalone, .* and \d+ more \(poisonbench list datasets\)", text)
+    assert re.search(r"(?s)datasets: +abalone, .*\d+\s+more\s+\(poisonbench list datasets\)", text)
 
 
 @pytest.mark.parametrize("name", ["../house", "hause", "house-processed.csv", ""])

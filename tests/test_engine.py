@@ -393,8 +393,9 @@ def mask_of(what: str, announce: Any) -> Any:
     return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def test_a_process_of_its_own_ends_early():
+def test_a_process_of_its_own_ends_early(monkeypatch):
     """With exit code 0 too, and what was not begun is not taken for done."""
+    monkeypatch.syspath_prepend(str(REPOSITORY))  # the process finds this module there
     found = list(apart.results(mask_of, [("first",), ("end",), ("last",)]))
     assert found == [True, apart.Death("end", 0)]
 

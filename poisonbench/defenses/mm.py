@@ -41,15 +41,16 @@ class MMRegressor(Defense):
 
     It assumes that three quarters of the rows are clean, that clean rows of all categories follow
     nearly the same line in the numeric features, and that categories move the response little.
-    Then it does better than the learner even without poison.  Where a category with many rows
-    truly differs, shrinking costs: such a category with 15% of the rows and an effect of .2 of the
-    range triples the error.  ``group_shrinkage`` says how strongly, 0 for not at all.
+    Then it does better than the learner even without poison.  Where categories with many rows truly
+    differ, shrinking costs: a quarter to a half of the clean error on synthetic rows whose seven
+    categories all differ.  ``group_shrinkage`` says how strongly, 0 for not at all.
 
     Breakdown point: with p > N/4 a core of three quarters holds poison whatever it does; a smaller
     ``core`` stands more.  Below that the estimate stays bounded, but poison near the line of the
-    others can still pull it.  Known weak point: poison tuned to it, some four scales off the line
-    on rows of a half-space, at p/n = .2 raises the error by three quarters (on house prices and
-    health to 1.1 and 1.3 times the clean ridge's, as the worst of 40 draws on validation rows).
+    others can still pull it.  Known weak point: poison tuned to it (the attack ``adaptive``), some
+    five scales off the line on rows that all pull one way, at p/n = .2 raises the error to 1.2 to
+    1.4 times the clean ridge's on house prices and health, twice that on the worst split.  The
+    figures are from ``tests/benchmarks/defenses.py``.
 
     What no defense can do: take a category with m <= p clean rows and a share q of the test rows.
     The clean rows at a mean mu and m poison copies at mu + delta, or the other way round, are the

@@ -11,10 +11,11 @@ HEAD = """# Defenses against attacks
 Each number is a test MSE over that of the learner trained on the clean rows alone, on the same
 splits: the median over the seeds, in brackets the worst of them. `fits` is the CPU time of the
 defense, in fits of scikit-learn's Ridge to the same rows. `adaptive` is the attack that is tuned to
-the defense of its line. There are {seeds} seeds, {adaptive} of them for `adaptive`. `none`,
-`median` and `heavy-ridge` are no defenses: all rows as they are, a constant, and 100 times the
-penalty. The numbers, with errors, poison kept and numbers of poison rows assumed, are in the CSV
-file beside this one. All of it is written by `tests/benchmarks/defenses.py`.
+the defense of its line. There are {seeds} seeds, {adaptive} of them for `adaptive`.
+
+`none`, `median` and `heavy-ridge` are no defenses: all rows as they are, a constant, and 100 times
+the penalty. The numbers, with errors, poison kept and numbers of poison rows assumed, are in the
+CSV file beside this one. All of it is written by `tests/benchmarks/defenses.py`.
 """
 
 
