@@ -11,7 +11,7 @@ HEAD = """# Defenses against attacks
 Each number is a test MSE over that of the learner trained on the clean rows alone, on the same
 splits: the median over the seeds, in brackets the worst of them. `fits` is the CPU time of the
 defense, in fits of scikit-learn's Ridge to the same rows. `adaptive` is the attack that is tuned to
-the defense of its line. There are {seeds} seeds, {adaptive} of them for `adaptive`.
+the defense of its line.
 
 `none`, `median` and `heavy-ridge` are no defenses: all rows as they are, a constant, and 100 times
 the penalty. The numbers, with errors, poison kept and numbers of poison rows assumed, are in the
@@ -38,16 +38,16 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 
 def markdown(table: pd.DataFrame) -> str:
     """Return the page: for each data set and learner the worst attacks, then all by rate."""
-    tuned = table.index.get_level_values("attack") == "adaptive"
-    seeds = {name: part["seeds"].max() for name, part in table.groupby(tuned)}
-    parts = [HEAD.format(seeds=seeds[False], adaptive=seeds.get(True, "none"))]
+    parts = [HEAD]
     for (dataset, model), part in table.reset_index().groupby(["dataset", "model"], sort=False):
         clean, poisoned = part[part["rate"] == 0], part[part["rate"] > 0]
-        parts += [
-            f"## {dataset}, {model}\n",
-            "### The worst attack at each rate, but for `adaptive`\n",
-            grid(worst_by_rate(poisoned[poisoned["attack"] != "adaptive"])),
-        ]
+        unaware = poisoned[poisoned["attack"] != "adaptive"].dropna(subset="ratio")
+        parts.append(f"## {dataset}, {model}\n")
+        if len(unaware):
+            parts += [
+                "### The worst attack at each rate, but for `adaptive`\n",
+                grid(worst_by_rate(unaware)),
+            ]
         for rate in sorted(poisoned["rate"].unique(), reverse=True):
             at = pd.concat([clean, poisoned[poisoned["rate"] == rate]])
             parts += [f"### Attacks at p/n = {rate:g}\n", grid(by_attack(at))]
@@ -63,10 +63,12 @@ def worst_by_rate(part: pd.DataFrame) -> pd.DataFrame:
 
 def by_attack(part: pd.DataFrame) -> pd.DataFrame:
     """Return, for each defense and attack, the median ratio with the worst, and the time."""
+    tuned = part["attack"] == "adaptive"
     part = part.assign(
+        attack=part["attack"].mask(tuned, "adaptive, " + part["seeds"].astype(str) + " seeds"),
         cell=part["ratio"].map(number)
         + " (" + part["worst"].map(number) + ")"
-        + part["failed"].map(lambda count: f", {count} failed" if count else "")
+        + part["failed"].map(lambda count: f", {count} failed" if count else ""),
     )  # fmt: skip
     fits = part.groupby("defense", sort=False)["ridge_fits"].median()
     return table_of(part, "attack").assign(fits=fits.map("{:.0f}".format))
