@@ -42,8 +42,8 @@ class MMRegressor(Defense):
     It assumes that three quarters of the rows are clean, that clean rows of all categories follow
     nearly the same line in the numeric features, and that categories move the response little.
     Then it does better than the learner even without poison.  Where categories with many rows truly
-    differ, shrinking costs: a quarter to a half of the clean error on synthetic rows whose seven
-    categories all differ.  ``group_shrinkage`` says how strongly, 0 for not at all.
+    differ, shrinking costs: on synthetic rows whose seven categories all differ it raises the clean
+    error by a quarter to nine tenths.  ``group_shrinkage`` says how strongly, 0 for not at all.
 
     Breakdown point: with p > N/4 a core of three quarters holds poison whatever it does; a smaller
     ``core`` stands more.  Below that the estimate stays bounded, but poison near the line of the

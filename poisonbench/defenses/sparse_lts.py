@@ -46,7 +46,7 @@ class SparseLTSRegressor(Defense):
     default: the penalty keeps the estimate bounded although features may outnumber rows.  A LASSO
     gives most small categories no effect, so copies in one of them show as what they are, and their
     clean rows go with them; poison near the line of the others is kept, as shifts of .2 are at
-    p/n = .08 on house prices (on the worst of ten splits 1.9 times the error of clean ridge).
+    p/n = .12 on house prices (on the worst of ten splits 2.1 times the error of clean ridge).
 
     Departures from the paper: starts are ridge fits to ten rows, which cost nothing, instead of
     LASSO fits to three; rows are judged by fits without them; and the second step has a lambda of
@@ -55,7 +55,7 @@ class SparseLTSRegressor(Defense):
     of ten splits, 2.1 times on the worst; so it is .8 times (worst 1.2).
 
     Cost: some 80 LASSO fits, and up to four cross-validations along a path of fifteen strengths;
-    200 to 600 ridge fits for 360 rows and 200 to 274 features.
+    250 to 850 ridge fits for 312 to 360 rows and 200 to 274 features.
 
     Parameters
     ----------
