@@ -55,7 +55,7 @@ class SparseLTSRegressor(Defense):
     of ten splits, 2.1 times on the worst; so it is .8 times (worst 1.2).
 
     Cost: some 80 LASSO fits, and up to four cross-validations along a path of fifteen strengths;
-    250 to 850 ridge fits for 312 to 360 rows and 200 to 274 features.
+    250 to 900 ridge fits for 312 to 360 rows and 200 to 274 features.
 
     Parameters
     ----------

@@ -49,7 +49,8 @@ class TRIMRegressor(Defense):
     objective 40 to 57% below that of the clean rows.  More search does not mend that.
 
     A start of ``"subsets"`` costs one small matrix product for all fits of 30 rows, then 20 to 60
-    fits of the learner; eleven times scikit-learn's ``Ridge.fit`` for 360 rows and 274 features.
+    fits of the learner; ten to twenty-five times scikit-learn's ``Ridge.fit`` for 360 rows and 274
+    features, least where the poison is plain to see.
     With ridge and at most 5000 rows its best run is continued by exchanges of single rows while one
     lowers the objective: a row that the model hugs because it is kept may have to change places
     with its clean twin.  With more rows the starts are sought in 20 samples of some 2000, merged
