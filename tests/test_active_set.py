@@ -106,7 +106,8 @@ def test_what_else_it_returns(**problem: Any) -> None:
     found = solve_elastic_net(X.T @ X, X.T @ y, l1, l2, np.zeros(X.shape[1]))
     A = found.active
     assert sorted(A) == np.flatnonzero(found.w).tolist()
-    block = X[:, A].T @ X[:, A] + l2 * np.eye(len(A))
+    ridge = l2 + JITTER * float((X**2).sum(axis=0).max(initial=1.0))
+    block = X[:, A].T @ X[:, A] + ridge * np.eye(len(A))
     if len(A) and np.linalg.cond(block) < 1e6:
         np.testing.assert_allclose(found.inverse @ block, np.eye(len(A)), atol=1e-4)
 
