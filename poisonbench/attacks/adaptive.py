@@ -18,9 +18,9 @@ of the box, the ends of single features and small categories are tried beside wh
 
 K is not the defense's, which need not have one, and nobody knows beforehand how large a delta it
 lets pass: so every set is put before the defense itself, with one delta after the other, and the
-error that it is left with on the attacker's validation rows decides.  The sets of the attacks that
-know nothing of defenses are among those tried, so that as an attack on its defense this one is
-hardly ever weaker than they are.
+error that it is left with on the attacker's validation rows decides.  Quick forms of attacks that
+know nothing of defenses are among the sets tried.  So it is no weaker on those rows than they are;
+in full, such an attack can still be the stronger one on a defense that it breaks anyway.
 """
 
 from __future__ import annotations

@@ -47,8 +47,8 @@ class MMRegressor(Defense):
 
     Breakdown point: with p > N/4 a core of three quarters holds poison whatever it does; a smaller
     ``core`` stands more.  Below that the estimate stays bounded, but poison near the line of the
-    others can still pull it.  Known weak point: poison tuned to it (the attack ``adaptive``), some
-    five scales off the line on rows that all pull one way, at p/n = .2 raises the error to 1.2
+    others can still pull it.  Known weak point: poison tuned to it (the attack ``adaptive``), a
+    few scales off the line on rows that all pull one way, at p/n = .2 raises the error to 1.2
     times the clean ridge's on house prices and health, and to 3.0 and 1.6 times on the worst of ten
     splits (``tests/benchmarks/defenses.py``).
 
