@@ -22,18 +22,18 @@ from sklearn.base import clone
 from sklearn.dummy import DummyRegressor
 
 from poisonbench import metrics, registry, seeds
-from poisonbench.certificate import Certificate, certificate
+from poisonbench.certificates.theorem2 import Certificate, certificate
 from poisonbench.config import Choice
-from poisonbench.config.choices import REFERENCE_ROWS
 from poisonbench.data.base import Dataset
 from poisonbench.data.scaling import Scaling
 from poisonbench.data.split import rows_of
 from poisonbench.defenses.base import Defense
 from poisonbench.features import BoolArray, FeatureSpace, FloatArray
-from poisonbench.models import LinearModel, Ridge
-from poisonbench.problem import AttackProblem, PoisonSet, Sample, Split
+from poisonbench.models import LinearModel
+from poisonbench.plan.groups import Group, Task
+from poisonbench.problem import AttackProblem, Poisoned, PoisonSet, Sample, Setting
 from poisonbench.records import Measured, Timings
-from poisonbench.work import Group, Task
+from poisonbench.reference_rows import REFERENCE_ROWS, heavy_ridge
 
 _SELECTED: dict[tuple[str, int, str], float] = {}
 """Strengths selected in this process, by learner, folds and rows."""
@@ -41,51 +41,9 @@ _SELECTED: dict[tuple[str, int, str], float] = {}
 _OWN_CLEAN: dict[tuple[Any, ...], float | None] = {}
 """Test errors of defenses on clean rows, by all that they depend on."""
 
-HEAVY = 100
-"""Factor of the penalty in the reference row heavy-ridge."""
-
 
 class PoisonError(ValueError):
     """An attack returned rows that are not p legal poison rows."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a group's data amount to: the parts of the split, in the box.
-
-    Parameters
-    ----------
-    train, validation, test : Sample
-        The clean rows of each part.
-    split : Split
-        Their row indices in the data set.
-    space : FeatureSpace
-        Which rows are legal.
-    target : str
-        Name of the response.
-    scaling : Scaling
-        How the box relates to the data's own units.
-    content : str
-        Hash of the data set's content, on which random streams depend beside the seed.
-    """
-
-    train: Sample
-    validation: Sample
-    test: Sample
-    split: Split
-    space: FeatureSpace
-    target: str
-    scaling: Scaling
-    content: str
-
-
-@dataclass(frozen=True)
-class Poisoned:
-    """A poison set, what making it took, and what it was computed with, where that varies."""
-
-    poison: PoisonSet
-    seconds: float
-    engine: str | None = None
 
 
 @dataclass(frozen=True)
@@ -257,14 +215,6 @@ def defended(stage: Stage, task: Task) -> tuple[Any, BoolArray | None, float]:
         return heavy_ridge(undefended).fit(rows.X, rows.y), None, 0.0
     model, seconds = defend(task, rows, undefended, stage.setting, stage.group.seed)
     return model, getattr(model, "support_", None), seconds
-
-
-def heavy_ridge(model: LinearModel) -> Ridge:
-    """Return ridge with 100 times the penalty of `model`, or of the default for other learners."""
-    if isinstance(model, Ridge) and model.alpha is not None:
-        return Ridge(alpha=HEAVY * model.alpha)
-    lam = model.lam if isinstance(model, Ridge) else None
-    return Ridge(HEAVY * (Ridge.DEFAULT_LAMBDA if lam is None else lam))
 
 
 def own_clean_mse(stage: Stage, task: Task) -> float | None:

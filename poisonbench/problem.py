@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from poisonbench.features import FeatureSpace, FloatArray, IntArray
+from poisonbench.features import FeatureSpace, FloatArray
 
 if TYPE_CHECKING:
     from poisonbench.data.scaling import Scaling
+    from poisonbench.data.split import Split
     from poisonbench.models.base import LinearModel
 
 
@@ -27,15 +28,6 @@ class Sample:
 
     def __len__(self) -> int:
         return len(self.y)
-
-
-@dataclass(frozen=True)
-class Split:
-    """Row indices of the disjoint parts of a data set."""
-
-    train: IntArray
-    validation: IntArray
-    test: IntArray
 
 
 @dataclass(frozen=True)
@@ -102,3 +94,42 @@ class PoisonSet:
     rounds: int = 0
     variant: dict[str, str] = field(default_factory=dict)
     trace: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a group's data amount to: the parts of the split, in the box.
+
+    Parameters
+    ----------
+    train, validation, test : Sample
+        The clean rows of each part.
+    split : Split
+        Their row indices in the data set.
+    space : FeatureSpace
+        Which rows are legal.
+    target : str
+        Name of the response.
+    scaling : Scaling
+        How the box relates to the data's own units.
+    content : str
+        Hash of the data set's content, on which random streams depend beside the seed.
+    """
+
+    train: Sample
+    validation: Sample
+    test: Sample
+    split: Split
+    space: FeatureSpace
+    target: str
+    scaling: Scaling
+    content: str
+
+
+@dataclass(frozen=True)
+class Poisoned:
+    """A poison set, what making it took, and what it was computed with, where that varies."""
+
+    poison: PoisonSet
+    seconds: float
+    engine: str | None = None

@@ -21,7 +21,7 @@ from importlib.metadata import entry_points
 from typing import Any, get_type_hints
 
 KINDS = {
-    "dataset": ("poisonbench.data", "DatasetLoader"),
+    "dataset": ("poisonbench.datasets", "DatasetLoader"),
     "model": ("poisonbench.models", "LinearModel"),
     "attack": ("poisonbench.attacks", "Attack"),
     "initialization": ("poisonbench.attacks", "Initialization"),

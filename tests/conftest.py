@@ -18,7 +18,7 @@ from sklearn.base import clone
 from typer.testing import CliRunner, Result
 
 from poisonbench import registry
-from poisonbench.cli import app
+from poisonbench.cli.app import app
 from poisonbench.config import choices
 from poisonbench.data.scaling import Scaling
 from poisonbench.features import FeatureSpace, OneHotGroup

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from poisonbench.attacks import climb
+from poisonbench.attacks.engines import climb
 
 SCRIPT = Path(__file__).resolve().parent / "benchmarks" / "attacks.py"
 SMALL = [

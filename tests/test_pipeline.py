@@ -14,11 +14,14 @@ from sklearn.datasets import load_diabetes
 from sklearn.linear_model import ElasticNet, Lasso, LinearRegression, Ridge
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
-from poisonbench import engine, metrics, pipeline, plan, store, tables
+from poisonbench import metrics, pipeline
 from poisonbench.config import load
+from poisonbench.execution import engine
 from poisonbench.features import FeatureSpace, OneHotGroup
+from poisonbench.output import store, tables
+from poisonbench.plan.groups import Plan
+from poisonbench.plan.make import make_plan
 from poisonbench.problem import AttackProblem, PoisonSet
-from poisonbench.work import Plan
 
 SPLIT = {"train": 120, "validation": 40, "test": 60}
 CONFIG: dict[str, Any] = {
@@ -40,7 +43,7 @@ CONFIG: dict[str, Any] = {
 
 def planned(folder: Path, **words: Any) -> Plan:
     (folder / "x.yaml").write_text(yaml.safe_dump({**CONFIG, **words}))
-    return plan.make(load(folder / "x.yaml"))
+    return make_plan(load(folder / "x.yaml"))
 
 
 @pytest.fixture(scope="module")

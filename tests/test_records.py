@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from poisonbench import records, tables
+from poisonbench import records
+from poisonbench.output import tables
 from poisonbench.records import Labels, Measured, Round, Timings
 
 README = Path(__file__).parent.parent / "results" / "README.md"

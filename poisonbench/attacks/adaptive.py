@@ -39,9 +39,8 @@ from sklearn.base import clone
 from poisonbench import registry
 from poisonbench.attacks.base import Attack
 from poisonbench.attacks.coordinate import Coordinate
-from poisonbench.attacks.gradient_ascent import columns_not_to_touch
-from poisonbench.attacks.objectives import with_intercept
-from poisonbench.attacks.retraining import quadratic_penalty
+from poisonbench.attacks.engines.functions import with_intercept
+from poisonbench.attacks.engines.surrogate import columns_not_to_touch, quadratic_penalty
 from poisonbench.attacks.sever import Sever
 from poisonbench.attacks.statp import StatP
 from poisonbench.attacks.subpopulation import Subpopulation

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge
 
 from poisonbench.attacks.base import Attack
-from poisonbench.attacks.gradient_ascent import gradient_ascent
+from poisonbench.attacks.engines.gradient_ascent import gradient_ascent
 from poisonbench.attacks.initialization import InvFlip
 from poisonbench.attacks.objectives import Training
 from poisonbench.problem import AttackProblem, PoisonSet

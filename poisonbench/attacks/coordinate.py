@@ -3,7 +3,7 @@
 Gradient attacks climb through a relaxation of the legal rows and lose much of what they gain when
 one-hot groups are made legal again.  This attack searches legal rows only, one feature or one
 group at a time, with the exact effect of each change on the retrained learner (see
-``coordinate_ascent``).  Much of its strength comes from rare categories: a test row with a
+``quadratic_sweep``).  Much of its strength comes from rare categories: a test row with a
 category that hardly any clean row has can be moved a long way, beyond the box, which is why
 clipped errors stand beside the plain ones in every table.
 """
@@ -18,9 +18,9 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from poisonbench import registry
-from poisonbench.attacks import climb
 from poisonbench.attacks.base import Attack
-from poisonbench.attacks.climb import Climb
+from poisonbench.attacks.engines import climb
+from poisonbench.attacks.engines.climb import Climb
 from poisonbench.attacks.optp import OptP
 from poisonbench.data.scaling import Scaling
 from poisonbench.features import FeatureSpace, FloatArray
@@ -84,7 +84,7 @@ class Coordinate(Attack):
     """
 
     name = "coordinate"
-    reference = "this project, coordinate_ascent.py and coordinate_rows.py"
+    reference = "this project, engines/quadratic_sweep.py and engines/row_sweep.py"
     engine: ClassVar[str | None] = f"{climb.ENGINE} {climb.VERSION}"
 
     def __init__(

@@ -17,8 +17,9 @@ from annotated_types import Ge
 
 from poisonbench import registry
 from poisonbench.attacks.base import AXES, Attack
-from poisonbench.attacks.gradient_ascent import gradient_ascent, trained_value
-from poisonbench.attacks.objectives import Quadratic
+from poisonbench.attacks.engines.functions import Quadratic
+from poisonbench.attacks.engines.gradient_ascent import gradient_ascent
+from poisonbench.attacks.engines.surrogate import trained_value
 from poisonbench.problem import AttackProblem, PoisonSet
 
 Variables = Literal["x", "xy"]

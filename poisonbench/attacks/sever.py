@@ -31,9 +31,9 @@ from annotated_types import Ge
 from scipy import linalg
 
 from poisonbench.attacks.base import Attack
-from poisonbench.attacks.objectives import Quadratic, with_intercept
-from poisonbench.attacks.retraining import quadratic_penalty
-from poisonbench.attacks.trimming import damage
+from poisonbench.attacks.engines.functions import Quadratic, with_intercept
+from poisonbench.attacks.engines.surrogate import quadratic_penalty
+from poisonbench.attacks.engines.trimming import damage
 from poisonbench.features import FloatArray
 from poisonbench.problem import AttackProblem, PoisonSet
 

@@ -23,7 +23,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from poisonbench.attacks.base import Attack
-from poisonbench.attacks.trimming import damage
+from poisonbench.attacks.engines.trimming import damage
 from poisonbench.features import BoolArray
 from poisonbench.problem import AttackProblem, PoisonSet
 

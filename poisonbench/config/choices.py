@@ -19,17 +19,8 @@ from poisonbench.attacks.base import AXES
 from poisonbench.config import fields
 from poisonbench.config.reader import Reader
 from poisonbench.config.strict_yaml import KeyPath
+from poisonbench.reference_rows import REFERENCE_ROWS
 from poisonbench.registry import Parameter
-
-REFERENCE_ROWS = {
-    "none": "No defense: the learner fitted to all rows, poison included.",
-    "oracle": "The learner fitted to the clean rows only: what a perfect defense would reach.",
-    "median": "The median of all responses, whatever the features: no defense should do worse.",
-    "heavy-ridge": "Ridge with 100 times the learner's penalty (of other learners: 100 times the "
-    "default), on all rows: what shrinking alone does.",
-}
-"""Names that stand beside the defenses; the pipeline makes these rows itself."""
-
 
 PLURALS = {
     "dataset": "datasets",

@@ -1,5 +1,5 @@
-"""Data sets: loaders, one a file; scaling to the box; splits."""
+"""What rows are: data sets in memory, their splits, scaling and files."""
 
-from poisonbench.data.base import Dataset, DatasetError, DatasetLoader
+from poisonbench.data.base import Dataset, DatasetError
 
-__all__ = ["Dataset", "DatasetError", "DatasetLoader"]
+__all__ = ["Dataset", "DatasetError"]

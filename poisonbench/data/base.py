@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 
@@ -129,20 +128,3 @@ class Dataset:
         """Yield the name and the values of every column, the response last."""
         yield from zip(self.space.names, self.X.T, strict=True)
         yield self.target, self.y
-
-
-class DatasetLoader(ABC):
-    """A source of data; parameters are assigned in ``__init__``, work is done in :meth:`load`."""
-
-    name: ClassVar[str]
-    reference: ClassVar[str]
-
-    @abstractmethod
-    def load(self) -> Dataset:
-        """Return the data set.
-
-        Raises
-        ------
-        DatasetError
-            It cannot be read, or no regression can be run on it.
-        """

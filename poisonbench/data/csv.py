@@ -1,4 +1,4 @@
-"""A user's own data: a CSV file of numbers, with one-hot groups in columns ``Group:value``."""
+"""A data set read from a CSV file of numbers, with one-hot groups in columns ``Group:value``."""
 
 from __future__ import annotations
 
@@ -6,53 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from poisonbench.data.base import Dataset, DatasetError, DatasetLoader, ScalingMode, listing
+from poisonbench.data.base import Dataset, DatasetError, ScalingMode, listing
 from poisonbench.data.files import checksum
 from poisonbench.data.groups import one_hot_groups
 from poisonbench.data.sidecar import Sidecar, place
 from poisonbench.data.table import Table, read_table
 from poisonbench.features import FeatureSpace, FloatArray
-
-
-class Csv(DatasetLoader):
-    """A CSV file: one header line, one column of responses, every other column a feature.
-
-    Columns named ``Group:value`` that hold only 0 and 1 are one-hot groups.  Whether a row may
-    have no 1 in a group, or several, is what the whole file shows.  Tables call the data set by
-    the file's name without its ending.  ``poisonbench datasets prepare`` makes such a file.
-
-    Parameters
-    ----------
-    path : Path
-        The file, UTF-8 text.
-    target : str
-        Name of the column that holds the response.
-    scaling : {"train", "full", "none"}, default="train"
-        Rows whose smallest and largest values bound the box [0, 1]: the training rows, all
-        rows, or none: the file is scaled already, and any value outside is an error.
-    delimiter : str, optional
-        What separates the cells; comma, semicolon, tab and pipe are detected if not given.
-    """
-
-    name = "csv"
-    reference = "your own file"
-
-    def __init__(
-        self,
-        *,
-        path: Path,
-        target: str,
-        scaling: ScalingMode = "train",
-        delimiter: str | None = None,
-    ) -> None:
-        self.path = path
-        self.target = target
-        self.scaling = scaling
-        self.delimiter = delimiter
-
-    def load(self) -> Dataset:
-        """Return the rows of the file."""
-        return read_dataset(Path(self.path), self.target, self.scaling, delimiter=self.delimiter)
 
 
 def read_dataset(

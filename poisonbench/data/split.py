@@ -13,7 +13,6 @@ from poisonbench import seeds
 from poisonbench.data.base import Dataset, DatasetError
 from poisonbench.data.npz import read_arrays
 from poisonbench.features import IntArray
-from poisonbench.problem import Split
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -178,3 +177,12 @@ def _indices(path: Path, part: str, array: npt.NDArray[Any], n_rows: int) -> Int
         raise DatasetError(f"{path}: array '{part}' has row {outside[0]}, expected 0 to "
                            f"{n_rows - 1} (the data set has {n_rows} rows)")  # fmt: skip
     return array.astype(np.intp)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row indices of the disjoint parts of a data set."""
+
+    train: IntArray
+    validation: IntArray
+    test: IntArray

@@ -1,1 +1,5 @@
-"""Getting the data sets of the catalogue, and saying what they are: ``poisonbench datasets``."""
+"""Data sets that a config can name, one loader a file."""
+
+from poisonbench.datasets.base import DatasetLoader
+
+__all__ = ["DatasetLoader"]

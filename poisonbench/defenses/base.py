@@ -10,8 +10,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from poisonbench import registry
-from poisonbench.defenses._order import Keys, content_keys
-from poisonbench.defenses._parameters import check_parameters
+from poisonbench.defenses.engines.parameters import check_parameters
+from poisonbench.defenses.engines.row_order import Keys, content_keys
 from poisonbench.features import FeatureSpace, FloatArray
 
 

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from annotated_types import Ge, Lt
 
-from poisonbench.defenses._estimate import assumed_poison
-from poisonbench.defenses._validation import folds, trimmed_mean
 from poisonbench.defenses.base import Defense
+from poisonbench.defenses.engines.held_out import folds, trimmed_mean
+from poisonbench.defenses.engines.rate_search import assumed_poison
 from poisonbench.features import FloatArray, IntArray
 
 SPREAD = 0.05

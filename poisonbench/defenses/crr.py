@@ -19,9 +19,10 @@ import numpy as np
 from annotated_types import Ge, Gt, Lt
 from sklearn.base import clone
 
-from poisonbench.defenses._concentration import smallest
-from poisonbench.defenses._estimate import assumed_poison, learner
 from poisonbench.defenses.base import Defense
+from poisonbench.defenses.engines.concentration import smallest
+from poisonbench.defenses.engines.learner import learner
+from poisonbench.defenses.engines.rate_search import assumed_poison
 from poisonbench.features import FloatArray
 from poisonbench.models import OLS, ElasticNet, Ridge
 from poisonbench.models.ols import RELATIVE_CUT

@@ -15,10 +15,10 @@ from annotated_types import Ge, Gt, Le
 from scipy.stats import norm
 from sklearn.base import clone
 
-from poisonbench.defenses._core import find_core, rounding_scale
-from poisonbench.defenses._estimate import learner
-from poisonbench.defenses._fits import fits
 from poisonbench.defenses.base import Defense
+from poisonbench.defenses.engines.core import find_core, rounding_scale
+from poisonbench.defenses.engines.fits import fits
+from poisonbench.defenses.engines.learner import learner
 from poisonbench.features import FloatArray
 
 

@@ -19,10 +19,10 @@ import numpy as np
 from annotated_types import Ge, Gt
 from sklearn.base import clone
 
-from poisonbench.defenses._estimate import learner
-from poisonbench.defenses._fits import Refits, WeightedRefits, fits
-from poisonbench.defenses._validation import folds, trimmed_mean
 from poisonbench.defenses.base import Defense
+from poisonbench.defenses.engines.fits import Refits, WeightedRefits, fits
+from poisonbench.defenses.engines.held_out import folds, trimmed_mean
+from poisonbench.defenses.engines.learner import learner
 from poisonbench.features import FloatArray
 
 EPSILONS = (np.inf, 2.5, 1.35, 1.1)

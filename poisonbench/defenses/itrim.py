@@ -11,14 +11,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from annotated_types import Ge, Gt, Lt
 
-from poisonbench.defenses._estimate import (
-    MAX_RATE,
-    RELATIVE_FALL,
-    STEP,
-    learner,
-    search_rates,
-)
 from poisonbench.defenses.base import Defense
+from poisonbench.defenses.engines.learner import learner
+from poisonbench.defenses.engines.rate_search import MAX_RATE, RELATIVE_FALL, STEP, search_rates
 from poisonbench.defenses.trim import TRIMRegressor
 from poisonbench.features import FloatArray
 

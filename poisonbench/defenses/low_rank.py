@@ -18,10 +18,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
-from poisonbench.defenses._concentration import best_run, small_starts, smallest
-from poisonbench.defenses._estimate import assumed_poison
-from poisonbench.defenses._fits import fits
 from poisonbench.defenses.base import Defense
+from poisonbench.defenses.engines.concentration import best_run, small_starts, smallest
+from poisonbench.defenses.engines.fits import fits
+from poisonbench.defenses.engines.rate_search import assumed_poison
 from poisonbench.features import BoolArray, FloatArray
 from poisonbench.models import OLS
 from poisonbench.models.ols import RELATIVE_CUT

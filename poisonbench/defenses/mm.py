@@ -18,11 +18,11 @@ from typing import Annotated, Any, cast
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
-from poisonbench.defenses._core import find_core, median_scale
-from poisonbench.defenses._estimate import learner
-from poisonbench.defenses._fits import WeightedRefits, fits
-from poisonbench.defenses._indicators import Groups, indicator_columns
 from poisonbench.defenses.base import Defense
+from poisonbench.defenses.engines.core import find_core, median_scale
+from poisonbench.defenses.engines.fits import WeightedRefits, fits
+from poisonbench.defenses.engines.indicator_columns import Groups, indicator_columns
+from poisonbench.defenses.engines.learner import learner
 from poisonbench.features import BoolArray, FloatArray
 from poisonbench.models import OLS, Ridge
 

@@ -19,9 +19,9 @@ from annotated_types import Ge, Gt
 from sklearn.base import clone
 from sklearn.neighbors import NearestNeighbors
 
-from poisonbench.defenses._estimate import learner
-from poisonbench.defenses._fits import Refits, WeightedRefits, fits
 from poisonbench.defenses.base import Defense
+from poisonbench.defenses.engines.fits import Refits, WeightedRefits, fits
+from poisonbench.defenses.engines.learner import learner
 from poisonbench.features import FloatArray
 
 LEAST_WEIGHT = 1e-6

@@ -16,10 +16,10 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
 from sklearn.linear_model import RANSACRegressor
 
-from poisonbench.defenses._estimate import learner
-from poisonbench.defenses._fits import fits
-from poisonbench.defenses._validation import folds, trimmed_mean
 from poisonbench.defenses.base import Defense
+from poisonbench.defenses.engines.fits import fits
+from poisonbench.defenses.engines.held_out import folds, trimmed_mean
+from poisonbench.defenses.engines.learner import learner
 from poisonbench.features import BoolArray, FloatArray
 from poisonbench.models import OLS, ElasticNet, Ridge
 from poisonbench.models.ols import RELATIVE_CUT

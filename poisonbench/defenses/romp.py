@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from annotated_types import Ge, Lt
 
-from poisonbench.defenses._estimate import assumed_poison
-from poisonbench.defenses._validation import folds, trimmed_mean
 from poisonbench.defenses.base import Defense
 from poisonbench.defenses.chen import SPREAD, trimmed_sums
+from poisonbench.defenses.engines.held_out import folds, trimmed_mean
+from poisonbench.defenses.engines.rate_search import assumed_poison
 from poisonbench.features import FloatArray
 
 MOST_CHOSEN = 30

@@ -20,9 +20,10 @@ from scipy.linalg import cho_solve, solve_triangular
 from sklearn.base import clone
 from sklearn.linear_model import ElasticNet as SklearnElasticNet
 
-from poisonbench.defenses._concentration import smallest
-from poisonbench.defenses._estimate import assumed_poison, learner
 from poisonbench.defenses.base import Defense
+from poisonbench.defenses.engines.concentration import smallest
+from poisonbench.defenses.engines.learner import learner
+from poisonbench.defenses.engines.rate_search import assumed_poison
 from poisonbench.features import FloatArray, IntArray
 from poisonbench.models import OLS, ElasticNet, Ridge
 

@@ -22,9 +22,10 @@ from sklearn.base import clone
 from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import NearestNeighbors
 
-from poisonbench.defenses._concentration import smallest
-from poisonbench.defenses._estimate import assumed_poison, learner
 from poisonbench.defenses.base import Defense
+from poisonbench.defenses.engines.concentration import smallest
+from poisonbench.defenses.engines.learner import learner
+from poisonbench.defenses.engines.rate_search import assumed_poison
 from poisonbench.features import FloatArray
 from poisonbench.models import LinearModel
 from poisonbench.models.ols import RELATIVE_CUT

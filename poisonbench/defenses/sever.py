@@ -18,10 +18,11 @@ from annotated_types import Ge, Gt, Lt
 from scipy.linalg import eigh
 from sklearn.base import clone
 
-from poisonbench.defenses._concentration import smallest
-from poisonbench.defenses._estimate import assumed_poison, learner
-from poisonbench.defenses._fits import fits
 from poisonbench.defenses.base import Defense
+from poisonbench.defenses.engines.concentration import smallest
+from poisonbench.defenses.engines.fits import fits
+from poisonbench.defenses.engines.learner import learner
+from poisonbench.defenses.engines.rate_search import assumed_poison
 from poisonbench.features import FloatArray
 
 

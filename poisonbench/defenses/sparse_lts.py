@@ -17,10 +17,10 @@ from annotated_types import Ge, Gt, Le
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LassoCV
 
-from poisonbench.defenses._concentration import Run, best_run
-from poisonbench.defenses._core import left_out_residuals, rounding_scale, starts
-from poisonbench.defenses._fits import RANKING, Refits, fits
 from poisonbench.defenses.base import Defense
+from poisonbench.defenses.engines.concentration import Run, best_run
+from poisonbench.defenses.engines.core import left_out_residuals, rounding_scale, starts
+from poisonbench.defenses.engines.fits import RANKING, Refits, fits
 from poisonbench.defenses.fast_lts import lts_scale
 from poisonbench.features import BoolArray, FloatArray
 from poisonbench.models import Lasso

@@ -15,8 +15,8 @@ from annotated_types import Ge
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import TheilSenRegressor
 
-from poisonbench.defenses._validation import folds, trimmed_mean
 from poisonbench.defenses.base import Defense
+from poisonbench.defenses.engines.held_out import folds, trimmed_mean
 from poisonbench.features import FloatArray
 
 COMPONENTS = (1, 2, 4, 8, 16)

@@ -16,10 +16,11 @@ import numpy as np
 from annotated_types import Ge, Lt
 from sklearn.base import clone
 
-from poisonbench.defenses._concentration import concentrate, smallest
-from poisonbench.defenses._estimate import assumed_poison, learner
-from poisonbench.defenses._fits import fits
 from poisonbench.defenses.base import Defense
+from poisonbench.defenses.engines.concentration import concentrate, smallest
+from poisonbench.defenses.engines.fits import fits
+from poisonbench.defenses.engines.learner import learner
+from poisonbench.defenses.engines.rate_search import assumed_poison
 from poisonbench.features import BoolArray, FloatArray
 from poisonbench.models import LinearModel
 

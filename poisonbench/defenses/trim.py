@@ -13,7 +13,8 @@ import numpy as np
 from annotated_types import Ge, Lt
 from sklearn.base import clone
 
-from poisonbench.defenses._concentration import (
+from poisonbench.defenses.base import Defense
+from poisonbench.defenses.engines.concentration import (
     NESTED_ROWS,
     NESTED_TOLERANCE,
     Run,
@@ -27,10 +28,10 @@ from poisonbench.defenses._concentration import (
     smallest,
     stand_in,
 )
-from poisonbench.defenses._estimate import assumed_poison, learner
-from poisonbench.defenses._fits import RidgeFits, fits
-from poisonbench.defenses._order import Keys
-from poisonbench.defenses.base import Defense
+from poisonbench.defenses.engines.fits import RidgeFits, fits
+from poisonbench.defenses.engines.learner import learner
+from poisonbench.defenses.engines.rate_search import assumed_poison
+from poisonbench.defenses.engines.row_order import Keys
 from poisonbench.features import BoolArray, FloatArray
 
 

@@ -16,14 +16,14 @@ import pandas as pd
 
 from poisonbench.features import FloatArray, IntArray
 from poisonbench.preparation.cells import LEADING_ZEROS
-from poisonbench.preparation.raw import RawColumn
-from poisonbench.preparation.readings import (
+from poisonbench.preparation.number_or_date import (
     Reading,
     date_readings,
     number_reading,
     plain_numbers,
     without_too_large,
 )
+from poisonbench.preparation.raw import RawColumn
 
 VOCABULARY = 10_000
 """Distinct texts that are kept of one column; with more it is free text."""

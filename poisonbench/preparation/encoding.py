@@ -11,7 +11,7 @@ from poisonbench.data.base import DatasetError
 from poisonbench.features import BoolArray, FloatArray, IntArray
 from poisonbench.preparation.choices import Choices
 from poisonbench.preparation.columns import VOCABULARY
-from poisonbench.preparation.features import Group, Numeric, ReadyGroup
+from poisonbench.preparation.encoded_columns import Group, Numeric, ReadyGroup
 from poisonbench.preparation.grouping import MISSING_LABEL, one_hot, words
 from poisonbench.preparation.header import distinct
 from poisonbench.preparation.leakage import Leakage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from poisonbench.preparation.features import Group
+from poisonbench.preparation.encoded_columns import Group
 from poisonbench.preparation.raw import RawColumn
 
 MISSING_LABEL = "NA"

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import numpy as np
 
 from poisonbench.features import BoolArray, IntArray
-from poisonbench.preparation.features import Bits, ReadyGroup
+from poisonbench.preparation.encoded_columns import Bits, ReadyGroup
 from poisonbench.preparation.raw import RawColumn
 
 

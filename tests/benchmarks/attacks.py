@@ -122,9 +122,10 @@ def measured(options: argparse.Namespace, refuse: Callable[[str], Any]) -> Itera
     """Yield a run for each data set, model, attack, rate and seed; :data:`CASE` and measures."""
     if options.engine == "numpy":
         sys.modules["numba"] = None  # type: ignore[assignment]  # importing it fails now
-    from poisonbench import config, pipeline, plan
-    from poisonbench.attacks import climb
+    from poisonbench import config, pipeline
     from poisonbench.attacks.base import AXES
+    from poisonbench.attacks.engines import climb
+    from poisonbench.plan.make import make_plan
 
     # It names the version, too.
     if options.engine and options.engine != climb.ENGINE.split()[0]:
@@ -135,7 +136,7 @@ def measured(options: argparse.Namespace, refuse: Callable[[str], Any]) -> Itera
         path = options.output / f"{name}.yaml"
         path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
         try:
-            plans.append(plan.make(config.load(path), options.data_dir))
+            plans.append(make_plan(config.load(path), options.data_dir))
         except config.ConfigError as error:
             refuse(str(error))
     n_runs = sum(len(made.groups) for made in plans)

@@ -36,12 +36,13 @@ from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from poisonbench import metrics, pipeline, registry, store
+from poisonbench import metrics, pipeline, registry
 from poisonbench.config import load
 from poisonbench.data.base import Dataset
-from poisonbench.plan import make
+from poisonbench.output import store
+from poisonbench.plan.groups import Group, Plan
+from poisonbench.plan.make import make_plan
 from poisonbench.problem import Sample
-from poisonbench.work import Group, Plan
 
 ATTACKS = (
     "none",
@@ -146,7 +147,7 @@ def planned(arguments: argparse.Namespace) -> Plan:
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "benchmark.yaml"
         config.write_text(yaml.safe_dump(words))
-        return make(load(config), arguments.data_dir)
+        return make_plan(load(config), arguments.data_dir)
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,10 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from poisonbench import pipeline, plan
+from poisonbench import pipeline
 from poisonbench.config import load
-from poisonbench.work import Plan
+from poisonbench.plan.groups import Plan
+from poisonbench.plan.make import make_plan
 
 CELLS_OF_A_SEED = 4
 
@@ -124,7 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
         sweep(one, "one")()
         start = repeated(sweep(one, "one"))
         show("sweep of what is done", start)
-        work = plan.make(load(many))
+        work = make_plan(load(many))
         computation = timed(lambda: bare(work))
         show(f"{options.cells} cells in a bare loop", computation)
         for jobs in ("0", "1", "2"):

@@ -48,7 +48,8 @@ def measure(n: int, d: int, p: int, distinct: int) -> dict[str, Any]:
     from sklearn.linear_model import Ridge as SklearnRidge
 
     from poisonbench import pipeline
-    from poisonbench.attacks import climb, coordinate, objectives
+    from poisonbench.attacks import coordinate, objectives
+    from poisonbench.attacks.engines import climb
     from poisonbench.data.scaling import Scaling
     from poisonbench.features import FeatureSpace
     from poisonbench.models import Ridge

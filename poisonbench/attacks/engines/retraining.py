@@ -1,0 +1,280 @@
+"""The learner trained on D_tr and D_p, kept exact while poison rows change one at a time.
+
+A gradient attack on a bilevel problem asks three things of the learner: its present theta, the
+effect of a small change of one row (the hypergradient), and the best of several replacements of
+one row (a line search with true retraining).  With H the Hessian of the
+learner's objective over all N = n + p rows, r_c the residual of row c, W the outer objective and
+v = H^{-1} dW/dtheta (the adjoint, one solve for all rows):
+
+    dW/dx_c = -(2/N) [ (v.z_c) w + r_c v_w ],      dW/dy_c = (2/N) (v.z_c).
+
+This is Jagielski et al. 2018, Eqs. 7-14, with Sigma and mu those of the training set that the
+learner sees, and without a system of equations for every poison row.
+
+Ridge and OLS follow a change of one row by two rank-one updates of the inverse Gram matrix; LASSO
+and elastic net by an active-set solve on the Gram matrix from the present solution.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from scipy import linalg
+
+from poisonbench.attacks.engines.active_set import solve_elastic_net
+from poisonbench.attacks.engines.functions import Function, moments, with_intercept
+from poisonbench.attacks.engines.surrogate import working_alpha
+from poisonbench.features import FloatArray
+from poisonbench.models.base import LinearModel
+from poisonbench.problem import Sample
+
+
+class Retraining(ABC):
+    """The learner on D_tr and the present poison rows.
+
+    Parameters
+    ----------
+    train : Sample
+        The clean rows D_tr.
+    poison : Sample
+        The poison rows D_p that the attack starts from.
+    """
+
+    theta: FloatArray
+
+    def __init__(self, train: Sample, poison: Sample) -> None:
+        self.n_rows = len(train) + len(poison)
+        self.Z = with_intercept(poison.X)
+        self.y = poison.y.copy()
+        self._clean_gram, self._clean_moment = moments(train)
+        self._refit()
+
+    def hypergradient(self, c: int, gradient: FloatArray) -> tuple[FloatArray, float]:
+        """Return dW/dx_c of shape (d,) and dW/dy_c for poison row `c`.
+
+        Parameters
+        ----------
+        c : int
+            Which poison row.
+        gradient : ndarray of shape (d + 1,)
+            dW/dtheta at the present theta.
+        """
+        v = self._adjoint(gradient)
+        z = self.Z[c]
+        pull = z @ v
+        residual = z @ self.theta - self.y[c]
+        scale = 2 / self.n_rows
+        dx = -scale * (pull * self.theta[:-1] + residual * v[:-1])
+        return dx, scale * float(pull)
+
+    def _refit(self) -> None:
+        """Train on the present rows from scratch."""
+        gram = self._clean_gram + self.Z.T @ self.Z
+        moment = self._clean_moment + self.Z.T @ self.y
+        self._start(gram, moment)
+
+    @abstractmethod
+    def _start(self, gram: FloatArray, moment: FloatArray) -> None:
+        """Set up the solver's state and ``theta`` for Z'Z and Z'y of all rows."""
+
+    @abstractmethod
+    def _adjoint(self, gradient: FloatArray) -> FloatArray:
+        """Return v = H^{-1} dW/dtheta; shape (d + 1,)."""
+
+    @abstractmethod
+    def replace(self, c: int, z: FloatArray, y: float) -> None:
+        """Replace poison row `c` by (z, y) and retrain."""
+
+    @abstractmethod
+    def improve(self, c: int, Z: FloatArray, y: FloatArray, W: Function) -> bool:
+        """Replace poison row `c` by the best of the candidates, if it raises W.
+
+        Parameters
+        ----------
+        c : int
+            Which poison row.
+        Z, y : ndarray of shape (m, d + 1) and (m,)
+            The candidates, with their column of ones.
+        W : Function
+            The outer objective, evaluated on the model retrained with the candidate.
+
+        Returns
+        -------
+        bool
+            Whether the row was replaced.
+        """
+
+    @staticmethod
+    def _exchange(
+        K: FloatArray,
+        theta: FloatArray,
+        out: tuple[FloatArray, float],
+        Z: FloatArray,
+        y: FloatArray,
+    ) -> FloatArray:
+        """Return theta after the row `out` leaves and each of (Z, y) enters; shape (m, d + 1).
+
+        With K the inverse of H up to 2/N and h = z'Kz, removing a row (z, y) gives
+        K + Kzz'K/(1-h) and theta + Kz (z.theta - y)/(1-h); adding one gives K - Kzz'K/(1+h) and
+        theta + Kz (y - z.theta)/(1+h) (Sherman-Morrison).
+        """
+        z_out, y_out = out
+        k_out = K @ z_out
+        slack = 1 - z_out @ k_out
+        theta = theta + k_out * ((z_out @ theta - y_out) / slack)
+        k = Z @ K + np.outer(Z @ k_out, k_out / slack)
+        h = np.einsum("ij,ij->i", k, Z)
+        thetas: FloatArray = theta + k * ((y - Z @ theta) / (1 + h))[:, None]
+        return thetas
+
+
+class RidgeRetraining(Retraining):
+    """Exact rank-one retraining for ridge, and for OLS where Z has full column rank.
+
+    Parameters
+    ----------
+    train, poison : Sample
+        As in the base class.
+    alpha : float
+        scikit-learn's penalty; K = (Z'Z + alpha D)^{-1} is kept up to date.
+    """
+
+    REFIT_EVERY = 500
+    """Replacements after which K is computed anew, so that rounding does not build up."""
+
+    def __init__(self, train: Sample, poison: Sample, alpha: float) -> None:
+        self.alpha = alpha
+        super().__init__(train, poison)
+
+    def _start(self, gram: FloatArray, moment: FloatArray) -> None:
+        diagonal = np.full(len(gram), self.alpha)
+        diagonal[-1] = 0.0
+        factor = linalg.cho_factor(gram + np.diag(diagonal))
+        self.K = np.asfortranarray(linalg.cho_solve(factor, np.eye(len(gram))))
+        self.theta = linalg.cho_solve(factor, moment)
+        self._replacements = 0
+
+    def _adjoint(self, gradient: FloatArray) -> FloatArray:
+        v: FloatArray = (self.n_rows / 2) * (self.K @ gradient)
+        return v
+
+    def improve(self, c: int, Z: FloatArray, y: FloatArray, W: Function) -> bool:
+        """Replace poison row `c` by the best of the candidates; see the base class."""
+        values = W.values(self._exchange(self.K, self.theta, (self.Z[c], self.y[c]), Z, y))
+        best = int(values.argmax())
+        if values[best] <= W.value(self.theta):
+            return False
+        self.replace(c, Z[best], float(y[best]))
+        return True
+
+    def replace(self, c: int, z: FloatArray, y: float) -> None:
+        """Replace poison row `c` by (z, y) and retrain."""
+        z_out = self.Z[c]
+        k = self.K @ z_out
+        slack = 1 - z_out @ k
+        self.theta = self.theta + k * ((z_out @ self.theta - self.y[c]) / slack)
+        self._add_to_inverse(k, float(1 / slack))
+        k = self.K @ z
+        slack = 1 + z @ k
+        self.theta = self.theta + k * ((y - z @ self.theta) / slack)
+        self._add_to_inverse(k, float(-1 / slack))
+        self.Z[c], self.y[c] = z, y
+        self._replacements += 1
+        if self._replacements >= self.REFIT_EVERY:
+            self._refit()
+
+    def _add_to_inverse(self, k: FloatArray, factor: float) -> None:
+        """Add factor * kk' to K in place; a temporary d x d matrix would cost more than the sum."""
+        self.K = linalg.blas.dger(factor, k, k, a=self.K, overwrite_a=True)
+
+
+class ElasticNetRetraining(Retraining):
+    """Exact retraining for LASSO and elastic net by an active-set method on the Gram matrix.
+
+    The Hessian is taken on the active set A: a small change of a row moves only the weights that
+    are not zero.  Candidates are ranked by the model that they would give if A and the signs
+    stayed as they are, and the first that raises W after true retraining is taken.
+
+    Parameters
+    ----------
+    train, poison : Sample
+        As in the base class.
+    alpha, l1_ratio : float
+        scikit-learn's penalty.
+    """
+
+    TRIES = 3
+    """Candidates that are retrained on before a row is left as it is."""
+
+    def __init__(self, train: Sample, poison: Sample, alpha: float, l1_ratio: float) -> None:
+        n_rows = len(train) + len(poison)
+        self.l1 = n_rows * alpha * l1_ratio
+        self.l2 = n_rows * alpha * (1 - l1_ratio)
+        self.theta = np.zeros(train.X.shape[1] + 1)
+        super().__init__(train, poison)
+
+    def _start(self, gram: FloatArray, moment: FloatArray) -> None:
+        self._gram, self._moment = gram, moment
+        # The intercept drops out by centring: the last row of Z'Z has the sums of the columns.
+        mean, mean_y = gram[-1, :-1] / self.n_rows, moment[-1] / self.n_rows
+        centred = gram[:-1, :-1] - self.n_rows * np.outer(mean, mean)
+        solution = solve_elastic_net(
+            centred,
+            moment[:-1] - self.n_rows * mean_y * mean,
+            self.l1,
+            self.l2,
+            self.theta[:-1],
+        )
+        self.theta = np.append(solution.w, mean_y - mean @ solution.w)
+        self._active = np.append(solution.active, len(mean))
+        # Back to rows with an intercept: (Z_A'Z_A + l2 D)^{-1} from the centred block's inverse.
+        border = -solution.inverse @ mean[solution.active]
+        corner = 1 / self.n_rows - border @ mean[solution.active]
+        self.K = np.block([[solution.inverse, border[:, None]], [border[None, :], corner]])
+
+    def _adjoint(self, gradient: FloatArray) -> FloatArray:
+        v = np.zeros_like(self.theta)
+        v[self._active] = (self.n_rows / 2) * (self.K @ gradient[self._active])
+        return v
+
+    def replace(self, c: int, z: FloatArray, y: float) -> None:
+        """Replace poison row `c` by (z, y) and retrain."""
+        z_out, y_out = self.Z[c].copy(), self.y[c]
+        self.Z[c], self.y[c] = z, y
+        gram = self._gram + np.outer(z, z) - np.outer(z_out, z_out)
+        self._start(gram, self._moment + y * z - y_out * z_out)
+
+    def improve(self, c: int, Z: FloatArray, y: FloatArray, W: Function) -> bool:
+        """Replace poison row `c` by the best of the candidates; see the base class."""
+        out = (self.Z[c].copy(), float(self.y[c]))
+        present, A = W.value(self.theta), self._active
+        predicted = np.zeros((len(Z), len(self.theta)))
+        predicted[:, A] = self._exchange(self.K, self.theta[A], (out[0][A], out[1]), Z[:, A], y)
+        state = self._gram, self._moment, self.theta, self._active, self.K
+        values = W.values(predicted)
+        for best in np.argsort(-values)[: self.TRIES]:
+            if values[best] <= present:
+                break
+            self.replace(c, Z[best], float(y[best]))
+            if W.value(self.theta) > present:
+                return True
+            self._gram, self._moment, self.theta, self._active, self.K = state
+            self.Z[c], self.y[c] = out
+        return False
+
+
+def retraining(model: LinearModel, train: Sample, poison: Sample) -> Retraining:
+    """Return the exact retraining for `model`, or its stated surrogate.
+
+    Parameters
+    ----------
+    model : LinearModel
+        The learner.
+    train, poison : Sample
+        D_tr and the poison rows to start from.
+    """
+    n_rows = len(train) + len(poison)
+    if model.l1_ratio() > 0:
+        return ElasticNetRetraining(train, poison, model.alpha_for(n_rows), model.l1_ratio())
+    return RidgeRetraining(train, poison, working_alpha(model, train, n_rows))

@@ -1,0 +1,1 @@
+"""What is proved about a poisoned learner, beside what was measured."""

@@ -1,0 +1,443 @@
+"""The ``poisonbench`` command: reads arguments, prints, and sets the exit code; nothing else.
+
+Everything but Typer is imported where it is used, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from poisonbench.cli.datasets import DataDir
+from poisonbench.cli.datasets import app as datasets_app
+from poisonbench.cli.messages import say, say_notes, usage, user_errors, using
+from poisonbench.cli.options import (
+    Axes,
+    ConfigFile,
+    Dask,
+    DryRun,
+    EmitSlurm,
+    Extend,
+    FailFast,
+    Fetch,
+    Folder,
+    Jobs,
+    MaxParallel,
+    Output,
+    Overrides,
+    Partition,
+    Quiet,
+    RetryCrashed,
+    Shards,
+    SlurmMemory,
+    SlurmTime,
+    TimeLimit,
+    Verbose,
+)
+from poisonbench.cli.run import (
+    carry_out,
+    check_dask,
+    dry_run_of,
+    emit_slurm_script,
+    fetch_data,
+    merge_tables,
+    open_index,
+    shard_of,
+)
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+app.add_typer(datasets_app, name="datasets")
+
+
+class ConfigCommand(TyperCommand):
+    """A command that takes a config; its help ends with the names that a config may hold."""
+
+    def get_help(self, ctx: Any) -> str:
+        """Return the help, and the registry's names, read only when they are asked for."""
+        from poisonbench.cli.listing import names_by_kind
+
+        return f"{super().get_help(ctx)}\n\n{names_by_kind()}"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from poisonbench import __version__
+
+        typer.echo(f"poisonbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _poisonbench(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Data-poisoning attacks on linear regression, and the defenses against them.
+
+    \b
+    Examples:
+      poisonbench run configs/quickstart.yaml           attacks, defenses, MSE tables
+      poisonbench sweep configs/sweeps/diabetes.yaml    the same over many poisoning rates
+      poisonbench list                                  what there is to choose from
+      poisonbench validate configs/quickstart.yaml      is this config right?
+      poisonbench show configs/quickstart.yaml          what it amounts to, defaults filled in
+      poisonbench datasets list                         real data sets, fetched by name
+    """  # noqa: D301 (\b keeps the line breaks)
+
+
+@app.command(cls=ConfigCommand)
+def run(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    output: Output = None,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    dry_run: DryRun = False,
+    data_dir: DataDir = None,
+    fetch: Fetch = False,
+    extend: Extend = False,
+    fail_fast: FailFast = False,
+    retry_crashed: RetryCrashed = False,
+    time_limit: TimeLimit = None,
+) -> None:
+    """Run a config: attacks, defenses, errors; write the tables as CSV.
+
+    What is done already is not done again: the same line goes on where it was interrupted.
+    Exit code 0 if all is done, 1 if some cells failed, 2 if the config is wrong, 3 if some cells
+    are missing, 130 or 143 if interrupted or terminated.
+
+    \b
+    Examples:
+      poisonbench run configs/quickstart.yaml
+      poisonbench run configs/quickstart.yaml --dry-run
+      poisonbench run configs/quickstart.yaml seeds=2 defense='[none, trim]' --output results/try
+    """  # noqa: D301
+    out = output or Path("results") / config.stem
+    with user_errors():
+        from poisonbench.config import load
+        from poisonbench.plan.make import make_plan
+
+        experiment = load(config, overrides or ())
+        say_notes(experiment, quiet=quiet)
+        if fetch:
+            fetch_data(experiment, data_dir, progress=not quiet)
+        work = make_plan(experiment, data_dir)
+    if dry_run:
+        dry_run_of(work, out, extend=extend)
+    else:
+        carry_out(
+            work,
+            out,
+            jobs=jobs,
+            quiet=quiet,
+            verbose=verbose,
+            extend=extend,
+            fail_fast=fail_fast,
+            retry_crashed=retry_crashed,
+            time_limit=time_limit,
+            only_whole=False,
+        )
+
+
+@app.command(cls=ConfigCommand)
+def sweep(
+    config: ConfigFile,
+    axes: Axes = None,
+    rates: Annotated[
+        str | None,
+        typer.Option(
+            "--rates",
+            metavar="R,R,...",
+            help="Poisoning rates; else those of the sweep: block, else a list in the config, "
+            "else the paper's 0, 0.04, ..., 0.2.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            readable=False,
+            help="Output folder; results/<config's name>-sweep if not given.",
+        ),
+    ] = None,
+    jobs: Jobs = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard", metavar="I/N", help="Only the I-th of N parts, from 0; merge makes the CSVs."
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    dry_run: DryRun = False,
+    data_dir: DataDir = None,
+    fetch: Fetch = False,
+    extend: Extend = False,
+    fail_fast: FailFast = False,
+    retry_crashed: RetryCrashed = False,
+    time_limit: TimeLimit = None,
+    dask: Dask = None,
+    emit_slurm: EmitSlurm = False,
+    shards: Shards = None,
+    slurm_time: SlurmTime = None,
+    slurm_memory: SlurmMemory = None,
+    partition: Partition = None,
+    max_parallel: MaxParallel = None,
+) -> None:
+    """Run a config over poisoning rates and any other axis, on one machine or many.
+
+    Like run, but it takes axes: from the command line, from the config's block sweep:, and the
+    rates of the paper's curves if none are given.  On a cluster each of N tasks does one shard,
+    in the same output folder, and merge makes the tables.
+
+    Exit code 0 if all is done (of a shard: its own cells), 1 if some cells failed, 2 if the
+    config is wrong, 3 if some cells are missing, 130 or 143 if interrupted or terminated.  The
+    same line goes on where it was.
+
+    \b
+    Examples:
+      poisonbench sweep configs/quickstart.yaml
+      poisonbench sweep configs/quickstart.yaml --rates 0,0.1,0.2 model.alpha=0.01,0.1,1
+      poisonbench sweep configs/quickstart.yaml --output results/curve --shard 0/20
+      poisonbench merge results/curve
+      poisonbench sweep configs/quickstart.yaml --dask tcp://host:8786
+      poisonbench sweep configs/quickstart.yaml --emit-slurm --shards 20 --time 02:00:00
+    """  # noqa: D301
+    out = output or Path("results") / f"{config.stem}-sweep"
+    part = shard_of(shard)
+    asked = {
+        "shards": shards,
+        "time": slurm_time,
+        "memory": slurm_memory,
+        "partition": partition,
+        "max_parallel": max_parallel,
+    }
+    request = {name: value for name, value in asked.items() if value is not None}
+    if request and not emit_slurm:
+        option = {"memory": "mem"}.get(next(iter(request)), next(iter(request)))
+        raise usage(f"--{option.replace('_', '-')} is for --emit-slurm; expected both or neither")
+    if emit_slurm and (part or dry_run or dask):
+        raise usage("--emit-slurm does nothing else; expected no --shard, --dry-run or --dask "
+                    "with it")  # fmt: skip
+    check_dask(dask, jobs)
+    with user_errors():
+        from poisonbench.config import load
+        from poisonbench.plan.make import make_plan
+
+        experiment = load(config, axes or (), sweep=True, rates=rates)
+        say_notes(experiment, quiet=quiet)
+        if fetch:
+            fetch_data(experiment, data_dir, progress=not quiet)
+        work = make_plan(experiment, data_dir)
+    if emit_slurm:
+        words = [*(axes or ()), *(["--rates", rates] if rates is not None else [])]
+        flags = {"--extend": extend, "--fail-fast": fail_fast, "--retry-crashed": retry_crashed,
+                 "--quiet": quiet, "--verbose": verbose}  # fmt: skip
+        words += [flag for flag, given in flags.items() if given]
+        if jobs is not None:
+            words += ["--jobs", str(jobs)]
+            request["processors"] = max(jobs, 1)
+        words += ["--time-limit", str(time_limit)] if time_limit is not None else []
+        emit_slurm_script(work, config, words, out, request, data_dir, extend=extend)
+    elif dry_run:
+        dry_run_of(work, out, extend=extend, shard=part)
+    else:
+        carry_out(
+            work,
+            out,
+            jobs=jobs,
+            quiet=quiet,
+            verbose=verbose,
+            extend=extend,
+            fail_fast=fail_fast,
+            retry_crashed=retry_crashed,
+            time_limit=time_limit,
+            shard=part,
+            dask=dask,
+        )
+
+
+@app.command()
+def status(folder: Folder) -> None:
+    """Say how far an output folder is: cells done, failed and missing, and the time left.
+
+    It needs neither the config nor the data, and looks only at what is there: cells that another
+    machine wrote a moment ago may not be seen yet.  Exit code 0, or 2 if it is no output folder, or
+    one that cannot be read.
+
+    \b
+    Examples:
+      poisonbench status results/curve
+    """  # noqa: D301
+    from poisonbench.output import status as statuses
+
+    index = open_index(folder)
+    with using(folder):
+        say(statuses.report(statuses.look(index, folder), folder))
+
+
+@app.command()
+def merge(
+    folder: Folder,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Write the tables of what is done all the same.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make the CSV files of an output folder from its cells, once all of them are there.
+
+    Every cell is read; exit code 3 with the names of those that are missing, and no file is
+    written then but with --partial.
+
+    \b
+    Examples:
+      poisonbench merge results/curve
+    """  # noqa: D301
+    from poisonbench.output import merging
+
+    index = open_index(folder)
+    with using(folder):
+        missing = merging.missing(index, folder)
+        if missing:
+            typer.echo(merging.report(missing, folder), err=True)
+        if not missing or partial:
+            merge_tables(index, folder, quiet=quiet)
+    if missing:
+        raise typer.Exit(3)
+
+
+@app.command(cls=ConfigCommand)
+def validate(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    data_dir: DataDir = None,
+    fetch: Fetch = False,
+) -> None:
+    """Check a config and the data that it names; nothing is run.
+
+    Exit code 2 if it is wrong, with the file and the line of everything that is.
+
+    \b
+    Examples:
+      poisonbench validate configs/quickstart.yaml
+      poisonbench validate configs/quickstart.yaml attack=optp poisoning_rate='[0.1, 0.2]'
+    """  # noqa: D301
+    with user_errors():
+        from poisonbench.config import load
+        from poisonbench.plan import summary
+        from poisonbench.plan.make import make_plan
+
+        experiment = load(config, overrides or (), sweep=None)
+        if fetch:
+            fetch_data(experiment, data_dir, progress=True)
+        work = make_plan(experiment, data_dir)
+    say(f"{config}: OK: {summary.counts(work)}")
+    say_notes(experiment, quiet=False)
+
+
+@app.command(cls=ConfigCommand)
+def show(config: ConfigFile, overrides: Overrides = None) -> None:
+    """Print a config with all its defaults, as YAML.
+
+    Grids are expanded too.  What is printed is a config itself; kept in the same folder, it
+    means the same.
+
+    \b
+    Examples:
+      poisonbench show configs/quickstart.yaml
+      poisonbench show configs/quickstart.yaml model.alpha=0.1 seeds=3
+    """  # noqa: D301
+    with user_errors():
+        from poisonbench.config import load
+        from poisonbench.config.strict_yaml import dump
+
+        experiment = load(config, overrides or (), sweep=None)
+        resolved = experiment.resolved()
+        single = resolved.get("poisoning_rate")
+        if "sweep" in experiment.source.data and isinstance(single, float):
+            # A sweep takes a list of rates as it is, and puts others in the place of a single one.
+            resolved["poisoning_rate"] = [single]
+        say(dump(resolved), nl=False)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[
+        str | None,
+        typer.Argument(metavar="[KIND or NAME]", help="A kind, or the name of a component."),
+    ] = None,
+) -> None:
+    """List what a config can choose from.
+
+    That is datasets, models, attacks, initializations, outer objectives and defenses.  With the
+    name of one of them: all about it, with the type, default and meaning of each parameter.
+
+    \b
+    Examples:
+      poisonbench list
+      poisonbench list defenses
+      poisonbench list ridge
+    """  # noqa: D301
+    from poisonbench.cli.listing import find, overview
+    from poisonbench.config.choices import PLURALS
+
+    try:
+        say(find(what) if what else overview(list(PLURALS)))
+    except ValueError as error:
+        typer.echo(f"poisonbench list: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+@app.command()
+def schema(
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write it to a file instead."),
+    ] = None,
+) -> None:
+    """Print the JSON Schema of configs, for editors.
+
+    \b
+    Examples:
+      poisonbench schema
+      poisonbench schema --output configs/schema.json
+    """  # noqa: D301
+    from poisonbench.config.schema import schema as build
+
+    text = json.dumps(build(), indent=2, ensure_ascii=False) + "\n"
+    if output is None:
+        say(text, nl=False)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        typer.echo(f"{output}: cannot be written: {error.strerror}", err=True)
+        raise typer.Exit(2) from None
+
+
+def main() -> None:
+    """Run the command."""
+    # At its end Python would look through all that the libraries have loaded for what to collect:
+    # half a second, also between Ctrl-C and the prompt.
+    atexit.register(gc.freeze)
+    app(prog_name="poisonbench")

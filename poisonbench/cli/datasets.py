@@ -1,0 +1,353 @@
+"""The ``poisonbench datasets`` commands: read arguments, print, set the exit code."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from poisonbench.datasets.catalogue.entries import Entry
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="The catalogue of data sets: list, describe, fetch, prepare, verify.",
+)
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        metavar="DIR",
+        help="Folder of the data files; POISONBENCH_DATA, else ./datasets, if not given.",
+    ),
+]
+
+
+class Missing(StrEnum):
+    """What to do about missing values."""
+
+    fill = "fill"
+    drop = "drop"
+
+
+class Dates(StrEnum):
+    """Which way round a date is."""
+
+    day_first = "day-first"
+    month_first = "month-first"
+
+
+class Decimal(StrEnum):
+    """A decimal mark."""
+
+    point = "."
+    comma = ","
+
+
+@contextmanager
+def _errors(code: int) -> Iterator[None]:
+    """Turn what is wrong with data into a message on stderr and an exit code."""
+    from poisonbench.data.base import DatasetError
+
+    try:
+        yield
+    except DatasetError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(code) from None
+
+
+def _entries(names: list[str]) -> list[Entry]:
+    """Return the entries named, or say which is not one."""
+    from poisonbench.config.fields import hint
+    from poisonbench.datasets.catalogue.entries import entries
+
+    known = entries()
+    for name in names:
+        if name not in known:
+            typer.echo(f"no data set is named '{name}'{hint(name, list(known))} poisonbench "
+                       "datasets list has the names", err=True)  # fmt: skip
+            raise typer.Exit(2)
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def _folder(data_dir: Path | None, *, to_read: bool = True) -> Path:
+    """Return the data folder, or say what is wrong with it."""
+    from poisonbench.datasets.catalogue.entries import checked_folder
+
+    with _errors(2):
+        return checked_folder(data_dir, to_read=to_read)
+
+
+@app.command("list")
+def list_(
+    data_dir: DataDir = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print datasets/README.md, the same for everybody.")
+    ] = False,
+) -> None:
+    """List the catalogue, and which files are here.
+
+    \b
+    Examples:
+      poisonbench datasets list
+      poisonbench datasets list --markdown > datasets/README.md
+    """  # noqa: D301
+    from poisonbench.datasets.catalogue.entries import entries
+
+    if markdown:
+        from poisonbench.datasets.catalogue.readme import readme
+
+        typer.echo(readme(), nl=False)
+        return
+    from poisonbench.datasets.catalogue.verify import presence
+
+    folder = _folder(data_dir)
+    typer.echo(f"data folder: {folder.absolute()}" + ("" if folder.exists() else " (not there)"))
+    states = {entry.name: presence(entry, folder) for entry in entries().values()}
+    for entry in entries().values():
+        rows = "" if entry.rows is None else f"{entry.rows} x {entry.columns}"
+        typer.echo(f"  {entry.name:<17}{rows:>11}  {states[entry.name]:<10}{entry.title}")
+    wrong = [name for name, state in states.items() if state == "wrong"]
+    if wrong:
+        typer.echo(f"poisonbench datasets verify {' '.join(wrong)} says what is wrong")
+
+
+@app.command()
+def describe(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A data set of the catalogue.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Say what a data set is: provenance, shape, groups, ranges, rank, condition, histogram.
+
+    \b
+    Examples:
+      poisonbench datasets describe diabetes
+      poisonbench datasets describe house
+    """  # noqa: D301
+    (entry,) = _entries([name])
+    from poisonbench import registry
+    from poisonbench.data.sidecar import Sidecar
+    from poisonbench.datasets.catalogue.describe import provenance, statistics
+    from poisonbench.datasets.catalogued import how_to_get
+
+    folder = _folder(data_dir)
+    typer.echo(provenance(entry))
+    loader = registry.components("dataset")[name]
+    if entry.file and not (folder / entry.file).exists():
+        typer.echo(how_to_get([entry], folder))
+        return
+    with _errors(1):
+        data = (loader(data_dir=folder) if entry.file else loader()).load()
+        sidecar = Sidecar.read(folder / entry.file) if entry.file else None
+        typer.echo(statistics(data, sidecar))
+
+
+@app.command()
+def fetch(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Data sets.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All of the catalogue.")] = False,
+    data_dir: DataDir = None,
+    timeout: Annotated[
+        float, typer.Option(min=0.01, help="Seconds without an answer before the next attempt.")
+    ] = 30.0,
+    retries: Annotated[int, typer.Option(min=0, help="Attempts after one that failed.")] = 4,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Fetch data sets into the data folder, checked and placed whole or not at all.
+
+    A download that broke off is resumed.  Proxies are taken from HTTPS_PROXY and NO_PROXY;
+    POISONBENCH_MIRROR is the address of a web folder to use instead of the sources.
+    Exit code 0 if all are there, 1 if one could not be fetched, 2 if a name is not known, the
+    mirror is no address or the data folder no folder, 130 if interrupted.
+
+    \b
+    Examples:
+      poisonbench datasets fetch house health
+      poisonbench datasets fetch --all --data-dir /scratch/data
+    """  # noqa: D301
+    from poisonbench.datasets.catalogue.entries import entries
+
+    if names and every:
+        typer.echo("--all fetches all of the catalogue: expected it, or names, not both", err=True)
+        raise typer.Exit(2)
+    if not names and not every:
+        typer.echo("expected the names of data sets, or --all; poisonbench datasets list has the "
+                   "names", err=True)  # fmt: skip
+        raise typer.Exit(2)
+    chosen = list(entries().values()) if every else _entries(names or [])
+    folder = _folder(data_dir, to_read=False)
+    from poisonbench.datasets.catalogue.fetch import fetch as fetch_one
+    from poisonbench.datasets.catalogue.fetch import mirror_address
+    from poisonbench.datasets.catalogue.limits import FetchError, Limits
+
+    try:
+        mirror_address()
+    except FetchError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    limits = Limits(timeout=timeout, retries=retries)
+    failed = 0
+    for entry in chosen:
+        try:
+            fetch_one(entry, folder, limits=limits, progress=not quiet, say=typer.echo)
+        except FetchError as error:
+            failed += 1
+            typer.echo(f"{entry.name}: {error}", err=True)
+        except KeyboardInterrupt:
+            typer.echo("Interrupted; the same command goes on.", err=True)
+            raise typer.Exit(130) from None
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME|FILE", help="Data sets, or files that were prepared; all if none."
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Say what is right and wrong with the files in the data folder, or with files of your own.
+
+    Exit code 1 if a file that is there is wrong, 2 if an argument is neither a name nor a file,
+    0 otherwise.
+
+    \b
+    Examples:
+      poisonbench datasets verify
+      poisonbench datasets verify house --data-dir /scratch/data
+      poisonbench datasets verify raw-prepared.csv
+    """  # noqa: D301
+    from poisonbench.datasets.catalogue.entries import entries
+    from poisonbench.datasets.catalogue.verify import verify as verify_one
+    from poisonbench.datasets.catalogue.verify import verify_file
+
+    given = list(dict.fromkeys(names or [e.name for e in entries().values() if e.file]))
+    paths = [name for name in given if name not in entries() and Path(name).is_file()]
+    chosen = {entry.name: entry for entry in _entries([n for n in given if n not in paths])}
+    folder = _folder(data_dir) if chosen else Path()
+    verdicts = [
+        verify_one(chosen[name], folder) if name in chosen else verify_file(Path(name))
+        for name in given
+    ]
+    for verdict in verdicts:
+        typer.echo(verdict.report())
+    if any(verdict.wrong for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+@app.command()
+def prepare(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A raw CSV file.")],
+    target: Annotated[str, typer.Option(metavar="COLUMN", help="The response.")],
+    categorical: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMNS", help="Columns whose values, numbers or not, are categories."
+        ),
+    ] = None,
+    numeric: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMNS",
+            help="Columns to read as numbers: identifiers, codes with "
+            "leading zeros, and where other cells are to be missing.",
+        ),
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMNS", help="Columns to leave out.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="FILE-prepared.csv if not given."),
+    ] = None,
+    rare: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of rows below which categories are merged to "
+            "'other' if there are several; 0 merges none.",
+        ),
+    ] = 0.01,
+    missing: Annotated[
+        Missing,
+        typer.Option(help="Fill missing values (mean, category NA), or drop their rows."),
+    ] = Missing.fill,
+    dates: Annotated[
+        Dates | None,
+        typer.Option(
+            help="How to read a column of dates that could be either; day first, with a "
+            "warning, if not given."
+        ),
+    ] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option(
+            "--header/--no-header",
+            help="Whether the first line has the column names; "
+            "it must look like that if not given.",
+        ),
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Found out if not given.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Found out if not given.")] = None,
+    decimal: Annotated[Decimal | None, typer.Option(help="Found out if not given.")] = None,
+) -> None:
+    """Turn a raw CSV file into one that a config can name: numeric, scaled, grouped.
+
+    Says what each column holds and what became of it.  Options that take columns can be given
+    several times, or several names with commas between them.  Beside the prepared file goes one
+    with the ending .json: groups, inverse of the scaling, and what was done.
+
+    Missing is a cell that is empty, or one of NA, N/A, NaN, null, none, ?, - and . in any case; so
+    is one that is not a number (or date) in a column where 9 in 10 are, and a number beyond 1e150.
+    A 0 before other digits makes a code, not a number; --numeric says otherwise.  Rare categories,
+    if there are several, become one, called other; --rare 0 keeps all.
+
+    \b
+    Examples:
+      poisonbench datasets prepare raw.csv --target price
+      poisonbench datasets prepare raw.csv --target price --categorical zip --drop id,url
+    """  # noqa: D301
+    import yaml
+
+    from poisonbench.preparation import Choices
+    from poisonbench.preparation import prepare as prepare_file
+
+    if not file.is_file():
+        problem = "is a folder, expected a CSV file" if file.is_dir() else "no such file"
+        typer.echo(f"{file}: {problem}", err=True)
+        raise typer.Exit(2)
+    if delimiter is not None and len(delimiter) != 1:
+        typer.echo(f"--delimiter is {delimiter!r}, expected one character", err=True)
+        raise typer.Exit(2)
+    out = out or file.with_name(f"{file.stem}-prepared.csv")
+    choices = Choices(
+        target=target,
+        categorical=tuple(categorical or ()),
+        numeric=tuple(numeric or ()),
+        drop=tuple(drop or ()),
+        rare=rare,
+        missing=missing.value,
+        dates=dates.value if dates else None,
+    )
+    with _errors(2):
+        prepared = prepare_file(file, out, choices, encoding=encoding, delimiter=delimiter,
+                                decimal=decimal.value if decimal else None,
+                                header=header)  # fmt: skip
+    typer.echo(prepared.report())
+    typer.echo(f"Written: {out}, {out}.json.  In a config:")
+    line = {"dataset": {"name": "csv", "path": str(out.absolute()), "target": prepared.target}}
+    written = yaml.safe_dump(line, default_flow_style=None, sort_keys=False, allow_unicode=True,
+                             width=math.inf)  # fmt: skip
+    typer.echo(f"  {written.rstrip()}")

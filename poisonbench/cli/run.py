@@ -1,0 +1,229 @@
+"""What ``run``, ``sweep`` and ``merge`` do once their arguments are read: work, words, exit codes.
+
+Everything is imported where it is used, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from contextlib import nullcontext
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from poisonbench.cli.messages import say, to_stderr, usage, user_errors, using
+
+if TYPE_CHECKING:
+    from poisonbench.config import Config
+    from poisonbench.output.index import Index
+    from poisonbench.plan.groups import Plan
+
+
+def fetch_data(experiment: Config, data_dir: Path | None, *, progress: bool) -> None:
+    """Fetch the data sets of an experiment that are not in the data folder."""
+    from poisonbench.data.base import DatasetError
+    from poisonbench.datasets.catalogue.entries import checked_folder
+    from poisonbench.datasets.catalogue.fetch import fetch_missing
+    from poisonbench.datasets.catalogue.limits import FetchError
+
+    names = [choice.name for choice in experiment.datasets]
+    try:
+        fetch_missing(names, checked_folder(data_dir), progress=progress, say=to_stderr)
+    except (DatasetError, FetchError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. What is fetched is kept; the same command goes on.", err=True)
+        raise typer.Exit(130) from None
+
+
+def open_index(folder: Path) -> Index:
+    """Return the index of an output folder, without the imports that a config needs."""
+    from poisonbench.output.index import read_index
+    from poisonbench.output.layout import StoreError
+
+    try:
+        return read_index(folder)
+    except StoreError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+
+
+def shard_of(text: str | None) -> tuple[int, int] | None:
+    """Return shard i of n as numbers."""
+    if text is None:
+        return None
+    i, slash, n = text.partition("/")
+    if slash and all(part.isascii() and part.isdigit() for part in (i, n)) and int(i) < int(n):
+        return int(i), int(n)
+    raise usage(f"--shard {text}: not a part of a sweep; expected I/N with 0 <= I < N, such as 0/4")
+
+
+def check_dask(address: str | None, jobs: int | None) -> None:
+    """Complain of a Dask cluster that is none, does not go with `jobs`, or needs the extra."""
+    if address is None:
+        return
+    if find_spec("distributed") is None:
+        raise usage(f"--dask {address}: Dask is not here; expected the extra, python -m pip "
+                    "install 'poisonbench[dask]'")  # fmt: skip
+    port = re.fullmatch(r"[a-z]+://(?:[^\s:/]+|\[[\da-fA-F:.]+\]):(\d{1,5})", address)
+    if address != "local" and not (port and 0 < int(port[1]) < 1 << 16):
+        raise usage(f"--dask {address}: not an address; expected tcp://HOST:PORT, such as "
+                    "tcp://host:8786, or local")  # fmt: skip
+    if address != "local" and jobs is not None:
+        raise usage("--jobs is for processes of this machine; expected none with --dask "
+                    f"{address}, whose workers are all used")  # fmt: skip
+    if jobs == 0:
+        raise usage("--dask local --jobs 0: no processes; expected at least 1")
+
+
+def emit_slurm_script(
+    work: Plan,
+    config: Path,
+    words: list[str],
+    out: Path,
+    request: dict[str, Any],
+    data_dir: Path | None,
+    *,
+    extend: bool,
+) -> None:
+    """Write a script for Slurm into the output folder."""
+    with user_errors():
+        from poisonbench.datasets.catalogue.entries import data_folder
+        from poisonbench.execution.slurm import Request, script
+        from poisonbench.output import store
+
+        try:
+            wanted = Request(**{"shards": min(20, len(work.groups)), **request})
+        except ValueError as error:
+            raise usage(str(error)) from None
+        store.open_folder(out, work, extend=extend)
+    # The same program and files wherever the tasks run, whatever their folder and environment.
+    program = [sys.executable, "-m", "poisonbench"]
+    folder = out.absolute()
+    data = ["--data-dir", str(data_folder(data_dir).absolute())]
+    sweep = [*program, "sweep", str(config.absolute()), *words, "--output", str(folder), *data]
+    path = out / "slurm.sh"
+    with using(out):
+        merge = [*program, "merge", str(folder)]
+        text = script(wanted, sweep, merge, folder, Path.cwd())
+        store.write(path, text.encode())
+    say(f"Written: {path}\nbash {shlex.quote(str(path))} submits {wanted.shards} shards of "
+        f"{len(work.groups)} attack groups, and the merge.")  # fmt: skip
+
+
+def dry_run_of(
+    work: Plan, out: Path, *, extend: bool, shard: tuple[int, int] | None = None
+) -> None:
+    """Say what would run."""
+    with user_errors(), using(out):
+        from poisonbench.execution import engine
+        from poisonbench.output import store
+        from poisonbench.plan import summary
+
+        store.check_folder(out, work, extend=extend)
+        done = store.n_done(out, work)
+        say(f"{summary.describe(work)}\n{done} cells are in {out} already")
+        if shard is not None:
+            groups = engine.share(work, shard)
+            n_cells = sum(len(group.tasks) for group in groups)
+            say(f"shard {shard[0]}/{shard[1]} has {n_cells} of them all")
+
+
+def carry_out(
+    work: Plan,
+    out: Path,
+    *,
+    jobs: int | None,
+    quiet: bool,
+    verbose: bool,
+    extend: bool,
+    fail_fast: bool,
+    retry_crashed: bool,
+    time_limit: float | None,
+    shard: tuple[int, int] | None = None,
+    only_whole: bool = True,
+    dask: str | None = None,
+) -> None:
+    """Compute what is missing, write the tables, and set the exit code.
+
+    With `only_whole` the tables are written only if no cell is missing.
+    """
+    with user_errors():
+        from poisonbench.execution import dask_cluster, engine
+        from poisonbench.execution.signals import EXIT_CODES, Stopped, stoppable
+        from poisonbench.output import store
+
+    if verbose:
+        _log()
+    jobs = engine.default_jobs() if jobs is None else jobs
+    cluster = nullcontext() if dask is None else dask_cluster.reached(dask, jobs)
+    try:
+        with user_errors(), cluster as client, using(out):
+            store.open_folder(out, work, extend=extend)
+            with stoppable(time_limit) as stop:
+                outcome = engine.run(
+                    work,
+                    out,
+                    jobs=jobs,
+                    progress=not quiet,
+                    verbose=verbose,
+                    shard=shard,
+                    fail_fast=fail_fast,
+                    retry_crashed=retry_crashed,
+                    stop=stop,
+                    dask=client,
+                )
+                left = len(outcome.failures) + outcome.n_missing
+                if not (quiet or outcome.n_computed or left):
+                    whose = "" if shard is None else f" of shard {shard[0]}/{shard[1]}"
+                    say(f"Nothing to do: all {outcome.n_cells} cells{whose} are in {out}.")
+                if shard is None and not (left and only_whole):
+                    merge_tables(work, out, quiet=quiet)
+    except Stopped as stopped:
+        word = "Time limit" if EXIT_CODES[stopped.number] == 3 else "Interrupted"
+        typer.echo(f"{word}. What is done is kept in {out}; the same command goes on.", err=True)
+        raise typer.Exit(EXIT_CODES[stopped.number]) from None
+    if outcome.n_warned and not quiet:
+        typer.echo(f"Libraries warned in {outcome.n_warned} cells; see {out / 'meta'}.", err=True)
+    if outcome.failures:
+        typer.echo(outcome.report(out), err=True)
+        raise typer.Exit(1)
+    if outcome.n_missing:
+        typer.echo(f"{outcome.n_missing} of {outcome.n_cells} cells are missing; the same command "
+                   "goes on.", err=True)  # fmt: skip
+        raise typer.Exit(3)
+    if shard is not None and not quiet:
+        say(f"Shard {shard[0]}/{shard[1]} is done; once all are, "
+            f"poisonbench merge {shlex.quote(str(out))} makes the tables.")  # fmt: skip
+
+
+def merge_tables(plan: Plan | Index, out: Path, *, quiet: bool) -> None:
+    """Write the tables of what is done, and print them."""
+    from poisonbench.output import merging, tables
+
+    results = tables.collect(plan, out)
+    files = tables.write_csvs(results, out)
+    if quiet:
+        return
+    if len(results.results):
+        say(f"\n{tables.render(results.results)}\n")
+    written = [str(path) for path in files]
+    if (out / "poison").is_dir():
+        written.append(f"{out / 'poison'}{os.sep}")
+    say(f"Written: {', '.join(written)}")
+    for mixture in merging.mixtures(plan, out):
+        typer.echo(mixture, err=True)
+
+
+def _log() -> None:
+    """Log what the package does to stderr."""
+    import logging
+
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
+    logging.getLogger("poisonbench").setLevel(logging.INFO)

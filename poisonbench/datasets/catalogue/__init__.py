@@ -1,0 +1,1 @@
+"""The catalogue of published data sets: entries, fetching, checking, describing."""

@@ -1,0 +1,242 @@
+"""The catalogue of data sets: what each is, whose it is, and where it comes from."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from poisonbench.data.base import DatasetError, ScalingMode
+
+DATA_VARIABLE = "POISONBENCH_DATA"
+"""Environment variable that names the data folder."""
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PublishedFile(_Record):
+    """A file that its owners publish as it is used here.
+
+    Parameters
+    ----------
+    url : str
+        Where.
+    sha256 : str or None
+        Its checksum; None where it is not known beforehand, and recorded at the first fetch.
+    size : int or None
+        Its length in bytes, if known.
+    """
+
+    kind: Literal["file"]
+    url: Annotated[str, Field(pattern=r"^https://\S+$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    size: int | None = None
+
+    def __str__(self) -> str:
+        """Return the address."""
+        return self.url
+
+
+class OpenML(_Record):
+    """A data set of OpenML, fetched by scikit-learn and prepared here.
+
+    Parameters
+    ----------
+    id : int
+        Its number there.
+    categorical, drop : tuple of str
+        Columns that are categories although they hold numbers; columns that are left out.
+    """
+
+    kind: Literal["openml"]
+    id: Annotated[int, Field(ge=1)]
+    categorical: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return the address."""
+        return f"https://www.openml.org/d/{self.id}"
+
+
+class ScikitLearn(_Record):
+    """A data set that scikit-learn fetches by itself, prepared here.
+
+    Parameters
+    ----------
+    function : str
+        The function of ``sklearn.datasets``.
+    """
+
+    kind: Literal["scikit-learn"]
+    function: Literal["fetch_california_housing"]
+
+    def __str__(self) -> str:
+        """Return the function."""
+        return f"sklearn.datasets.{self.function}"
+
+
+class Offline(_Record):
+    """A data set that is there without a file."""
+
+    kind: Literal["offline"]
+
+    def __str__(self) -> str:
+        """Say so."""
+        return "comes with the installation"
+
+
+class Entry(_Record):
+    """A data set of the catalogue.
+
+    Parameters
+    ----------
+    name : str
+        What a config calls it.
+    title : str
+        What it is about, in a line.
+    origin : PublishedFile or OpenML or ScikitLearn or Offline
+        Where it comes from.
+    homepage : str
+        Where to read about it, if anywhere.
+    file : str or None
+        Name of its file in the data folder; None if it needs none.
+    citation : str
+        What to cite.
+    licence : str
+        Its licence, as far as known.
+    redistribution : {"allowed", "not allowed", "unclear"}
+        Whether its file may be passed on.
+    terms : str
+        What a user has to know before using it.
+    rows : int or None
+        Number of rows; None where it is a parameter, or not known beforehand.
+    least_rows : int or None
+        Number of rows that there are at least, where the number is not known.
+    columns : int or None
+        Number of features before categories are encoded; None like that of rows.
+    features : int or None
+        Number of features as used; None where that is known only once it is prepared.
+    groups : tuple of str or None
+        Its one-hot groups; None where they are known only once it is prepared.
+    target : str
+        The response.
+    unit : str
+        Unit of the response in the file.
+    scaling : {"train", "full", "none"}
+        How it is scaled unless a config says otherwise.
+    preprocessing : str
+        What was done to it, and by whom.
+    unverified : str
+        What of all this could not be checked against the source.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+    title: Text
+    origin: Annotated[PublishedFile | OpenML | ScikitLearn | Offline, Field(discriminator="kind")]
+    homepage: str = ""
+    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w-]*\.csv$")] | None = None
+    citation: Text
+    licence: Text
+    redistribution: Literal["allowed", "not allowed", "unclear"]
+    terms: str = ""
+    rows: Annotated[int, Field(ge=2)] | None
+    least_rows: Annotated[int, Field(ge=2)] | None = None
+    columns: Annotated[int, Field(ge=1)] | None
+    features: Annotated[int, Field(ge=1)] | None = None
+    groups: tuple[str, ...] | None = None
+    target: Text
+    unit: Text
+    scaling: ScalingMode = "train"
+    preprocessing: Text
+    unverified: str = ""
+
+    @property
+    def size(self) -> str:
+        """Its shape in words, as far as known beforehand."""
+        if self.rows is None or self.columns is None:
+            return "any size" if self.file is None else "size known once it is fetched"
+        return f"{self.rows} rows, {self.columns} features"
+
+    @property
+    def prepared(self) -> bool:
+        """Whether its file is one that poisonbench prepares, with a sidecar beside it."""
+        return isinstance(self.origin, OpenML | ScikitLearn)
+
+    @property
+    def checksum(self) -> str | None:
+        """SHA-256 of its file, where that is known beforehand."""
+        return self.origin.sha256 if isinstance(self.origin, PublishedFile) else None
+
+
+@cache
+def entries() -> dict[str, Entry]:
+    """Return the catalogue by name, in its order."""
+    text = (
+        files("poisonbench.datasets.catalogue")
+        .joinpath("catalogue.yaml")
+        .read_text(encoding="utf-8")
+    )
+    found = [Entry.model_validate(entry) for entry in yaml.safe_load(text)]
+    return {entry.name: entry for entry in found}
+
+
+def data_folder(given: Path | None = None) -> Path:
+    """Return the data folder: the one given, ``POISONBENCH_DATA``, or ``datasets``."""
+    return given or Path(os.environ.get(DATA_VARIABLE) or "datasets")
+
+
+def checked_folder(given: Path | None = None, *, to_read: bool = False) -> Path:
+    """Return the data folder, provided that it is one, or can be made.
+
+    Parameters
+    ----------
+    given : Path, optional
+        As of :func:`data_folder`.
+    to_read : bool
+        Whether a folder that somebody named has to be there already.
+
+    Raises
+    ------
+    DatasetError
+        It is no folder, leads nowhere, or cannot be looked at; the message says who named it.
+    """
+    folder = data_folder(given)
+    named_by = "--data-dir" if given else DATA_VARIABLE if os.environ.get(DATA_VARIABLE) else ""
+    origin = f" (named by {named_by})" if named_by else ""
+    try:
+        if folder.is_dir():
+            if os.access(folder, os.X_OK):
+                return folder
+            problem = "cannot be read: permission denied"
+        elif folder.is_symlink() and not folder.exists():
+            problem = f"is a link to {folder.readlink()}, which does not exist"
+        elif folder.exists():
+            problem = "is a file, expected a folder"
+        elif not next(parent for parent in folder.absolute().parents if parent.exists()).is_dir():
+            problem = "lies in a file, expected a folder"
+        elif to_read and named_by:
+            problem = "does not exist, expected a folder"
+        else:
+            return folder
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+    raise DatasetError(f"{folder}{origin} {problem}")
+
+
+def fetch_command(names: Sequence[str], folder: Path) -> str:
+    """Return the command that fetches data sets into `folder`."""
+    command = f"poisonbench datasets fetch {' '.join(names)}"
+    if folder != Path("datasets"):
+        command += f" --data-dir {shlex.quote(str(folder))}"
+    return command

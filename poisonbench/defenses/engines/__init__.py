@@ -1,0 +1,1 @@
+"""The mathematics that several defenses share: fits, concentration steps, rate searches."""

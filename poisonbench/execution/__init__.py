@@ -1,0 +1,1 @@
+"""How the cells of a plan are computed: processes, signals, Slurm, Dask."""

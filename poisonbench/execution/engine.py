@@ -1,0 +1,349 @@
+"""Carry out a plan: compute the cells that are missing, in parallel, and keep what is done.
+
+Workers write their cells themselves, as soon as each is done; what reaches the parent is only
+news for the progress bar.  So whatever is killed, at any moment, the same command line goes on
+from there.  A cell that kills its process is found by running what was at work then one by one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import joblib
+from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.backend import resource_tracker as loky_tracker
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from poisonbench.data.base import Dataset
+from poisonbench.execution import dask_cluster, own_process
+from poisonbench.execution.group import Result, run_group
+from poisonbench.execution.progress import Progress
+from poisonbench.execution.signals import Stop, deaf_children
+from poisonbench.output import store
+from poisonbench.output.index import describe
+from poisonbench.plan.groups import Group, Plan, Task
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+MOST_KILLS = 3
+"""How often a cell may be at work when its process is killed, as by somebody else, before it
+counts as the cause."""
+
+MOST_STARTS = 10
+"""How often in a row a process may be killed before it begins with anything."""
+
+SHOWN_FAILURES = 10
+"""How many failed cells a report names."""
+
+Work = tuple[Group, Dataset, Path, bool]
+"""What :func:`run_group` is given: group, data, output folder, verbosity."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Parameters
+    ----------
+    n_cells : int
+        Cells that it was about.
+    n_computed : int
+        Those of them that were done now.
+    n_warned : int
+        Cells in which a library warned, of those.
+    failures : tuple of str
+        Which cells failed, and why.
+    n_crashed : int
+        Those of them that killed their process.
+    n_missing : int
+        Cells that are neither done nor failed.
+    """
+
+    n_cells: int
+    n_computed: int
+    n_warned: int
+    failures: tuple[str, ...]
+    n_crashed: int
+    n_missing: int
+
+    def report(self, out: Path) -> str:
+        """Return which cells failed and why, a line each for the first few."""
+        lines = [f"  {failure}" for failure in self.failures[:SHOWN_FAILURES]]
+        more = len(self.failures) - len(lines)
+        if more:
+            lines.append(f"  and {more} more")
+        others = self.n_cells - len(self.failures) - self.n_missing
+        others_done = f", {'the others' if not self.n_missing else others} are done:"
+        again = "the same command tries these cells again"
+        if self.n_crashed:
+            again += ", those that killed their process only with --retry-crashed"
+        return "\n".join(
+            [
+                f"{len(self.failures)} of {self.n_cells} cells failed"
+                + (others_done if others else ":"),
+                *lines,
+                f"Tracebacks are in {out / 'failed'}; {again}.",
+            ]
+        )
+
+
+def default_jobs() -> int:
+    """Return the number of processes to use: the processors that this process may run on."""
+    given = os.environ.get("SLURM_CPUS_PER_TASK")
+    if given and given.isdigit() and int(given):
+        return int(given)
+    return joblib.cpu_count()
+
+
+def share(plan: Plan, shard: tuple[int, int] | None) -> list[Group]:
+    """Return the groups of the plan, or those of one shard of it.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+    shard : tuple of (int, int) or None
+        Shard i of n, counted from 0.
+    """
+    if shard is None:
+        return list(plan.groups)
+    i, n = shard
+    return sorted(plan.groups, key=lambda group: group.id)[i::n]
+
+
+def run(
+    plan: Plan,
+    out: Path,
+    *,
+    jobs: int,
+    progress: bool,
+    verbose: bool = False,
+    shard: tuple[int, int] | None = None,
+    fail_fast: bool = False,
+    retry_crashed: bool = False,
+    stop: Stop | None = None,
+    dask: AbstractContextManager[Client] | None = None,
+) -> Outcome:
+    """Compute the cells of `plan` that `out` does not hold.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to do.
+    out : Path
+        The output folder, opened for this plan.
+    jobs : int
+        Number of processes; with 0 everything is done in this one, and dies with it.
+    progress : bool
+        Whether to show on stderr how far it is.
+    verbose : bool, default=False
+        Whether to log what is done, and how the attacks get on.
+    shard : tuple of (int, int), optional
+        Which part of the plan to do, i of n.
+    fail_fast : bool, default=False
+        Whether to stop at the first cell that fails.
+    retry_crashed : bool, default=False
+        Whether to try cells again that killed their process.
+    stop : Stop, optional
+        Asked whether to stop, after each group.
+    dask : context manager of distributed.Client, optional
+        The Dask cluster that computes, instead of processes of this machine; entered only where
+        there is work.
+
+    Returns
+    -------
+    Outcome
+        What was done, and what failed.
+    """
+    groups = share(plan, shard)
+    n_cells = sum(len(group.tasks) for group in groups)
+    done, todo = _todo(groups, out, retry_crashed=retry_crashed)
+    if done == n_cells and not todo:
+        return Outcome(n_cells, 0, 0, (), 0, 0)
+    missing = {task.id for group in todo for task in group.tasks}
+    shown = Progress(n_cells, done, shown=progress and bool(todo), lines=verbose)
+    with shown, closing(_results(plan, todo, out, jobs, verbose, dask)) as results:
+        for id_, n_done, n_failed in results:
+            shown.update(n_done, n_failed)
+            log.info("%s: %d cells done, %d failed", id_[:12], n_done, n_failed)
+            if stop is not None:
+                stop.check()
+            if n_failed and fail_fast:
+                break
+    failures = []
+    n_crashed = n_missing = 0
+    for group in groups:
+        for task in group.tasks:
+            if store.read_cell(out, task.id) is not None:
+                continue
+            failure = store.read_failure(out, task.id)
+            if failure is None:
+                n_missing += 1
+                continue
+            n_crashed += bool(failure.get("crashed"))
+            failures.append(
+                f"{describe(plan, group)}, {task.defense.label}: {failure.get('error')}"
+            )
+            missing.discard(task.id)
+    n_warned = sum(bool(store.read_warnings(out, cell)) for cell in missing)
+    n_computed = shown.done - shown.done_before
+    return Outcome(n_cells, n_computed, n_warned, tuple(failures), n_crashed, n_missing)
+
+
+def _todo(groups: list[Group], out: Path, *, retry_crashed: bool) -> tuple[int, list[Group]]:
+    """Return how many cells are done, and the groups with what is to be done of each."""
+    n_done, todo = 0, []
+    for group in groups:
+        missing = store.missing(out, group.tasks)
+        n_done += len(group.tasks) - len(missing)
+        if not retry_crashed:
+            missing = [task for task in missing if not _crashed(out, task)]
+        # A poison set that was lost is made again even where every cell that met it is there.
+        some_done = len(missing) < len(group.tasks)
+        lost = some_done and not store.has_poison(out, group)
+        if missing or (lost and not all(_crashed(out, task) for task in group.tasks)):
+            todo.append(replace(group, tasks=tuple(missing)))
+    return n_done, todo
+
+
+def _crashed(out: Path, task: Task) -> bool:
+    return bool((store.read_failure(out, task.id) or {}).get("crashed"))
+
+
+def _results(
+    plan: Plan,
+    groups: list[Group],
+    out: Path,
+    jobs: int,
+    verbose: bool,
+    dask: AbstractContextManager[Client] | None,
+) -> Generator[Result, None, None]:
+    """Run the groups, yielding what :func:`run_group` returns as each ends."""
+    work = [(group, plan.datasets[group.data], out, verbose) for group in groups]
+    if dask is not None and work:
+        yield from _on_dask(work, dask)
+    elif jobs == 0:
+        for arguments in work:
+            yield run_group(*arguments)
+    elif jobs == 1 or len(work) <= 1:
+        yield from _one_by_one(work)
+    else:
+        yield from _at_once(work, jobs)
+
+
+def _at_once(work: list[Work], jobs: int) -> Iterator[Result]:
+    """Run groups on several processes."""
+    suspects: list[Work] = []
+    try:
+        while work:
+            ended = set()
+            try:
+                for result in _parallel(work, jobs):
+                    ended.add(result[0])
+                    yield result
+                break
+            except TerminatedWorkerError:
+                # A process was killed, and joblib stops the others with it.  They were at the
+                # first groups that have not ended.
+                work = [arguments for arguments in work if arguments[0].id not in ended]
+                log.info("a process was killed; going on with %d groups", len(work))
+                suspects += work[:jobs]
+                work = work[jobs:]
+    except BaseException:
+        get_reusable_executor().shutdown(wait=False, kill_workers=True)
+        raise
+    yield from _one_by_one(suspects)
+
+
+def _on_dask(work: list[Work], dask: AbstractContextManager[Client]) -> Iterator[Result]:
+    """Run groups on a Dask cluster, and here those whose workers were killed every time."""
+    suspects = []
+    # The workers have other current folders.
+    work = [(group, dataset, out.absolute(), verbose) for group, dataset, out, verbose in work]
+    with dask as client:
+        dask_cluster.check_sight(client, work[0][2])
+        for arguments, result in dask_cluster.results(client, run_group, work):
+            if result is None:
+                suspects.append(arguments)
+            else:
+                yield result
+    yield from _one_by_one(suspects)
+
+
+def _parallel(work: list[Work], jobs: int) -> Iterable[Result]:
+    parallel = Parallel(
+        n_jobs=jobs,
+        batch_size=1,
+        pre_dispatch="n_jobs",
+        return_as="generator_unordered",
+        initializer=_serve_the_parent,
+        initargs=(os.getpid(),),
+    )
+    loky_tracker.ensure_running()  # which unblocks what the next line blocks
+    with deaf_children():
+        results: Iterable[Result] = parallel(delayed(run_group)(*arguments) for arguments in work)
+    return results
+
+
+def _serve_the_parent(parent: int) -> None:
+    """Have a worker ignore Ctrl-C, which a terminal sends to all, and end once its parent has.
+
+    An idle worker would wait five minutes for a parent that was killed, with its memory and the
+    pipe that our output goes to.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _one_by_one(work: list[Work]) -> Iterator[Result]:
+    """Run groups one after the other in a process of its own, and mark what kills it."""
+    kills: Counter[str | None] = Counter()
+    while work:
+        death, ended = None, set()
+        for news in own_process.results(run_group, work):
+            if isinstance(news, own_process.Death):
+                death = news
+            else:
+                ended.add(news[0])
+                yield news
+        work = [arguments for arguments in work if arguments[0].id not in ended]
+        if death is None or not work:
+            return
+        kills[death.at] += 1
+        if ended:
+            kills[None] = 0
+        log.info("%s", death.reason)
+        most = MOST_STARTS if death.at is None else MOST_KILLS
+        if death.may_be_from_outside and kills[death.at] < most:
+            continue
+        group, dataset, out, verbose = work[0]
+        # It was at one of the cells, or at the poison set, without which there are no cells.
+        guilty = [task for task in group.tasks if death.at in (task.id, group.id)]
+        if not guilty:
+            raise OSError(f"the processes that compute do not start: {death.reason}")
+        failure = {"error": death.reason, "traceback": "", "crashed": True}
+        for task in guilty:
+            store.write_failure(out, task.id, failure)
+        left = tuple(task for task in group.tasks if task not in guilty)
+        work[:1] = [(replace(group, tasks=left), dataset, out, verbose)] if left else []
+        yield group.id, 0, len(guilty)

@@ -1,0 +1,106 @@
+"""Compute the cells of one attack group, in whatever process: the unit of work.
+
+The poison set is made once, and stored; each cell is stored as soon as it is done.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
+
+from poisonbench import pipeline
+from poisonbench.data.base import Dataset
+from poisonbench.execution import provenance
+from poisonbench.execution.progress import heard
+from poisonbench.output import store
+from poisonbench.plan.groups import Group
+
+Result = tuple[str, int, int]
+"""Of a group: its identity, and numbers of cells that are done and that failed."""
+
+
+def run_group(
+    group: Group,
+    dataset: Dataset,
+    out: Path,
+    verbose: bool = False,
+    announce: Callable[[str], None] | None = None,
+) -> Result:
+    """Compute the missing cells of one group, and its poison set if that is missing.
+
+    Parameters
+    ----------
+    group : Group
+        What to compute.
+    dataset : Dataset
+        Its data.
+    out : Path
+        The output folder.
+    verbose : bool, default=False
+        Whether to say on stderr how the attack gets on.
+    announce : callable, optional
+        Told the group's identity before its poison set is made, and that of each cell before it
+        is computed.
+
+    Returns
+    -------
+    id : str
+        The group's.
+    n_done, n_failed : int
+        Numbers of cells.
+    """
+    announce = announce or (lambda _: None)
+    tasks = store.missing(out, group.tasks)
+    start = time.perf_counter()
+    # Other numbers of threads give other last bits, so every cell computes with one.
+    with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        announce(group.id)
+        made = store.read_poison(out, group)
+        try:
+            name = f"{dataset.name}, seed {group.seed}, {group.attack.title}, p = {group.n_poison}"
+            with heard(name) if verbose else nullcontext():
+                stage = pipeline.stage(group, dataset, made)
+        except (Exception, SystemExit) as error:
+            for task in tasks:
+                store.write_failure(out, task.id, _failure(error))
+            return group.id, len(group.tasks) - len(tasks), len(tasks)
+        if made is None:
+            store.write_poison(out, group, stage.setting, stage.made)
+        n_failed = 0
+        on_the_way = list(caught)
+        for task in tasks:
+            caught.clear()
+            announce(task.id)
+            store.forget_failure(out, task.id)
+            try:
+                measured, timings = pipeline.measure(stage, task)
+            except (Exception, SystemExit) as error:
+                store.write_failure(out, task.id, _failure(error))
+                n_failed += 1
+                continue
+            said = sorted({str(warning.message) for warning in (*on_the_way, *caught)})
+            seconds = time.perf_counter() - start  # that of the group's first has the attack
+            start += seconds
+            facts = {
+                **provenance.facts(),
+                "engine": stage.made.engine,
+                "warnings": said,
+                "finished": time.time(),
+                "seconds": seconds,
+            }
+            store.write_cell(out, task.id, measured, timings, facts)
+    return group.id, len(group.tasks) - n_failed, n_failed
+
+
+def _failure(error: BaseException) -> dict[str, str]:
+    return {
+        "error": f"{type(error).__name__}: {error}",
+        "traceback": "".join(traceback.format_exception(error)),
+    }

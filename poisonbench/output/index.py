@@ -1,0 +1,124 @@
+"""What an output folder is to hold: its cells and the rows of its tables, without the config.
+
+``OUT/index.json`` lets ``status`` and ``merge`` work from the folder alone, on any machine, without
+the data.  Nothing here needs more than the standard library, so that they answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from poisonbench.output.layout import StoreError
+from poisonbench.records import Labels, Row
+
+if TYPE_CHECKING:
+    from poisonbench.plan.groups import Group, Plan
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of the index.
+
+    Parameters
+    ----------
+    id : str
+        Its identity.
+    group : str
+        What it is a cell of: data set, seed, learner, attack and number of poison rows.
+    defense : str
+        Label of the defense.
+    kind : tuple of (str, int)
+        Cells that take about as long: data set, learner and attack; and poison rows.
+    """
+
+    id: str
+    group: str
+    defense: str
+    kind: tuple[str, int]
+
+    @property
+    def label(self) -> str:
+        """Return what the cell is, in words."""
+        return f"{self.group}, {self.defense}"
+
+
+@dataclass(frozen=True)
+class Index:
+    """The cells and rows of a plan.
+
+    Parameters
+    ----------
+    content : dict
+        What ``index.json`` holds.
+    """
+
+    content: dict[str, Any]
+
+    def cells(self) -> Iterator[Cell]:
+        """Yield the cells, in the plan's order."""
+        for data, seed, model, attack, n_poison, tasks in self.content["groups"]:
+            group = group_label(data, seed, model, attack, n_poison)
+            kind = f"{data}, {model}, {attack}"
+            for cell, defense in tasks:
+                yield Cell(cell, group, defense, (f"{kind}, {defense}", n_poison))
+
+    @property
+    def rows(self) -> Iterator[Row]:
+        """The rows of the tables, in the plan's order."""
+        for cell, *labels in self.content["rows"]:
+            yield Row(Labels(*labels), cell)
+
+
+def index_of(plan: Plan, digest: str) -> Index:
+    """Return the index of a plan with this digest."""
+    groups = [
+        [plan.datasets[group.data].name, group.seed, group.model.label, group.attack.label,
+         group.n_poison, [[task.id, task.defense.label] for task in group.tasks]]
+        for group in plan.groups
+    ]  # fmt: skip
+    rows = [[row.cell, *vars(row.labels).values()] for row in plan.rows]
+    return Index({"plan": digest, "groups": groups, "rows": rows})
+
+
+def describe(plan: Plan, group: Group) -> str:
+    """Return what a group is, in words."""
+    name = plan.datasets[group.data].name
+    return group_label(name, group.seed, group.model.label, group.attack.label, group.n_poison)
+
+
+def group_label(data: str, seed: int, model: str, attack: str, n_poison: int) -> str:
+    """Return what a group is, in words."""
+    return f"{data}, seed {seed}, {model}, {attack} with {n_poison} rows"
+
+
+def read_index(out: Path) -> Index:
+    """Return the index of an output folder.
+
+    Raises
+    ------
+    StoreError
+        The folder is none, or its index is damaged.
+    """
+    path = out / "index.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and {"plan", "groups", "rows"} <= set(content):
+            index = Index(content)
+            for entries in (index.cells(), index.rows):
+                deque(entries, maxlen=0)  # to its end, so that nothing else meets what is damaged
+            return index
+    except (FileNotFoundError, NotADirectoryError):
+        what = "no folder" if not out.is_dir() else f"no {path.name}"
+        raise StoreError(
+            f"{out}: {what}; expected the output folder of poisonbench run or sweep"
+        ) from None
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError):
+        pass
+    raise StoreError(f"{path}: damaged; the command that made the folder makes it again")

@@ -1,0 +1,59 @@
+"""Whether the tables of an output folder can be made: every cell read, nothing taken on trust."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from poisonbench.output import store
+from poisonbench.output.index import Cell, Index
+from poisonbench.output.layout import place, read_json
+from poisonbench.plan.groups import Plan
+
+SHOWN = 20
+"""How many missing cells are named."""
+
+
+def missing(index: Index, out: Path) -> list[tuple[Cell, str]]:
+    """Return the cells that are not there in full, each with the reason."""
+    return [
+        (cell, _reason(out, cell.id))
+        for cell in index.cells()
+        if store.read_cell(out, cell.id) is None
+    ]
+
+
+def _reason(out: Path, cell: str) -> str:
+    if place(out, "cells", cell).exists():
+        return "damaged, or of another version; the next run computes it again"
+    failure = store.read_failure(out, cell)
+    return "missing" if failure is None else f"failed: {failure.get('error')}"
+
+
+def report(found: list[tuple[Cell, str]], out: Path) -> str:
+    """Return which cells are missing, a line each for the first."""
+    lines = [f"{out}: {len(found)} cells are missing:"]
+    lines += [f"  {cell.label}: {reason}" for cell, reason in found[:SHOWN]]
+    if len(found) > SHOWN:
+        lines.append(f"  and {len(found) - SHOWN} more")
+    return "\n".join(lines)
+
+
+def mixtures(plan: Plan | Index, out: Path) -> list[str]:
+    """Return what to say of tables whose cells were computed by different machines.
+
+    Other processors and libraries give other last digits.
+    """
+    seen: dict[str, set[str]] = defaultdict(set)
+    for cell in dict.fromkeys(row.cell for row in plan.rows):
+        facts = read_json(place(out, "meta", cell)) or {}
+        for pool in facts.get("blas", []):
+            seen["processor kernels"].add(f"{pool['internal_api']} {pool['architecture']}")
+        for name, version in facts.get("libraries", {}).items():
+            seen[name].add(version)
+    return [
+        f"The cells were computed with different {what}, which may differ in the last digits: "
+        f"{', '.join(sorted(kinds))}."
+        for what, kinds in seen.items()
+        if len(kinds) > 1
+    ]

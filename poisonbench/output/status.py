@@ -1,0 +1,143 @@
+"""How far an output folder has come, from the names and ends of its files."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from poisonbench.output.index import Cell, Index
+from poisonbench.output.layout import place, read_json
+
+SAMPLE = 20
+"""Cells of each kind whose seconds are looked up for the estimate."""
+
+SHOWN = 10
+"""How many failed cells are named."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """The cells of a folder by what has become of them.
+
+    Parameters
+    ----------
+    done, failed, crashed, missing : list of Cell
+        Computed; ended with an exception; killed their process; not there yet.
+    """
+
+    done: list[Cell]
+    failed: list[Cell]
+    crashed: list[Cell]
+    missing: list[Cell]
+
+    def counts(self) -> str:
+        """Return the numbers, in a line."""
+        parts = [f"{len(self.done)} done", f"{len(self.failed)} failed"]
+        if self.crashed:
+            parts.append(f"{len(self.crashed)} crashed")
+        return ", ".join([*parts, f"{len(self.missing)} missing"])
+
+
+def look(index: Index, out: Path) -> Status:
+    """Return what has become of each cell of `index`."""
+    failures = _ids(out / "failed")
+    whole = _whole(out / "cells")
+    found = Status([], [], [], [])
+    for cell in index.cells():
+        if cell.id in whole:
+            found.done.append(cell)
+        elif cell.id in failures:
+            crashed = (read_json(place(out, "failed", cell.id)) or {}).get("crashed")
+            (found.crashed if crashed else found.failed).append(cell)
+        else:
+            found.missing.append(cell)
+    return found
+
+
+def seconds_left(status: Status, out: Path) -> float | None:
+    """Return an estimate of the computing time of the missing and failed cells.
+
+    It is the mean of cells of the same kind that are done: with the same number of poison rows,
+    else with any number of them, else of any kind.  None where none is done.
+    """
+    known: dict[object, list[float]] = defaultdict(list)
+    for cell in status.done:
+        if len(known[cell.kind]) < SAMPLE:
+            seconds = (read_json(place(out, "meta", cell.id)) or {}).get("seconds")
+            if isinstance(seconds, int | float):
+                for key in (cell.kind, cell.kind[0], None):
+                    known[key].append(seconds)
+    means = {key: sum(values) / len(values) for key, values in known.items() if values}
+    if not means:
+        return None
+    left = (*status.missing, *status.failed)
+    return sum(means.get(cell.kind, means.get(cell.kind[0], means[None])) for cell in left)
+
+
+def report(status: Status, out: Path) -> str:
+    """Return what ``poisonbench status`` prints."""
+    n_cells = sum(map(len, vars(status).values()))
+    lines = [f"{out}: {n_cells} cells: {status.counts()}"]
+    left = seconds_left(status, out)
+    if (status.missing or status.failed) and left is not None:
+        lines.append(f"about {in_words(left)} of computing left, divided by the processes at work")
+    for cell in (*status.crashed, *status.failed)[:SHOWN]:
+        failure = read_json(place(out, "failed", cell.id)) or {}
+        lines.append(f"  {cell.label}: {failure.get('error', 'failed')}")
+    more = len(status.crashed) + len(status.failed) - SHOWN
+    if more > 0:
+        lines.append(f"  and {more} more; all are in {out / 'failed'}")
+    return "\n".join(lines)
+
+
+def in_words(seconds: float) -> str:
+    """Return a time as one says it: ``40 s``, ``12 min``, ``3 h 20 min``."""
+    if seconds < 100:
+        return f"{max(seconds, 1):.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _folders(kind: Path) -> Iterable[os.DirEntry[str]]:
+    try:
+        with os.scandir(kind) as entries:
+            return [entry for entry in entries if entry.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _ids(kind: Path) -> set[str]:
+    """Return the cells that have a file of this kind."""
+    return {
+        name.removesuffix(".json")
+        for folder in _folders(kind)
+        for name in os.listdir(folder)
+        if name.endswith(".json") and not name.startswith(".")
+    }
+
+
+def _whole(kind: Path) -> set[str]:
+    """Return the cells whose file ends as it must; merge reads them in full."""
+    found = set()
+    for folder in _folders(kind):
+        for name in os.listdir(folder):
+            # Hidden ones are still being written, and may be gone already.
+            if name.startswith("."):
+                continue
+            path = os.path.join(folder, name)
+            try:
+                handle = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:  # removed a moment ago
+                continue
+            try:
+                if os.read(handle, 1 << 16).endswith(b"}\n"):
+                    found.add(name.removesuffix(".json"))
+            except OSError as error:
+                error.filename = path  # reading by number does not know it
+                raise
+            finally:
+                os.close(handle)
+    return found

@@ -1,0 +1,296 @@
+"""Where results lie: one file for each cell, written whole or not at all.
+
+    OUT/plan.json             what the folder holds; another plan is refused
+    OUT/index.json            its cells and rows, for status and merge
+    OUT/cells/ab/<id>.json    the numbers of a cell; the same bytes whoever computes it
+    OUT/meta/ab/<id>.json     seconds, versions, machine: never compared
+    OUT/failed/ab/<id>.json   why a cell failed; the next run tries again
+    OUT/poison/*.npz          the poison sets
+    OUT/*.csv                 made from the cells
+
+A process that is killed loses the cell it was at and nothing else, and two that compute the same
+cell write the same bytes, so no file is ever locked.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from poisonbench.data.base import DatasetError
+from poisonbench.data.files import written_whole
+from poisonbench.data.npz import UNREADABLE, read_arrays
+from poisonbench.output.index import index_of, read_index
+from poisonbench.output.layout import StoreError, place, read_json
+from poisonbench.plan.groups import Group, Plan, Task
+from poisonbench.plan.identity import digest
+from poisonbench.problem import Poisoned, PoisonSet, Setting
+from poisonbench.records import Measured, Timings
+
+KINDS = ("cells", "meta", "failed", "poison")
+"""The folders in an output folder."""
+
+POISON_ARRAYS = ("X", "y", "train", "validation", "test", "feature_names", "target", "trace",
+                 "summary")  # fmt: skip
+"""The arrays of a poison file."""
+
+
+def check_folder(out: Path, plan: Plan, *, extend: bool = False) -> bool:
+    """Return whether `out` is the folder of this plan already; it may be if it is new or empty.
+
+    Parameters
+    ----------
+    out : Path
+        The folder.
+    plan : Plan
+        The plan.
+    extend : bool, default=False
+        Whether the plan may have more rows than the one that the folder is of.
+
+    Raises
+    ------
+    StoreError
+        The folder holds another plan's results, or something else.
+    """
+    path = out / "plan.json"
+    try:
+        # Looked at before plan.json, which another process may write at any moment, and first of
+        # all.  Hidden files do not count: one may be left of a plan.json that was never finished.
+        entries = [name for name in os.listdir(out) if name[0] != "."] if out.is_dir() else []
+        if path.exists():
+            known, identity = json.loads(path.read_text(encoding="utf-8")), plan.identity()
+            if known == identity:
+                return True
+            if extend:
+                _check_extension(out, plan)
+                return False
+            changes = "\n".join(f"  {change}" for change in differences(known, identity))
+            raise StoreError(
+                f"{out} holds the results of another config; this one differs in\n{changes}\n"
+                "Give another folder with --output, or delete this one; --extend adds to it what "
+                "this config has more."
+            )
+        for folder in (out, *out.parents):
+            if folder.exists() and not folder.is_dir():
+                raise StoreError(f"{folder} is a file, expected a folder; give another with "
+                                 "--output")  # fmt: skip
+        if entries:
+            raise StoreError(f"{out} is not empty and has no plan.json, so it holds something "
+                             "else; give another folder with --output")  # fmt: skip
+    except OSError as error:
+        raise StoreError(f"{error.filename or out}: cannot be used: {error.strerror}") from error
+    except ValueError as error:
+        raise StoreError(f"{path}: damaged ({error}); delete the folder, or give another with "
+                         "--output") from error  # fmt: skip
+    return False
+
+
+def _check_extension(out: Path, plan: Plan) -> None:
+    """Complain if the plan lacks a row that the folder is to hold."""
+    cells = {row.labels: row.cell for row in plan.rows}
+    lost = [row.labels for row in read_index(out).rows if cells.get(row.labels) != row.cell]
+    if lost:
+        one = lost[0]
+        raise StoreError(
+            f"{out} cannot be extended: it has {len(lost)} rows that this config has not, or has "
+            f"otherwise, such as {one.dataset}, seed {one.seed}, {one.attack} at "
+            f"{one.poisoning_rate:g}, {one.defense}; expected a config with more, not with less"
+        )
+
+
+def open_folder(out: Path, plan: Plan, *, extend: bool = False) -> None:
+    """Make `out` the folder of this plan, or check that it is.
+
+    Raises
+    ------
+    StoreError
+        As in :func:`check_folder`, or the folder cannot be written to.
+    """
+    known = check_folder(out, plan, extend=extend)
+    identity = plan.identity()
+    index = index_of(plan, digest(identity))
+    try:
+        for folder in (out, *(out / kind for kind in KINDS)):
+            _check_writable(folder)
+        # Of the two plan.json says whose the folder is; a stop between them mends itself.
+        if not known:
+            write(out / "plan.json", _json(identity))
+        if (read_json(out / "index.json") or {}).get("plan") != index.content["plan"]:
+            text = json.dumps(index.content, separators=(",", ":"))
+            write(out / "index.json", f"{text}\n".encode())
+    except OSError as error:
+        raise StoreError(
+            f"{error.filename or out}: cannot be written to: {error.strerror}"
+        ) from error
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise what the first write to a folder would, after hours of computing perhaps."""
+    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        code = errno.EROFS if read_only else errno.EACCES
+        raise OSError(code, os.strerror(code), str(folder))
+
+
+def differences(known: Any, wanted: Any, key: str = "") -> Iterator[str]:
+    """Yield how two JSON values differ, one line for each key."""
+    if isinstance(known, dict) and isinstance(wanted, dict):
+        for name in sorted({*known, *wanted}):
+            inner = f"{key}.{name}" if key else name
+            yield from differences(known.get(name), wanted.get(name), inner)
+    elif isinstance(known, list) and isinstance(wanted, list) and known != wanted:
+        for side, one, other in (("there", known, wanted), ("here", wanted, known)):
+            only = [item for item in one if item not in other]
+            if only:
+                yield f"{key.removeprefix('config.')}: only {side}: {json.dumps(only)}"
+        if all(item in wanted for item in known) and all(item in known for item in wanted):
+            yield f"{key.removeprefix('config.')}: in another order"
+    elif known != wanted:
+        yield f"{key.removeprefix('config.')}: {json.dumps(known)} there, {json.dumps(wanted)} here"
+
+
+def write(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file whole or not at all; return when it is on the disk, unless not `durable`."""
+    with written_whole(path, durable=durable) as file:
+        file.write(content)
+
+
+def write_cell(out: Path, cell: str, measured: Measured, timings: Timings, facts: Any) -> None:
+    """Write a cell's numbers, and apart from them what is not reproducible."""
+    # Nothing depends on meta, so it may be lost with the power.
+    write(place(out, "meta", cell), _json({**asdict(timings), **facts}), durable=False)
+    write(place(out, "cells", cell), _json({"id": cell, **asdict(measured)}))
+
+
+def write_failure(out: Path, cell: str, failure: Mapping[str, Any]) -> None:
+    """Write why a cell failed."""
+    write(place(out, "failed", cell), _json(failure))
+
+
+def n_done(out: Path, plan: Plan) -> int:
+    """Return how many of the plan's cells the folder holds."""
+    return sum(read_cell(out, task.id) is not None for group in plan.groups for task in group.tasks)
+
+
+def missing(out: Path, tasks: Iterable[Task]) -> list[Task]:
+    """Return the tasks whose cells are not done."""
+    return [task for task in tasks if read_cell(out, task.id) is None]
+
+
+def read_cell(out: Path, cell: str) -> Measured | None:
+    """Return a cell's numbers, or None where they are not there, damaged, or another cell's."""
+    content = read_json(place(out, "cells", cell)) or {}
+    if content.pop("id", None) != cell:
+        return None
+    try:
+        return Measured(**content)
+    except TypeError:
+        return None
+
+
+def read_timings(out: Path, cell: str) -> Timings | None:
+    """Return a cell's timings, or None where they are not there."""
+    content = read_json(place(out, "meta", cell)) or {}
+    try:
+        return Timings(**{name: content[name] for name in Timings.__dataclass_fields__})
+    except KeyError:
+        return None
+
+
+def read_warnings(out: Path, cell: str) -> list[str]:
+    """Return what libraries warned of in a cell."""
+    said: list[str] = (read_json(place(out, "meta", cell)) or {}).get("warnings", [])
+    return said
+
+
+def forget_failure(out: Path, cell: str) -> None:
+    """Remove why a cell failed before, as it is tried again."""
+    place(out, "failed", cell).unlink(missing_ok=True)
+
+
+def read_failure(out: Path, cell: str) -> dict[str, Any] | None:
+    """Return why a cell failed, or None where it did not; ``crashed`` if it killed its process."""
+    return read_json(place(out, "failed", cell))
+
+
+def write_poison(out: Path, group: Group, setting: Setting, made: Poisoned) -> None:
+    """Write a poison set with the split that it was made on."""
+    if group.poison_file is None:
+        return
+    poison = made.poison
+    summary = {
+        "id": group.id,
+        "objective_initial": poison.objective_initial,
+        "objective_final": poison.objective_final,
+        "rounds": poison.rounds,
+        "variant": poison.variant,
+    }
+    meta = _json({"attack_seconds": made.seconds, "engine": made.engine})
+    write(place(out, "meta", group.id), meta, durable=False)
+    with written_whole(out / group.poison_file) as file:
+        np.savez(
+            file,
+            X=poison.X,
+            y=poison.y,
+            train=setting.split.train,
+            validation=setting.split.validation,
+            test=setting.split.test,
+            feature_names=np.array(setting.space.names),
+            target=np.array(setting.target),
+            trace=np.array(poison.trace, dtype=np.float64),
+            summary=np.array(json.dumps(summary)),
+        )
+
+
+def has_poison(out: Path, group: Group) -> bool:
+    """Whether the poison set of a group is there in full; without reading its arrays."""
+    if group.poison_file is None:
+        return True
+    arrays = {f"{name}.npy" for name in POISON_ARRAYS}
+    try:
+        with zipfile.ZipFile(out / group.poison_file) as file:
+            if file.testzip() or not arrays <= set(file.namelist()):
+                return False
+            summary = np.lib.format.read_array(io.BytesIO(file.read("summary.npy")))
+            return bool(json.loads(str(summary))["id"] == group.id)
+    except (*UNREADABLE, KeyError):
+        return False
+
+
+def read_poison(out: Path, group: Group) -> Poisoned | None:
+    """Return the stored poison set of a group, or None where it is not there or damaged."""
+    if group.poison_file is None or not (out / group.poison_file).exists():
+        return None
+    try:
+        # All of them, as what others rely on must be whole too.
+        arrays = read_arrays(out / group.poison_file, POISON_ARRAYS)
+        summary = json.loads(str(arrays["summary"]))
+    except (DatasetError, ValueError):
+        return None
+    if summary.pop("id", None) != group.id:
+        return None
+    trace = tuple(arrays["trace"].tolist())
+    meta = read_json(place(out, "meta", group.id)) or {}
+    poison = PoisonSet(arrays["X"], arrays["y"], **summary, trace=trace)
+    return Poisoned(poison, meta.get("attack_seconds", 0.0), meta.get("engine"))
+
+
+def read_trace(out: Path, poison_file: str) -> tuple[float, ...]:
+    """Return W by round of the attack that made a poison file; nothing where that is not known."""
+    try:
+        return tuple(read_arrays(out / poison_file, ("trace",))["trace"].tolist())
+    except DatasetError:
+        return ()
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()

@@ -1,0 +1,191 @@
+"""The result files: results, timings, convergence, and the MSE table as papers print it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from poisonbench import records
+from poisonbench.config.choices import labelled
+from poisonbench.output import store
+from poisonbench.output.index import Index
+from poisonbench.plan.groups import Plan
+from poisonbench.records import Labels, Measured, Round, Row, Timings
+
+METRICS = ("test_mse", "test_mse_clipped")
+"""The metrics of the MSE table."""
+
+STATISTICS = {"mean": "mean", "sd": "std", "median": "median", "count": "count"}
+"""What the MSE table gives over seeds, and what pandas calls it."""
+
+ROW_KEY = [name for name in records.names(Labels) if name not in ("seed", "poisoning_rate")]
+"""What tells the rows of the MSE table apart, beside the metric."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """The rows that are done, as data frames.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        The rows of ``results.csv``.
+    timings : pandas.DataFrame
+        The rows of ``timings.csv``.
+    convergence : pandas.DataFrame
+        The rows of ``convergence.csv``.
+    """
+
+    results: pd.DataFrame
+    timings: pd.DataFrame
+    convergence: pd.DataFrame
+
+
+def collect(plan: Plan | Index, out: Path) -> Results:
+    """Read the cells of `plan` that `out` holds, in the plan's order."""
+    done: list[tuple[Row, Measured, Timings]] = []
+    for row in plan.rows:
+        measured = store.read_cell(out, row.cell)
+        if measured is not None:
+            timings = store.read_timings(out, row.cell) or Timings(None, None, None)
+            done.append((row, measured, timings))
+    labels = [records.values(row.labels) for row, _, _ in done]
+    key = records.names(Labels)
+    return Results(
+        _frame(key + records.names(Measured), labels, [records.values(m) for _, m, _ in done]),
+        _frame(key + records.names(Timings), labels, [records.values(t) for _, _, t in done]),
+        pd.DataFrame(list(_rounds((m for _, m, _ in done), out)), columns=records.names(Round)),
+    )
+
+
+def _rounds(done: Iterable[Measured], out: Path) -> Iterator[Round]:
+    """Yield the rounds of every attack that has an objective, in the order of the rows."""
+    for file in dict.fromkeys(measured.poison_file for measured in done):
+        for number, objective in enumerate(store.read_trace(out, file) if file else ()):
+            yield Round(file or "", number, objective)
+
+
+def _frame(
+    columns: list[str], labels: list[list[object]], values: list[list[object]]
+) -> pd.DataFrame:
+    # dtype=object keeps integers with gaps integers, and floats as they are.
+    rows = [[*left, *right] for left, right in zip(labels, values, strict=True)]
+    return pd.DataFrame(rows, columns=columns, dtype=object)
+
+
+def mse_table(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the MSE table: a row for each variant, defense and metric, columns by rate.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        The rows of ``results.csv``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        For each rate r the columns ``r_mean``, ``r_sd``, ``r_median`` and ``r_count``, over
+        seeds; the standard deviation divides by the count less one and is empty for one seed.
+    """
+    # Texts throughout: a key column that is empty in every row would match nothing.
+    texts = results.assign(**{name: results[name].fillna("").astype(str) for name in ROW_KEY})
+    long = texts.melt(
+        [*ROW_KEY, "poisoning_rate"], list(METRICS), var_name="metric", value_name="value"
+    )
+    long["value"] = long["value"].astype(float)
+    key = [*ROW_KEY, "metric"]
+    values = long.groupby([*key, "poisoning_rate"], sort=False)["value"]
+    wide = values.agg(list(STATISTICS.values())).unstack("poisoning_rate")
+    wide = wide.reindex(pd.MultiIndex.from_frame(long[key].drop_duplicates()))
+    columns = {
+        f"{header}_{name}": wide[statistic][rate]
+        for rate, header in _headers(results["poisoning_rate"].unique()).items()
+        for name, statistic in STATISTICS.items()
+    }
+    table = pd.DataFrame(columns, index=wide.index)
+    counts = [name for name in columns if name.endswith("_count")]
+    table[counts] = table[counts].fillna(0).astype(int)
+    return table.reset_index()
+
+
+def _headers(rates: Iterable[float]) -> dict[float, str]:
+    """Return the rates in order, each with its text; all digits where six make two alike."""
+    ordered = sorted(rates)
+    short = [f"{rate:g}" for rate in ordered]
+    texts = short if len(set(short)) == len(short) else [repr(rate) for rate in ordered]
+    return dict(zip(ordered, texts, strict=True))
+
+
+def write_csvs(results: Results, out: Path) -> list[Path]:
+    """Write the CSV files below `out` and return their paths."""
+    frames = {
+        "results.csv": results.results,
+        "table.csv": mse_table(results.results),
+        "timings.csv": results.timings,
+        "convergence.csv": results.convergence,
+    }
+    for name, frame in frames.items():
+        buffer = io.StringIO()
+        # repr of a float is its shortest exact form; empty means missing or not applicable.
+        frame.to_csv(buffer, index=False, lineterminator="\n", na_rep="")
+        store.write(out / name, buffer.getvalue().encode())
+    return [out / name for name in frames]
+
+
+def render(results: pd.DataFrame) -> str:
+    """Return the MSE table for people: mean test MSE and its standard deviation over seeds."""
+    table = mse_table(results).query("metric == 'test_mse'")
+    setting = ["dataset", "dataset_parameters", "split", "model", "model_parameters", "rate_of"]
+    rates = [name.removesuffix("_mean") for name in table.columns if name.endswith("_mean")]
+    blocks = []
+    for values, block in table.groupby(setting, sort=False, dropna=False):
+        dataset, dataset_parameters, split, model, model_parameters, rate_of = map(str, values)
+        seeds = int(block[[f"{rate}_count" for rate in rates]].to_numpy().max())
+        share = "p/n" if rate_of == "clean" else "p/(n+p)"
+        title = (
+            f"{labelled(dataset, dataset_parameters)}, split {split}, "
+            f"{labelled(model, model_parameters)}: test MSE by poisoning rate {share}, "
+            + ("mean (standard deviation)" if seeds > 1 else "mean")
+            + f" over {seeds} seed{'s' if seeds > 1 else ''}"
+        )
+        body = [["attack", "defense", *rates]]
+        last = None
+        for row in block.to_dict("records"):
+            attack = labelled(row["attack"], row["attack_parameters"])
+            axes = [row[axis] for axis in ("variables", "initialization", "outer_objective")]
+            attack = " ".join([attack, *filter(None, axes)])
+            body.append(
+                [
+                    "" if attack == last else attack,
+                    labelled(row["defense"], row["defense_parameters"]),
+                    *(_cell(row[f"{rate}_mean"], row[f"{rate}_sd"]) for rate in rates),
+                ]
+            )
+            last = attack
+        blocks.append(f"{title}\n{_aligned(body)}")
+    return "\n\n".join(blocks)
+
+
+def _cell(mean: float, sd: float) -> str:
+    if pd.isna(mean):
+        return ""
+    text = f"{mean:#.3g}".rstrip(".")  # of 123. the point
+    return text if pd.isna(sd) else f"{text} ({sd:#.2g})"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells in columns: two of text, then numbers to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    lines.insert(1, "-" * max(map(len, lines)))
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""From a config to the cells that it asks for, with their identities."""

@@ -1,0 +1,118 @@
+"""What a plan consists of: groups of cells, and the rows of the tables that point to them.
+
+The unit of work is a :class:`Group`: one poison set and all the defenses that meet it.  Several
+rows may point to one cell, as the rows of all attacks at rate 0 do, which is computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from poisonbench.config import Choice, Config
+from poisonbench.data.base import Dataset
+from poisonbench.data.split import Split, SplitCounts
+from poisonbench.plan.identity import RESULT_VERSION
+from poisonbench.records import Row
+
+
+@dataclass(frozen=True)
+class Task:
+    """One defense of a group.
+
+    Parameters
+    ----------
+    id : str
+        Identity of the cell, 64 hex digits.
+    defense : Choice
+        The defense, or a reference row.
+    n_poison_assumed : int or "auto" or None
+        The number of poison rows that it is told, that it shall estimate it, or that it takes
+        no such number.
+    n_poison_assumed_clean : int or "auto" or None
+        The same where there is no poison.
+    select_on : str
+        ``poisoned`` if the learner's strength is selected again on the poisoned rows, else
+        ``clean``.
+    """
+
+    id: str
+    defense: Choice
+    n_poison_assumed: int | str | None
+    n_poison_assumed_clean: int | str | None
+    select_on: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """One poison set and the defenses that meet it.
+
+    Parameters
+    ----------
+    id : str
+        Identity of the poison set, 64 hex digits.
+    data : str
+        Fingerprint of the data set.
+    seed : int
+        The seed.
+    split : SplitCounts or Split
+        Numbers of rows to draw, or the rows themselves.
+    model : Choice
+        The learner.
+    attack : Choice
+        The attack; none where there is no poison.
+    n_poison : int
+        Poison rows p.
+    tasks : tuple of Task
+        The defenses.
+    """
+
+    id: str
+    data: str
+    seed: int
+    split: SplitCounts | Split
+    model: Choice
+    attack: Choice
+    n_poison: int
+    tasks: tuple[Task, ...]
+
+    @property
+    def poison_file(self) -> str | None:
+        """Where the poison set lies below the output folder; None without poison."""
+        if not self.n_poison:
+            return None
+        return f"poison/{self.attack.name}-p{self.n_poison}-seed{self.seed}-{self.id[:12]}.npz"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a config asks for.
+
+    Parameters
+    ----------
+    config : Config
+        The config.
+    datasets : mapping of str to Dataset
+        The data sets by fingerprint, loaded.
+    groups : tuple of Group
+        The work, in the order of the tables.
+    rows : tuple of Row
+        The rows of the tables.
+    contents : mapping of str to str
+        What the config names, by the name it has there, and a hash of what was found.
+    """
+
+    config: Config
+    datasets: Mapping[str, Dataset]
+    groups: tuple[Group, ...]
+    rows: tuple[Row, ...]
+    contents: Mapping[str, str]
+
+    def identity(self) -> dict[str, Any]:
+        """Return what makes this plan the same as another, as JSON values."""
+        return {
+            "result_version": RESULT_VERSION,
+            "config": self.config.resolved(),
+            "contents": dict(self.contents),
+        }

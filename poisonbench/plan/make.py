@@ -1,0 +1,215 @@
+"""From a config to the cells that it asks for: the walk through its grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+from poisonbench import registry
+from poisonbench.config import Choice, Config, ConfigError, Rate
+from poisonbench.config.sweep import Thing
+from poisonbench.data.base import Dataset
+from poisonbench.data.files import checksum
+from poisonbench.datasets.catalogued import MissingDataError
+from poisonbench.plan.groups import Group, Plan, Task
+from poisonbench.plan.identity import attack_key, digest
+from poisonbench.plan.rates import assumed_poison, rates
+from poisonbench.plan.setup import Ground, check_test_rows_unseen, split_rows
+from poisonbench.records import Labels, Row
+from poisonbench.reference_rows import REFERENCE_ROWS
+
+NO_ATTACK = Choice("attack", "none", {})
+
+
+def make_plan(config: Config, data_dir: Path | None = None) -> Plan:
+    """Return the plan of a config, with its data loaded.
+
+    Parameters
+    ----------
+    config : Config
+        The config.
+    data_dir : Path, optional
+        Where the files of the catalogue lie; ``POISONBENCH_DATA`` or ``datasets`` if not given.
+
+    Raises
+    ------
+    ConfigError
+        The data cannot be used, or have too few rows, or an attack's file does not fit.
+    """
+    loaded = _load(config, data_dir)
+    groups: dict[str, Group] = {}
+    rows: list[Row] = []
+    for (choice, dataset), split_choice in product(loaded, config.splits):
+        split = split_rows(config, split_choice, dataset)
+        for model in config.models:
+            ground = Ground(choice, dataset, split_choice, split, model)
+            for attack in config.attacks:
+                check_test_rows_unseen(config, attack, ground)
+                for rate, p in rates(config, attack, ground):
+                    key = attack_key(attack if p else NO_ATTACK)
+                    for seed in config.seeds:
+                        group, told = _group(config, ground, attack, key, rate, p, seed)
+                        if not told:
+                            continue
+                        known = groups.get(group.id, group)
+                        tasks = {task.id: task for task in (*known.tasks, *group.tasks)}
+                        groups[group.id] = replace(known, tasks=tuple(tasks.values()))
+                        rows.extend(
+                            Row(_labels(ground, attack, rate, seed, defense), cell)
+                            for defense, cell in told
+                        )
+    if not rows:
+        raise config.error(("sweep", "exclude"), "leaves nothing of the grid")
+    _check_distinct(config, rows)
+    contents = {choice.label: dataset.fingerprint for choice, dataset in loaded}
+    contents |= {
+        f"{choice.label} {name}": checksum(path)
+        for choice in config.attacks
+        for name, path in choice.files.items()
+    }
+    contents |= {
+        str(split.written): checksum(split.indices)
+        for split in config.splits
+        if split.indices is not None
+    }
+    datasets = {dataset.fingerprint: dataset for _, dataset in loaded}
+    return Plan(config, datasets, tuple(groups.values()), tuple(rows), contents)
+
+
+def _load(config: Config, data_dir: Path | None) -> list[tuple[Choice, Dataset]]:
+    """Return the data sets; what is wrong with any of them is reported together."""
+    loaded: list[tuple[Choice, Dataset]] = []
+    problems: list[str] = []
+    absent: list[tuple[Choice, MissingDataError]] = []
+    for choice in config.datasets:
+        catalogued = registry.accepts(registry.components("dataset")[choice.name], "data_dir")
+        place = {"data_dir": data_dir} if catalogued else {}
+        try:
+            loaded.append((choice, choice.build(**place).load()))
+        except MissingDataError as error:
+            absent.append((choice, error))
+        except ValueError as error:
+            problems += config.error(choice.where, str(error)).messages
+        except MemoryError:
+            message = "the data do not fit into memory"
+            problems += config.error(choice.where, message).messages
+    if absent:
+        # One command fetches them all.
+        entries = [entry for _, error in absent for entry in error.absent]
+        message = str(MissingDataError(entries, absent[0][1].folder))
+        problems += config.error(absent[0][0].where, message).messages
+    if problems:
+        raise ConfigError(*problems)
+    return loaded
+
+
+def _group(
+    config: Config,
+    ground: Ground,
+    attack: Choice,
+    key: str,
+    rate: Rate,
+    p: int,
+    seed: int,
+) -> tuple[Group, list[tuple[Choice, str]]]:
+    """Return the group, and the cell of each defense of the config.
+
+    Identities hold nothing that does not change a number.
+    """
+    id_ = digest(ground.key, key, p, seed)
+    select_on = ground.model.parameters.get("select_on", "clean") if p else "clean"
+    tasks: dict[str, Task] = {}
+    told = []
+    for defense in _defenses(config, ground, attack, rate, seed):
+        parameters = dict(defense.resolved())
+        source = parameters.pop("n_poison", None)
+        assumed, assumed_clean = (
+            known
+            if defense.name == "oracle"
+            else assumed_poison(source, rate, ground.n_clean, known)
+            for known in (p, 0)
+        )
+        if isinstance(assumed, int) and assumed >= ground.n_clean + p:
+            raise config.error(
+                defense.where,
+                f"{defense.label} would take {assumed} rows for poison, and has "
+                f"{ground.n_clean + p} training rows at {p} poison rows",
+            )
+        try:
+            if defense.name not in REFERENCE_ROWS:
+                defense.build().check_rows(ground.n_clean + p)
+        except ValueError as error:
+            raise config.error(defense.where, str(error)) from error
+        cell = digest(id_, parameters, assumed, assumed_clean, select_on)
+        tasks.setdefault(cell, Task(cell, defense, assumed, assumed_clean, select_on))
+        told.append((defense, cell))
+    group = Group(
+        id_,
+        ground.dataset.fingerprint,
+        seed,
+        ground.split,
+        ground.model,
+        attack if p else NO_ATTACK,
+        p,
+        tuple(tasks.values()),
+    )
+    return group, told
+
+
+def _defenses(
+    config: Config, ground: Ground, attack: Choice, rate: Rate, seed: int
+) -> Iterator[Choice]:
+    """Yield the defenses at a point of the grid that are not excluded."""
+    point: dict[str, Thing] = {
+        "dataset": ground.choice,
+        "split": ground.split_choice,
+        "model": ground.model,
+        "attack": attack,
+        "poisoning_rate": rate,
+        "seeds": seed,
+    }
+    for defense in config.defenses:
+        if not any(entry.holds({**point, "defense": defense}) for entry in config.exclude):
+            yield defense
+
+
+def _labels(ground: Ground, attack: Choice, rate: Rate, seed: int, defense: Choice) -> Labels:
+    """Return the labels of a row, as the config asked for it."""
+    source = "oracle" if defense.name == "oracle" else defense.parameters.get("n_poison")
+    return Labels(
+        dataset=ground.dataset.name,
+        target=ground.dataset.target,
+        dataset_parameters=ground.choice.parameters_text(but=("path", "target")),
+        split=ground.split_choice.label,
+        seed=seed,
+        model=ground.model.name,
+        model_parameters=ground.model.parameters_text(),
+        attack=attack.name,
+        attack_parameters=attack.parameters_text(),
+        **attack.axes,
+        poisoning_rate=float(rate.value or 0.0),
+        rate_of=rate.of,
+        defense=defense.name,
+        defense_parameters=defense.parameters_text(),
+        n_poison_source=source if source is None or isinstance(source, str) else next(iter(source)),
+    )
+
+
+def _check_distinct(config: Config, rows: list[Row]) -> None:
+    """Complain of rows that the tables could not tell apart.
+
+    Data sets and given splits go by the names of their files, which two folders may share.
+    """
+    seen: set[Labels] = set()
+    for row in rows:
+        if row.labels in seen:
+            labels = row.labels
+            raise config.error(
+                ("dataset",),
+                f"two rows of the tables would have the same labels ({labels.dataset} "
+                f"{labels.split}, {labels.attack} at {labels.poisoning_rate:g}); expected data "
+                "sets, and files of row indices, with different names",
+            )
+        seen.add(row.labels)

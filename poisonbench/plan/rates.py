@@ -1,0 +1,91 @@
+"""Poisoning rates, exactly: numbers of poison rows, and what a defense is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from math import floor
+from typing import Any
+
+from poisonbench import registry
+from poisonbench.config import Choice, Config, Rate
+from poisonbench.plan.setup import Ground
+
+MOST_VALUES = 10**9
+"""Most values of a poison set, 8 GB; more is a slip of the poisoning rate."""
+
+
+def n_poison(rate: Rate, n_clean: int) -> int:
+    """Return the number of poison rows p for `n_clean` clean rows.
+
+    p = floor(rate n + 1/2), or floor(rate n / (1 - rate) + 1/2) where the rate is a share of all
+    rows; computed exactly on the rate's decimal digits.
+
+    Parameters
+    ----------
+    rate : Rate
+        The poisoning rate; its value is not None.
+    n_clean : int
+        Clean training rows n.
+    """
+    share = Fraction(repr(rate.value))
+    if rate.of == "total":
+        share /= 1 - share
+    return floor(share * n_clean + Fraction(1, 2))
+
+
+def rates(config: Config, attack: Choice, ground: Ground) -> Iterator[tuple[Rate, int]]:
+    """Yield the rates at which `attack` runs, with their numbers of poison rows."""
+    cls, n_clean = registry.components("attack")[attack.name], ground.n_clean
+    if not ground.n_validation and cls.needs_validation(attack.parameters):
+        raise config.error(
+            ground.split_choice.where,
+            f"the split has no validation rows, and {attack.label} needs some",
+        )
+    try:
+        own = attack.build().own_rows(ground.dataset.space, ground.dataset.target, ground.scaling)
+    except ValueError as error:
+        raise config.error(attack.where, str(error)) from error
+    given = [(rate, n_poison(rate, n_clean)) for rate in config.rates if rate.value is not None]
+    for rate, p in given:
+        if p * ground.dataset.space.n_features > MOST_VALUES:
+            raise config.error(
+                ("poisoning_rate",),
+                f"{rate.value} of {rate.of} is {p} poison rows beside {n_clean} clean ones; "
+                f"expected rows with at most {MOST_VALUES:.0e} values",
+            )
+    if own is None:
+        yield from given
+        return
+    # Brings its own rows: the rates asked for do not multiply it, but one of them must fit.
+    if own and given:
+        fitting = [(rate, p) for rate, p in given if p == own]
+        others_take_rates = any(
+            registry.components("attack")[choice.name].takes_rate for choice in config.attacks
+        )
+        if not fitting or (len(fitting) < len(given) and not others_take_rates):
+            asked = ", ".join(f"{rate.value} of {rate.of} is {p} rows" for rate, p in given)
+            raise config.error(
+                ("poisoning_rate",),
+                f"{attack.label} has {own} rows, and with {n_clean} clean training rows {asked}; "
+                "expected a rate that gives the file's number of rows, or none",
+            )
+        yield fitting[0]
+        return
+    of = config.rates[0].of
+    yield Rate(own / (n_clean if of == "clean" else n_clean + own), of), own
+
+
+def assumed_poison(source: Any, rate: Rate, n_clean: int, p: int) -> int | str | None:
+    """Return what a defense with this ``n_poison`` is told about the number of poison rows."""
+    if source is None or source == "oracle":
+        return None if source is None else p
+    if source == "estimated":
+        return "auto"
+    if "count" in source:
+        return int(source["count"])
+    # The defense sees N = n + p rows: what it assumes is the p of a set of N rows at its rate.
+    share = Fraction(repr(source["rate"]))
+    if rate.of == "clean":
+        share /= 1 + share
+    return floor(share * (n_clean + p) + Fraction(1, 2))

@@ -1,0 +1,83 @@
+"""What attacks stand on: data, their split, a learner; and how much poison they may bring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from poisonbench.config import Choice, Config, SplitChoice
+from poisonbench.data.base import Dataset
+from poisonbench.data.scaling import Scaling
+from poisonbench.data.split import Split, SplitCounts, SplitSizes, read_indices, rows_of
+from poisonbench.plan.identity import RESULT_VERSION, digest
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What the attacks of a part of the grid share: the data, their split and the learner."""
+
+    choice: Choice
+    dataset: Dataset
+    split_choice: SplitChoice
+    split: SplitCounts | Split
+    model: Choice
+
+    @cached_property
+    def key(self) -> str:
+        """Identity of all that the learner on the clean rows depends on, but the seed."""
+        split = self.split
+        rows = (
+            list(split)
+            if isinstance(split, SplitCounts)
+            else [part.tolist() for part in (split.train, split.validation, split.test)]
+        )
+        model = {key: value for key, value in self.model.resolved().items() if key != "select_on"}
+        return digest(RESULT_VERSION, self.dataset.fingerprint, rows, model)
+
+    @property
+    def n_clean(self) -> int:
+        """Clean training rows n."""
+        split = self.split
+        return split.train if isinstance(split, SplitCounts) else len(split.train)
+
+    @cached_property
+    def scaling(self) -> Scaling | None:
+        """How the box relates to the data's own units; None where that differs by seed."""
+        if isinstance(self.split, Split):
+            return Scaling.fit(self.dataset, self.split.train)
+        if self.dataset.scaling == "train":
+            return None
+        return Scaling.fit(self.dataset, np.arange(len(self.dataset.y)))
+
+    @property
+    def n_validation(self) -> int:
+        """The attacker's validation rows."""
+        split = self.split
+        return split.validation if isinstance(split, SplitCounts) else len(split.validation)
+
+
+def split_rows(config: Config, choice: SplitChoice, dataset: Dataset) -> SplitCounts | Split:
+    """Return the numbers of rows to draw, or the rows of a given split."""
+    try:
+        if choice.indices is not None:
+            return read_indices(choice.indices, len(dataset.y))
+        return SplitSizes(choice.train, choice.validation, choice.test).counts(len(dataset.y))
+    except ValueError as error:
+        raise config.error(choice.where, str(error)) from error
+
+
+def check_test_rows_unseen(config: Config, attack: Choice, ground: Ground) -> None:
+    """Complain of poison rows that were made with rows that are test rows here."""
+    seen = attack.build().rows_seen()
+    if seen is None:
+        return
+    for seed in config.seeds:
+        test = rows_of(ground.split, ground.dataset, seed).test
+        if np.isin(test, seen).any():
+            raise config.error(
+                attack.where,
+                f"{attack.label} was made with rows that are test rows of seed {seed}; expected "
+                "split: {indices: FILE} with the same file, or a split that leaves them out",
+            )
