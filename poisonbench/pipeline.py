@@ -15,11 +15,9 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from hashlib import sha256
-from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.dummy import DummyRegressor
 
 from poisonbench import metrics, registry, seeds
 from poisonbench.certificates.theorem2 import Certificate, certificate
@@ -29,17 +27,12 @@ from poisonbench.data.scaling import Scaling
 from poisonbench.data.split import rows_of
 from poisonbench.defenses.base import Defense
 from poisonbench.features import BoolArray, FeatureSpace, FloatArray
+from poisonbench.memo import OwnCleanError, SelectedStrength, once
 from poisonbench.models import LinearModel
 from poisonbench.plan.groups import Group, Task
 from poisonbench.problem import AttackProblem, Poisoned, PoisonSet, Sample, Setting
 from poisonbench.records import Measured, Timings
-from poisonbench.reference_rows import REFERENCE_ROWS, heavy_ridge
-
-_SELECTED: dict[tuple[str, int, str], float] = {}
-"""Strengths selected in this process, by learner, folds and rows."""
-
-_OWN_CLEAN: dict[tuple[Any, ...], float | None] = {}
-"""Test errors of defenses on clean rows, by all that they depend on."""
+from poisonbench.reference_rows import REFERENCE_ROWS, Defended
 
 
 class PoisonError(ValueError):
@@ -133,10 +126,9 @@ def learner(choice: Choice, rows: Sample, setting: Setting, seed: int) -> Linear
         # A pure function of these: every attack and rate of a split shares the one selection.
         content = sha256(np.ascontiguousarray(rows.X).data)
         content.update(np.ascontiguousarray(rows.y).data)
-        key = (repr(model), folds, content.hexdigest())
-        if key not in _SELECTED:
-            _SELECTED[key] = model.select_lambda(rows.X, rows.y, random_state=folds)
-        model = model.with_strength(lam=_SELECTED[key])
+        key = SelectedStrength(repr(model), folds, content.hexdigest())
+        selected = once(key, lambda: model.select_lambda(rows.X, rows.y, random_state=folds))
+        model = model.with_strength(lam=selected)
     return model.fit(rows.X, rows.y)
 
 
@@ -190,31 +182,19 @@ def poisoned_rows(setting: Setting, poison: PoisonSet, seed: int) -> tuple[Sampl
     return read_only(X, y[order]), order >= n
 
 
-def defend(
-    task: Task, rows: Sample, model: LinearModel, setting: Setting, seed: int
-) -> tuple[Any, float]:
-    """Return the group's learner as the defense trains it on the poisoned rows, and the seconds."""
+def defended(stage: Stage, task: Task) -> Defended:
+    """Return the model that a task asks for, trained on the poisoned rows."""
+    undefended, rows, setting = stage.undefended[task.select_on], stage.rows, stage.setting
+    reference = REFERENCE_ROWS.get(task.defense.name)
+    if reference is not None:
+        return reference.train(stage.clean, undefended, rows, stage.is_poison)
     cls = registry.components("defense")[task.defense.name]
-    state = seeds.random_state(seed, "defense", task.defense.name, setting.content)
-    given = cls.told(clone(model), setting.space, task.n_poison_assumed, state)
+    state = seeds.random_state(stage.group.seed, "defense", task.defense.name, setting.content)
+    given = cls.told(clone(undefended), setting.space, task.n_poison_assumed, state)
     start = time.perf_counter()
-    defended = task.defense.build(**given).fit(rows.X, rows.y)
-    return defended, time.perf_counter() - start
-
-
-def defended(stage: Stage, task: Task) -> tuple[Any, BoolArray | None, float]:
-    """Return the model that a task asks for, the rows it kept, and the seconds it took."""
-    undefended, rows = stage.undefended[task.select_on], stage.rows
-    if task.defense.name == "none":
-        return undefended, np.ones(len(rows), dtype=bool), 0.0
-    if task.defense.name == "oracle":
-        return stage.clean, ~stage.is_poison, 0.0
-    if task.defense.name == "median":
-        return DummyRegressor(strategy="median").fit(rows.X, rows.y), None, 0.0
-    if task.defense.name == "heavy-ridge":
-        return heavy_ridge(undefended).fit(rows.X, rows.y), None, 0.0
-    model, seconds = defend(task, rows, undefended, stage.setting, stage.group.seed)
-    return model, getattr(model, "support_", None), seconds
+    model = task.defense.build(**given).fit(rows.X, rows.y)
+    seconds = time.perf_counter() - start
+    return Defended(model, getattr(model, "support_", None), undefended, len(rows), seconds)
 
 
 def own_clean_mse(stage: Stage, task: Task) -> float | None:
@@ -225,7 +205,18 @@ def own_clean_mse(stage: Stage, task: Task) -> float | None:
     """
     setting, seed = stage.setting, stage.group.seed
     task = replace(task, n_poison_assumed=task.n_poison_assumed_clean, select_on="clean")
-    key = (
+
+    def compute() -> float | None:
+        nothing = PoisonSet(setting.train.X[:0], setting.train.y[:0])
+        rows, is_poison = poisoned_rows(setting, nothing, seed)
+        without = replace(stage, rows=rows, is_poison=is_poison, undefended={"clean": stage.clean})
+        try:
+            predicted = defended(without, task).model.predict(setting.test.X)
+        except ValueError:  # too few rows for what it assumes
+            return None
+        return metrics.mean_squared_error(setting.test.y, predicted)
+
+    key = OwnCleanError(
         repr(task.defense.resolved()),
         task.n_poison_assumed,
         repr(stage.clean),
@@ -233,23 +224,14 @@ def own_clean_mse(stage: Stage, task: Task) -> float | None:
         stage.group.data,
         sha256(setting.split.train.tobytes() + setting.split.test.tobytes()).hexdigest(),
     )
-    if key not in _OWN_CLEAN:
-        nothing = PoisonSet(setting.train.X[:0], setting.train.y[:0])
-        rows, is_poison = poisoned_rows(setting, nothing, seed)
-        without = replace(stage, rows=rows, is_poison=is_poison, undefended={"clean": stage.clean})
-        try:
-            predicted = defended(without, task)[0].predict(setting.test.X)
-            _OWN_CLEAN[key] = metrics.mean_squared_error(setting.test.y, predicted)
-        except ValueError:  # too few rows for what it assumes
-            _OWN_CLEAN[key] = None
-    return _OWN_CLEAN[key]
+    return once(key, compute)
 
 
-def bounds(stage: Stage, task: Task, model: Any, kept: BoolArray | None) -> dict[str, float | None]:
+def bounds(stage: Stage, task: Task, reached: Defended) -> dict[str, float | None]:
     """Return what Theorem 2 promises for a defense that trims, and what it did."""
     found = None
-    trims = task.defense.name not in REFERENCE_ROWS and hasattr(model, "n_poison_")
-    if trims and kept is not None and hasattr(model, "coef_"):
+    model, kept = reached.model, reached.kept
+    if hasattr(model, "n_poison_") and kept is not None and hasattr(model, "coef_"):
         rows, undefended = stage.rows, stage.undefended[task.select_on]
         train, clean = stage.setting.train, stage.clean
         if task.select_on != "clean":  # theta* has the strength that the defense was given
@@ -269,21 +251,18 @@ def measure(stage: Stage, task: Task) -> tuple[Measured, Timings]:
     group, setting, poison = stage.group, stage.setting, stage.made.poison
     test, validation = setting.test, setting.validation
     n, p = len(setting.train), group.n_poison
-    model, kept, seconds = defended(stage, task)
+    reached = defended(stage, task)
+    model = reached.model
     # What the defense went by: what it was told, or its own estimate.
     assumed = getattr(model, "n_poison_", task.n_poison_assumed)
     undefended = stage.undefended[task.select_on]
-    # The strength of the learner in this row, where it was given its rows.
-    strength, n_rows = (stage.clean, n) if task.defense.name == "oracle" else (undefended, n + p)
-    if task.defense.name == "heavy-ridge":
-        strength = model
     errors = metrics.errors(test.y, model.predict(test.X))
     mse_clean = metrics.mean_squared_error(test.y, stage.clean.predict(test.X))
     mse_none = metrics.mean_squared_error(test.y, undefended.predict(test.X))
     own_clean = own_clean_mse(stage, task) if p else errors["test_mse"]
     measured = Measured(
-        lambda_=strength.lambda_for(n_rows),
-        alpha=strength.alpha_for(n_rows),
+        lambda_=reached.learner.lambda_for(reached.n_rows),
+        alpha=reached.learner.alpha_for(reached.n_rows),
         n_clean=n,
         n_poison=p,
         rate_clean=p / n,
@@ -308,7 +287,7 @@ def measure(stage: Stage, task: Task) -> tuple[Measured, Timings]:
         defense_note=model.note_ if isinstance(model, Defense) else None,
         poison_file=group.poison_file,
         **errors,
-        **metrics.removal(kept, stage.is_poison),
-        **bounds(stage, task, model, kept),
+        **metrics.removal(reached.kept, stage.is_poison),
+        **bounds(stage, task, reached),
     )
-    return measured, Timings(stage.made.seconds, seconds, poison.rounds)
+    return measured, Timings(stage.made.seconds, reached.seconds, poison.rounds)

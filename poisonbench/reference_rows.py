@@ -1,26 +1,137 @@
-"""Rows of the tables that are no defense: the undefended learner, the oracle, and baselines."""
+"""Reference rows: what stands beside the defenses in a table to read them against.
+
+They are made by the pipeline, since two of them know what no defense may know.  Each says which
+model it is, which rows it kept, and the learner whose strength the row records.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.dummy import DummyRegressor
+
+from poisonbench.features import BoolArray
 from poisonbench.models import LinearModel, Ridge
+from poisonbench.problem import Sample
 
 HEAVY = 100
 """Factor of the penalty in the reference row heavy-ridge."""
 
 
-def heavy_ridge(model: LinearModel) -> Ridge:
-    """Return ridge with 100 times the penalty of `model`, or of the default for other learners."""
-    if isinstance(model, Ridge) and model.alpha is not None:
-        return Ridge(alpha=HEAVY * model.alpha)
-    lam = model.lam if isinstance(model, Ridge) else None
-    return Ridge(HEAVY * (Ridge.DEFAULT_LAMBDA if lam is None else lam))
+@dataclass(frozen=True)
+class Defended:
+    """A model trained on the poisoned rows, by a defense or for a reference row.
+
+    Parameters
+    ----------
+    model : regressor
+        The fitted model.
+    kept : ndarray of bool of shape (n + p,) or None
+        Rows that it was fitted to; None where it does not choose rows.
+    learner : LinearModel
+        The learner whose strength the row records.
+    n_rows : int
+        The number of rows that this strength refers to.
+    seconds : float, default=0.0
+        What training took.
+    """
+
+    model: Any
+    kept: BoolArray | None
+    learner: LinearModel
+    n_rows: int
+    seconds: float = 0.0
 
 
-REFERENCE_ROWS = {
-    "none": "No defense: the learner fitted to all rows, poison included.",
-    "oracle": "The learner fitted to the clean rows only: what a perfect defense would reach.",
-    "median": "The median of all responses, whatever the features: no defense should do worse.",
-    "heavy-ridge": "Ridge with 100 times the learner's penalty (of other learners: 100 times the "
-    "default), on all rows: what shrinking alone does.",
+class ReferenceRow(ABC):
+    """A row of the tables that is no defense."""
+
+    name: ClassVar[str]
+
+    n_poison_source: ClassVar[str | None] = None
+    """How it learns the number of poison rows; None where it does not."""
+
+    @abstractmethod
+    def train(
+        self, clean: LinearModel, undefended: LinearModel, rows: Sample, is_poison: BoolArray
+    ) -> Defended:
+        """Return the model of this row.
+
+        Parameters
+        ----------
+        clean : LinearModel
+            The learner fitted to the clean rows.
+        undefended : LinearModel
+            The learner fitted to all rows.
+        rows : Sample
+            The poisoned training set, n + p rows.
+        is_poison : ndarray of bool of shape (n + p,)
+            Which of its rows are poison.
+        """
+
+
+class Undefended(ReferenceRow):
+    """No defense: the learner fitted to all rows, poison included."""
+
+    name = "none"
+
+    def train(
+        self, clean: LinearModel, undefended: LinearModel, rows: Sample, is_poison: BoolArray
+    ) -> Defended:
+        """Return the undefended learner."""
+        return Defended(undefended, np.ones(len(rows), dtype=bool), undefended, len(rows))
+
+
+class Oracle(ReferenceRow):
+    """The learner fitted to the clean rows only: what a perfect defense would reach."""
+
+    name = "oracle"
+    n_poison_source = "oracle"
+
+    def train(
+        self, clean: LinearModel, undefended: LinearModel, rows: Sample, is_poison: BoolArray
+    ) -> Defended:
+        """Return the clean learner."""
+        return Defended(clean, ~is_poison, clean, int((~is_poison).sum()))
+
+
+class Median(ReferenceRow):
+    """The median of all responses, whatever the features: no defense should do worse."""
+
+    name = "median"
+
+    def train(
+        self, clean: LinearModel, undefended: LinearModel, rows: Sample, is_poison: BoolArray
+    ) -> Defended:
+        """Return the constant."""
+        model = DummyRegressor(strategy="median").fit(rows.X, rows.y)
+        return Defended(model, None, undefended, len(rows))
+
+
+class HeavyRidge(ReferenceRow):
+    """Ridge with 100 times the learner's penalty, on all rows: what shrinking alone does.
+
+    For learners other than ridge it is 100 times ridge's default penalty.
+    """
+
+    name = "heavy-ridge"
+
+    def train(
+        self, clean: LinearModel, undefended: LinearModel, rows: Sample, is_poison: BoolArray
+    ) -> Defended:
+        """Return the shrunken ridge."""
+        if isinstance(undefended, Ridge) and undefended.alpha is not None:
+            model = Ridge(alpha=HEAVY * undefended.alpha)
+        else:
+            lam = undefended.lam if isinstance(undefended, Ridge) else None
+            model = Ridge(HEAVY * (Ridge.DEFAULT_LAMBDA if lam is None else lam))
+        return Defended(model.fit(rows.X, rows.y), None, model, len(rows))
+
+
+REFERENCE_ROWS: dict[str, ReferenceRow] = {
+    row.name: row for row in (Undefended(), Oracle(), Median(), HeavyRidge())
 }
-"""Names that stand beside the defenses; the pipeline makes these rows itself."""
+"""By the name that a config gives, in the order in which they are listed."""

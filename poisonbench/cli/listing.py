@@ -146,7 +146,7 @@ def _indented(text: str, head: str) -> str:
 def _documentation(kind: str, name: str) -> str:
     """Return the docstring of a component up to its numpydoc sections."""
     cls = registry.components(kind).get(name)
-    lines = (inspect.getdoc(cls) or "" if cls else REFERENCE_ROWS[name]).split("\n")
+    lines = (inspect.getdoc(cls or type(REFERENCE_ROWS[name])) or "").split("\n")
     for number, line in enumerate(lines):
         if line and set(line) == {"-"}:
             return "\n".join(lines[: number - 1]).strip()

@@ -201,7 +201,7 @@ def read(
 def summary(kind: str, name: str) -> str:
     """Return one sentence about a component."""
     known = registry.components(kind)
-    return registry.summary(known[name]) if name in known else REFERENCE_ROWS[name]
+    return registry.summary(known[name] if name in known else type(REFERENCE_ROWS[name]))
 
 
 def takers(axis: str) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from poisonbench import registry
 from poisonbench.config import Choice, Config, ConfigError, Rate
@@ -124,12 +125,10 @@ def _group(
     told = []
     for defense in _defenses(config, ground, attack, rate, seed):
         parameters = dict(defense.resolved())
-        source = parameters.pop("n_poison", None)
+        parameters.pop("n_poison", None)
+        source = _n_poison_source(defense)
         assumed, assumed_clean = (
-            known
-            if defense.name == "oracle"
-            else assumed_poison(source, rate, ground.n_clean, known)
-            for known in (p, 0)
+            assumed_poison(source, rate, ground.n_clean, known) for known in (p, 0)
         )
         if isinstance(assumed, int) and assumed >= ground.n_clean + p:
             raise config.error(
@@ -177,7 +176,7 @@ def _defenses(
 
 def _labels(ground: Ground, attack: Choice, rate: Rate, seed: int, defense: Choice) -> Labels:
     """Return the labels of a row, as the config asked for it."""
-    source = "oracle" if defense.name == "oracle" else defense.parameters.get("n_poison")
+    source = _n_poison_source(defense)
     return Labels(
         dataset=ground.dataset.name,
         target=ground.dataset.target,
@@ -195,6 +194,12 @@ def _labels(ground: Ground, attack: Choice, rate: Rate, seed: int, defense: Choi
         defense_parameters=defense.parameters_text(),
         n_poison_source=source if source is None or isinstance(source, str) else next(iter(source)),
     )
+
+
+def _n_poison_source(defense: Choice) -> Any:
+    """Return how a defense or a reference row learns the number of poison rows, if it does."""
+    reference = REFERENCE_ROWS.get(defense.name)
+    return reference.n_poison_source if reference else defense.parameters.get("n_poison")
 
 
 def _check_distinct(config: Config, rows: list[Row]) -> None:

@@ -1,0 +1,75 @@
+"""Numbers that several cells of a process need, computed once.
+
+A key is a named tuple of everything that its number depends on, so that a number can never be
+taken for another's.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+MOST_ENTRIES = 4096
+"""A sweep may meet any number of keys; the ones used longest ago are dropped."""
+
+Number = TypeVar("Number", float, "float | None")
+
+
+class SelectedStrength(NamedTuple):
+    """Identity of a lambda selected by cross-validation.
+
+    Parameters
+    ----------
+    learner : str
+        The learner and its parameters.
+    folds : int
+        Seed of the folds.
+    rows : str
+        Hash of the rows and responses.
+    """
+
+    learner: str
+    folds: int
+    rows: str
+
+
+class OwnCleanError(NamedTuple):
+    """Identity of a defense's test error without poison.
+
+    Parameters
+    ----------
+    defense : str
+        The defense and its parameters.
+    n_poison_assumed : int or "auto" or None
+        The number of poison rows that it is told.
+    learner : str
+        The learner and its strength.
+    seed : int
+        The seed of the cell.
+    data : str
+        Fingerprint of the data set.
+    rows : str
+        Hash of the training and test rows' indices.
+    """
+
+    defense: str
+    n_poison_assumed: int | str | None
+    learner: str
+    seed: int
+    data: str
+    rows: str
+
+
+_memo: OrderedDict[tuple[object, ...], float | None] = OrderedDict()
+
+
+def once(key: SelectedStrength | OwnCleanError, compute: Callable[[], Number]) -> Number:
+    """Return what `compute` returned for this key before, or compute it now."""
+    entry = (type(key), *key)
+    if entry not in _memo:
+        _memo[entry] = compute()
+        if len(_memo) > MOST_ENTRIES:
+            _memo.popitem(last=False)
+    _memo.move_to_end(entry)
+    return _memo[entry]  # type: ignore[return-value]
