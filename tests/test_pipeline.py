@@ -17,6 +17,7 @@ from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 from poisonbench import metrics, pipeline
 from poisonbench.config import load
 from poisonbench.execution import engine
+from poisonbench.execution.options import RunOptions
 from poisonbench.features import FeatureSpace, OneHotGroup
 from poisonbench.output import store, tables
 from poisonbench.plan.groups import Plan
@@ -52,8 +53,8 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pipeline")
     work = planned(folder)
     store.open_folder(folder / "out", work)
-    assert not engine.run(work, folder / "out", jobs=1, progress=False).failures
-    tables.write_csvs(tables.collect(work, folder / "out"), folder / "out")
+    assert not engine.run(work, folder / "out", RunOptions(jobs=1, quiet=True)).failures
+    tables.write_csvs(tables.collect(work.rows, folder / "out"), folder / "out")
     return folder / "out"
 
 
@@ -376,8 +377,8 @@ def computed(folder: Path, **words: Any) -> pd.DataFrame:
     """Return the results of CONFIG with these words."""
     work = planned(folder, **words)
     store.open_folder(folder / "out", work)
-    assert not engine.run(work, folder / "out", jobs=1, progress=False).failures
-    return tables.collect(work, folder / "out").results
+    assert not engine.run(work, folder / "out", RunOptions(jobs=1, quiet=True)).failures
+    return tables.collect(work.rows, folder / "out").results
 
 
 @pytest.fixture(scope="module")

@@ -50,6 +50,7 @@ from poisonbench.cli.run import (
     open_index,
     shard_of,
 )
+from poisonbench.execution.options import RunOptions
 
 app = typer.Typer(
     add_completion=False,
@@ -146,14 +147,15 @@ def run(
         carry_out(
             work,
             out,
-            jobs=jobs,
-            quiet=quiet,
-            verbose=verbose,
-            extend=extend,
-            fail_fast=fail_fast,
-            retry_crashed=retry_crashed,
-            time_limit=time_limit,
-            only_whole=False,
+            RunOptions(
+                jobs=jobs,
+                quiet=quiet,
+                verbose=verbose,
+                extend=extend,
+                fail_fast=fail_fast,
+                retry_crashed=retry_crashed,
+                time_limit=time_limit,
+            ),
         )
 
 
@@ -265,15 +267,18 @@ def sweep(
         carry_out(
             work,
             out,
-            jobs=jobs,
-            quiet=quiet,
-            verbose=verbose,
-            extend=extend,
-            fail_fast=fail_fast,
-            retry_crashed=retry_crashed,
-            time_limit=time_limit,
-            shard=part,
-            dask=dask,
+            RunOptions(
+                jobs=jobs,
+                quiet=quiet,
+                verbose=verbose,
+                extend=extend,
+                fail_fast=fail_fast,
+                retry_crashed=retry_crashed,
+                time_limit=time_limit,
+                shard=part,
+                dask=dask,
+                tables_if_incomplete=False,
+            ),
         )
 
 

@@ -20,6 +20,7 @@ from poisonbench.cli.messages import say, to_stderr, usage, user_errors, using
 
 if TYPE_CHECKING:
     from poisonbench.config import Config
+    from poisonbench.execution.options import RunOptions
     from poisonbench.output.index import Index
     from poisonbench.plan.groups import Plan
 
@@ -135,55 +136,28 @@ def dry_run_of(
             say(f"shard {shard[0]}/{shard[1]} has {n_cells} of them all")
 
 
-def carry_out(
-    work: Plan,
-    out: Path,
-    *,
-    jobs: int | None,
-    quiet: bool,
-    verbose: bool,
-    extend: bool,
-    fail_fast: bool,
-    retry_crashed: bool,
-    time_limit: float | None,
-    shard: tuple[int, int] | None = None,
-    only_whole: bool = True,
-    dask: str | None = None,
-) -> None:
-    """Compute what is missing, write the tables, and set the exit code.
-
-    With `only_whole` the tables are written only if no cell is missing.
-    """
+def carry_out(work: Plan, out: Path, options: RunOptions) -> None:
+    """Compute what is missing, write the tables, and set the exit code."""
     with user_errors():
         from poisonbench.execution import dask_cluster, engine
         from poisonbench.execution.signals import EXIT_CODES, Stopped, stoppable
         from poisonbench.output import store
 
-    if verbose:
+    if options.verbose:
         _log()
-    jobs = engine.default_jobs() if jobs is None else jobs
-    cluster = nullcontext() if dask is None else dask_cluster.reached(dask, jobs)
+    quiet, shard = options.quiet, options.shard
+    jobs = engine.default_jobs() if options.jobs is None else options.jobs
+    cluster = nullcontext() if options.dask is None else dask_cluster.reached(options.dask, jobs)
     try:
         with user_errors(), cluster as client, using(out):
-            store.open_folder(out, work, extend=extend)
-            with stoppable(time_limit) as stop:
-                outcome = engine.run(
-                    work,
-                    out,
-                    jobs=jobs,
-                    progress=not quiet,
-                    verbose=verbose,
-                    shard=shard,
-                    fail_fast=fail_fast,
-                    retry_crashed=retry_crashed,
-                    stop=stop,
-                    dask=client,
-                )
+            store.open_folder(out, work, extend=options.extend)
+            with stoppable(options.time_limit) as stop:
+                outcome = engine.run(work, out, options, stop=stop, dask=client)
                 left = len(outcome.failures) + outcome.n_missing
                 if not (quiet or outcome.n_computed or left):
                     whose = "" if shard is None else f" of shard {shard[0]}/{shard[1]}"
                     say(f"Nothing to do: all {outcome.n_cells} cells{whose} are in {out}.")
-                if shard is None and not (left and only_whole):
+                if shard is None and (options.tables_if_incomplete or not left):
                     merge_tables(work, out, quiet=quiet)
     except Stopped as stopped:
         word = "Time limit" if EXIT_CODES[stopped.number] == 3 else "Interrupted"
@@ -207,7 +181,7 @@ def merge_tables(plan: Plan | Index, out: Path, *, quiet: bool) -> None:
     """Write the tables of what is done, and print them."""
     from poisonbench.output import merging, tables
 
-    results = tables.collect(plan, out)
+    results = tables.collect(plan.rows, out)
     files = tables.write_csvs(results, out)
     if quiet:
         return
@@ -217,7 +191,7 @@ def merge_tables(plan: Plan | Index, out: Path, *, quiet: bool) -> None:
     if (out / "poison").is_dir():
         written.append(f"{out / 'poison'}{os.sep}")
     say(f"Written: {', '.join(written)}")
-    for mixture in merging.mixtures(plan, out):
+    for mixture in merging.mixtures(plan.rows, out):
         typer.echo(mixture, err=True)
 
 

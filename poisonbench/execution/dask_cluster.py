@@ -156,9 +156,9 @@ def _sees(out: Path) -> bool:
 
 
 def results(
-    client: Client, work: Callable[..., Any], items: Sequence[tuple[Any, ...]]
-) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Yield each item with ``work(*item)``, or with None where its workers were killed.
+    client: Client, work: Callable[[Any], Any], items: Sequence[Any]
+) -> Iterator[tuple[Any, Any]]:
+    """Yield each item with ``work(item)``, or with None where its workers were killed.
 
     Dask itself tries again what was at work on a worker that was killed, and gives it up after a
     few times.  There are as many items under way as workers, so that hardly any waits beside
@@ -170,8 +170,8 @@ def results(
         The connection.
     work : callable
         A function of a module.  What it raises is raised here.
-    items : sequence of tuple
-        Its arguments.
+    items : sequence
+        Its arguments, one at a time.
     """
     from concurrent.futures import CancelledError
 
@@ -179,7 +179,7 @@ def results(
     from distributed.comm import CommClosedError
 
     left = iter(items)
-    under_way: dict[Any, tuple[Any, ...]] = {}
+    under_way: dict[Any, Any] = {}
 
     def submit() -> None:
         """Give every worker something to do, or the first one that joins."""
@@ -208,7 +208,7 @@ def results(
         client.cancel(list(under_way))
 
 
-def _alone(work: Callable[..., Any], item: tuple[Any, ...]) -> Any:
+def _alone(work: Callable[[Any], Any], item: Any) -> Any:
     """Do the work, on a worker."""
     with _one_at_a_time:
-        return work(*item)
+        return work(item)

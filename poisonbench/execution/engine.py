@@ -25,9 +25,9 @@ from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from poisonbench.data.base import Dataset
 from poisonbench.execution import dask_cluster, own_process
-from poisonbench.execution.group import Result, run_group
+from poisonbench.execution.group import Job, Result, run_group
+from poisonbench.execution.options import RunOptions
 from poisonbench.execution.progress import Progress
 from poisonbench.execution.signals import Stop, deaf_children
 from poisonbench.output import store
@@ -46,9 +46,6 @@ MOST_STARTS = 10
 
 SHOWN_FAILURES = 10
 """How many failed cells a report names."""
-
-Work = tuple[Group, Dataset, Path, bool]
-"""What :func:`run_group` is given: group, data, output folder, verbosity."""
 
 log = logging.getLogger(__name__)
 
@@ -128,13 +125,8 @@ def share(plan: Plan, shard: tuple[int, int] | None) -> list[Group]:
 def run(
     plan: Plan,
     out: Path,
+    options: RunOptions,
     *,
-    jobs: int,
-    progress: bool,
-    verbose: bool = False,
-    shard: tuple[int, int] | None = None,
-    fail_fast: bool = False,
-    retry_crashed: bool = False,
     stop: Stop | None = None,
     dask: AbstractContextManager[Client] | None = None,
 ) -> Outcome:
@@ -146,18 +138,8 @@ def run(
         What to do.
     out : Path
         The output folder, opened for this plan.
-    jobs : int
-        Number of processes; with 0 everything is done in this one, and dies with it.
-    progress : bool
-        Whether to show on stderr how far it is.
-    verbose : bool, default=False
-        Whether to log what is done, and how the attacks get on.
-    shard : tuple of (int, int), optional
-        Which part of the plan to do, i of n.
-    fail_fast : bool, default=False
-        Whether to stop at the first cell that fails.
-    retry_crashed : bool, default=False
-        Whether to try cells again that killed their process.
+    options : RunOptions
+        How to do it.
     stop : Stop, optional
         Asked whether to stop, after each group.
     dask : context manager of distributed.Client, optional
@@ -169,20 +151,22 @@ def run(
     Outcome
         What was done, and what failed.
     """
-    groups = share(plan, shard)
+    groups = share(plan, options.shard)
     n_cells = sum(len(group.tasks) for group in groups)
-    done, todo = _todo(groups, out, retry_crashed=retry_crashed)
+    done, todo = _todo(groups, out, retry_crashed=options.retry_crashed)
     if done == n_cells and not todo:
         return Outcome(n_cells, 0, 0, (), 0, 0)
     missing = {task.id for group in todo for task in group.tasks}
-    shown = Progress(n_cells, done, shown=progress and bool(todo), lines=verbose)
-    with shown, closing(_results(plan, todo, out, jobs, verbose, dask)) as results:
+    work = [Job(group, plan.datasets[group.data], out, options.verbose) for group in todo]
+    shown = Progress(n_cells, done, shown=bool(todo) and not options.quiet, lines=options.verbose)
+    n_processes = default_jobs() if options.jobs is None else options.jobs
+    with shown, closing(_results(work, n_processes, dask)) as results:
         for id_, n_done, n_failed in results:
             shown.update(n_done, n_failed)
             log.info("%s: %d cells done, %d failed", id_[:12], n_done, n_failed)
             if stop is not None:
                 stop.check()
-            if n_failed and fail_fast:
+            if n_failed and options.fail_fast:
                 break
     failures = []
     n_crashed = n_missing = 0
@@ -225,68 +209,62 @@ def _crashed(out: Path, task: Task) -> bool:
 
 
 def _results(
-    plan: Plan,
-    groups: list[Group],
-    out: Path,
-    jobs: int,
-    verbose: bool,
-    dask: AbstractContextManager[Client] | None,
+    work: list[Job], n_processes: int, dask: AbstractContextManager[Client] | None
 ) -> Generator[Result, None, None]:
     """Run the groups, yielding what :func:`run_group` returns as each ends."""
-    work = [(group, plan.datasets[group.data], out, verbose) for group in groups]
     if dask is not None and work:
         yield from _on_dask(work, dask)
-    elif jobs == 0:
-        for arguments in work:
-            yield run_group(*arguments)
-    elif jobs == 1 or len(work) <= 1:
+    elif n_processes == 0:
+        for job in work:
+            yield run_group(job)
+    elif n_processes == 1 or len(work) <= 1:
         yield from _one_by_one(work)
     else:
-        yield from _at_once(work, jobs)
+        yield from _at_once(work, n_processes)
 
 
-def _at_once(work: list[Work], jobs: int) -> Iterator[Result]:
+def _at_once(work: list[Job], n_processes: int) -> Iterator[Result]:
     """Run groups on several processes."""
-    suspects: list[Work] = []
+    suspects: list[Job] = []
     try:
         while work:
             ended = set()
             try:
-                for result in _parallel(work, jobs):
+                for result in _parallel(work, n_processes):
                     ended.add(result[0])
                     yield result
                 break
             except TerminatedWorkerError:
                 # A process was killed, and joblib stops the others with it.  They were at the
                 # first groups that have not ended.
-                work = [arguments for arguments in work if arguments[0].id not in ended]
+                work = [job for job in work if job.group.id not in ended]
                 log.info("a process was killed; going on with %d groups", len(work))
-                suspects += work[:jobs]
-                work = work[jobs:]
+                suspects += work[:n_processes]
+                work = work[n_processes:]
     except BaseException:
         get_reusable_executor().shutdown(wait=False, kill_workers=True)
         raise
     yield from _one_by_one(suspects)
 
 
-def _on_dask(work: list[Work], dask: AbstractContextManager[Client]) -> Iterator[Result]:
+def _on_dask(work: list[Job], dask: AbstractContextManager[Client]) -> Iterator[Result]:
     """Run groups on a Dask cluster, and here those whose workers were killed every time."""
     suspects = []
     # The workers have other current folders.
-    work = [(group, dataset, out.absolute(), verbose) for group, dataset, out, verbose in work]
+    work = [replace(job, out=job.out.absolute()) for job in work]
     with dask as client:
-        dask_cluster.check_sight(client, work[0][2])
-        for arguments, result in dask_cluster.results(client, run_group, work):
+        dask_cluster.check_sight(client, work[0].out)
+        for job, result in dask_cluster.results(client, run_group, work):
             if result is None:
-                suspects.append(arguments)
+                suspects.append(job)
             else:
                 yield result
     yield from _one_by_one(suspects)
 
 
-def _parallel(work: list[Work], jobs: int) -> Iterable[Result]:
+def _parallel(work: list[Job], n_processes: int) -> Iterable[Result]:
     parallel = Parallel(
-        n_jobs=jobs,
+        n_jobs=n_processes,
         batch_size=1,
         pre_dispatch="n_jobs",
         return_as="generator_unordered",
@@ -295,7 +273,7 @@ def _parallel(work: list[Work], jobs: int) -> Iterable[Result]:
     )
     loky_tracker.ensure_running()  # which unblocks what the next line blocks
     with deaf_children():
-        results: Iterable[Result] = parallel(delayed(run_group)(*arguments) for arguments in work)
+        results: Iterable[Result] = parallel(delayed(run_group)(job) for job in work)
     return results
 
 
@@ -315,7 +293,7 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _one_by_one(work: list[Work]) -> Iterator[Result]:
+def _one_by_one(work: list[Job]) -> Iterator[Result]:
     """Run groups one after the other in a process of its own, and mark what kills it."""
     kills: Counter[str | None] = Counter()
     while work:
@@ -326,7 +304,7 @@ def _one_by_one(work: list[Work]) -> Iterator[Result]:
             else:
                 ended.add(news[0])
                 yield news
-        work = [arguments for arguments in work if arguments[0].id not in ended]
+        work = [job for job in work if job.group.id not in ended]
         if death is None or not work:
             return
         kills[death.at] += 1
@@ -336,7 +314,7 @@ def _one_by_one(work: list[Work]) -> Iterator[Result]:
         most = MOST_STARTS if death.at is None else MOST_KILLS
         if death.may_be_from_outside and kills[death.at] < most:
             continue
-        group, dataset, out, verbose = work[0]
+        group, out = work[0].group, work[0].out
         # It was at one of the cells, or at the poison set, without which there are no cells.
         guilty = [task for task in group.tasks if death.at in (task.id, group.id)]
         if not guilty:
@@ -345,5 +323,5 @@ def _one_by_one(work: list[Work]) -> Iterator[Result]:
         for task in guilty:
             store.write_failure(out, task.id, failure)
         left = tuple(task for task in group.tasks if task not in guilty)
-        work[:1] = [(replace(group, tasks=left), dataset, out, verbose)] if left else []
+        work[:1] = [replace(work[0], group=replace(group, tasks=left))] if left else []
         yield group.id, 0, len(guilty)

@@ -10,6 +10,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
@@ -25,14 +26,9 @@ Result = tuple[str, int, int]
 """Of a group: its identity, and numbers of cells that are done and that failed."""
 
 
-def run_group(
-    group: Group,
-    dataset: Dataset,
-    out: Path,
-    verbose: bool = False,
-    announce: Callable[[str], None] | None = None,
-) -> Result:
-    """Compute the missing cells of one group, and its poison set if that is missing.
+@dataclass(frozen=True)
+class Job:
+    """One attack group, with what a process needs to compute it.
 
     Parameters
     ----------
@@ -43,7 +39,22 @@ def run_group(
     out : Path
         The output folder.
     verbose : bool, default=False
-        Whether to say on stderr how the attack gets on.
+        Whether to say on stderr how the attack progresses.
+    """
+
+    group: Group
+    dataset: Dataset
+    out: Path
+    verbose: bool = False
+
+
+def run_group(job: Job, announce: Callable[[str], None] | None = None) -> Result:
+    """Compute the missing cells of one group, and its poison set if that is missing.
+
+    Parameters
+    ----------
+    job : Job
+        The group, its data and its folder.
     announce : callable, optional
         Told the group's identity before its poison set is made, and that of each cell before it
         is computed.
@@ -56,6 +67,7 @@ def run_group(
         Numbers of cells.
     """
     announce = announce or (lambda _: None)
+    group, dataset, out = job.group, job.dataset, job.out
     tasks = store.missing(out, group.tasks)
     start = time.perf_counter()
     # Other numbers of threads give other last bits, so every cell computes with one.
@@ -65,7 +77,7 @@ def run_group(
         made = store.read_poison(out, group)
         try:
             name = f"{dataset.name}, seed {group.seed}, {group.attack.title}, p = {group.n_poison}"
-            with heard(name) if verbose else nullcontext():
+            with heard(name) if job.verbose else nullcontext():
                 stage = pipeline.stage(group, dataset, made)
         except (Exception, SystemExit) as error:
             for task in tasks:

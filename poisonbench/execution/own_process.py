@@ -44,15 +44,15 @@ class Death:
         return f"its process was killed by {signal.Signals(-self.code).name}"
 
 
-def results(work: Callable[..., Any], items: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
-    """Yield ``work(*item, announce)`` for each item, and a :class:`Death` if the process dies.
+def results(work: Callable[[Any, Announce], Any], items: Sequence[Any]) -> Iterator[Any]:
+    """Yield ``work(item, announce)`` for each item, and a :class:`Death` if the process dies.
 
     Parameters
     ----------
     work : callable
         A function of a module.  What it raises is raised here.
-    items : sequence of tuple
-        Its arguments but the last.
+    items : sequence
+        Its first arguments.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -85,7 +85,7 @@ def results(work: Callable[..., Any], items: Sequence[tuple[Any, ...]]) -> Itera
         ours.close()
 
 
-def _serve(work: Callable[..., Any], parent: Connection) -> None:
+def _serve(work: Callable[[Any, Announce], Any], parent: Connection) -> None:
     """Do the work, in the process of its own."""
 
     def announce(what: str) -> None:
@@ -95,7 +95,7 @@ def _serve(work: Callable[..., Any], parent: Connection) -> None:
     with suppress(EOFError, ConnectionError):
         try:
             for item in parent.recv():
-                parent.send(("result", work(*item, announce)))
+                parent.send(("result", work(item, announce)))
         except (EOFError, ConnectionError):
             raise
         except Exception as error:

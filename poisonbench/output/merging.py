@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 from poisonbench.output import store
 from poisonbench.output.index import Cell, Index
 from poisonbench.output.layout import place, read_json
-from poisonbench.plan.groups import Plan
+from poisonbench.records import Row
 
 SHOWN = 20
 """How many missing cells are named."""
@@ -39,13 +40,13 @@ def report(found: list[tuple[Cell, str]], out: Path) -> str:
     return "\n".join(lines)
 
 
-def mixtures(plan: Plan | Index, out: Path) -> list[str]:
+def mixtures(rows: Iterable[Row], out: Path) -> list[str]:
     """Return what to say of tables whose cells were computed by different machines.
 
     Other processors and libraries give other last digits.
     """
     seen: dict[str, set[str]] = defaultdict(set)
-    for cell in dict.fromkeys(row.cell for row in plan.rows):
+    for cell in dict.fromkeys(row.cell for row in rows):
         facts = read_json(place(out, "meta", cell)) or {}
         for pool in facts.get("blas", []):
             seen["processor kernels"].add(f"{pool['internal_api']} {pool['architecture']}")

@@ -12,8 +12,6 @@ import pandas as pd
 from poisonbench import records
 from poisonbench.config.choices import labelled
 from poisonbench.output import store
-from poisonbench.output.index import Index
-from poisonbench.plan.groups import Plan
 from poisonbench.records import Labels, Measured, Round, Row, Timings
 
 METRICS = ("test_mse", "test_mse_clipped")
@@ -45,10 +43,10 @@ class Results:
     convergence: pd.DataFrame
 
 
-def collect(plan: Plan | Index, out: Path) -> Results:
-    """Read the cells of `plan` that `out` holds, in the plan's order."""
+def collect(rows: Iterable[Row], out: Path) -> Results:
+    """Read the cells of these rows that `out` holds, in their order."""
     done: list[tuple[Row, Measured, Timings]] = []
-    for row in plan.rows:
+    for row in rows:
         measured = store.read_cell(out, row.cell)
         if measured is not None:
             timings = store.read_timings(out, row.cell) or Timings(None, None, None)

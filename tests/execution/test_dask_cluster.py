@@ -293,4 +293,4 @@ def test_a_scheduler_that_is_lost():
             pass
 
     with pytest.raises(OSError, match=r"^the Dask scheduler was lost$"):
-        list(dask_cluster.results(Lost(), print, [()]))
+        list(dask_cluster.results(Lost(), print, [None]))

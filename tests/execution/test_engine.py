@@ -24,6 +24,8 @@ from typer.testing import CliRunner
 from poisonbench.cli.app import app
 from poisonbench.config import load
 from poisonbench.execution import engine, own_process
+from poisonbench.execution.group import Job
+from poisonbench.execution.options import RunOptions
 from poisonbench.execution.progress import Progress
 from poisonbench.execution.signals import EXIT_CODES, Stopped, stoppable
 from poisonbench.output import store
@@ -333,21 +335,21 @@ def parts(bench: Any, how: str) -> tuple[Any, list[Any]]:
     work = make_plan(load(bench.folder / "x.yaml"))
     out = bench.folder / "out"
     store.open_folder(out, work)
-    return work, [(group, work.datasets[group.data], out) for group in work.groups]
+    return work, [Job(group, work.datasets[group.data], out) for group in work.groups]
 
 
 def test_only_several_kills_from_outside_make_a_crash(bench, toys, monkeypatch):
     """Who was killed by SIGKILL once may have been the victim of a user or of the system."""
     work, items = parts(bench, "shot once")
-    deaths = iter([own_process.Death(items[0][0].id, -9), None])
+    deaths = iter([own_process.Death(items[0].group.id, -9), None])
 
     def results(run: Any, work: Any) -> Any:
         death = next(deaths)
-        yield death if death else run(*work[0])
+        yield death if death else run(work[0])
 
     monkeypatch.setattr(own_process, "results", results)
     (bench.folder / "shot").touch()
-    done = engine.run(work, bench.folder / "out", jobs=1, progress=False)
+    done = engine.run(work, bench.folder / "out", RunOptions(jobs=1, quiet=True))
     assert (done.n_computed, done.failures, done.n_crashed) == (2, (), 0)
 
 
@@ -364,16 +366,16 @@ def test_what_counts_as_a_crash(bench, toys, monkeypatch, code, times, reason):
     deaths = []
 
     def results(run: Any, work: Any) -> Any:
-        deaths.append(work[0][0].id)
-        yield own_process.Death(work[0][0].id, code)
+        deaths.append(work[0].group.id)
+        yield own_process.Death(work[0].group.id, code)
 
     monkeypatch.setattr(own_process, "results", results)
-    done = engine.run(work, bench.folder / "out", jobs=1, progress=False)
+    done = engine.run(work, bench.folder / "out", RunOptions(jobs=1, quiet=True))
     assert len(deaths) == times
     assert (done.n_computed, done.n_crashed, done.n_missing) == (0, 2, 0)
     assert all(failure.endswith(reason) for failure in done.failures)
     # Again by the same line: nothing is tried.
-    assert engine.run(work, bench.folder / "out", jobs=1, progress=False) == done
+    assert engine.run(work, bench.folder / "out", RunOptions(jobs=1, quiet=True)) == done
     assert len(deaths) == times
 
 
@@ -383,7 +385,7 @@ def test_processes_that_never_start(bench, toys, monkeypatch):
         own_process, "results", lambda run, work: iter([own_process.Death(None, -9)])
     )
     with pytest.raises(OSError, match="do not start: its process was killed by SIGKILL"):
-        engine.run(work, bench.folder / "out", jobs=1, progress=False)
+        engine.run(work, bench.folder / "out", RunOptions(jobs=1, quiet=True))
 
 
 LONG = {**CONFIG, "attack": {"name": "optp", "iterations": 2, "tol": 0.0}, "seeds": 8}
@@ -400,7 +402,7 @@ def mask_of(what: str, announce: Any) -> Any:
 def test_a_process_of_its_own_ends_early(monkeypatch):
     """With exit code 0 too, and what was not begun is not taken for done."""
     monkeypatch.syspath_prepend(str(REPOSITORY))  # the process finds this module there
-    found = list(own_process.results(mask_of, [("first",), ("end",), ("last",)]))
+    found = list(own_process.results(mask_of, ["first", "end", "last"]))
     assert found == [True, own_process.Death("end", 0)]
 
 
@@ -408,7 +410,7 @@ def test_the_first_process_of_its_own_is_deaf_to_ctrl_c_too():
     """Before that, multiprocessing has not started its tracker."""
     code = (
         "from poisonbench.execution import own_process; from test_engine import mask_of\n"
-        "if __name__ == '__main__': print(list(own_process.results(mask_of, [('x',)])))"
+        "if __name__ == '__main__': print(list(own_process.results(mask_of, ['x'])))"
     )
     folders = os.pathsep.join([str(REPOSITORY), str(Path(__file__).parent)])
     said = subprocess.run(

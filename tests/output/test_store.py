@@ -17,6 +17,7 @@ import yaml
 from poisonbench.attacks.coordinate import Coordinate
 from poisonbench.config import load
 from poisonbench.execution import engine
+from poisonbench.execution.options import RunOptions
 from poisonbench.output import store, tables
 from poisonbench.plan.make import make_plan
 
@@ -51,8 +52,8 @@ def finished(tmp_path_factory):
     (folder / "x.yaml").write_text(yaml.safe_dump(CONFIG))
     work = make_plan(load(folder / "x.yaml"))
     store.open_folder(folder / "out", work)
-    assert not engine.run(work, folder / "out", jobs=1, progress=False).failures
-    tables.write_csvs(tables.collect(work, folder / "out"), folder / "out")
+    assert not engine.run(work, folder / "out", RunOptions(jobs=1, quiet=True)).failures
+    tables.write_csvs(tables.collect(work.rows, folder / "out"), folder / "out")
     return folder / "out"
 
 
