@@ -16,6 +16,7 @@ from poisonbench.defenses.base import Defense
 from poisonbench.defenses.engines.held_out import folds, trimmed_mean
 from poisonbench.defenses.engines.rate_search import assumed_poison
 from poisonbench.features import FloatArray, IntArray
+from poisonbench.rounding import rows_at
 
 SPREAD = 0.05
 """Least share of a column's sum of squares that must be left after trimming.
@@ -116,7 +117,7 @@ def trimmed_sums(terms: FloatArray, n_dropped: int) -> FloatArray:
 
 def _marginal(X: FloatArray, y: FloatArray, share: float) -> tuple[FloatArray, IntArray]:
     """Return theta_j for every column, and the columns by falling importance."""
-    n_dropped = min(int(share * len(y) + 0.5), len(y) - 1)
+    n_dropped = min(rows_at(share, len(y)), len(y) - 1)
     X = X - np.median(X, axis=0)
     products = trimmed_sums(X * (y - np.median(y))[:, None], n_dropped)
     squares = trimmed_sums(X**2, n_dropped)

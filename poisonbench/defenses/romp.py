@@ -18,6 +18,7 @@ from poisonbench.defenses.chen import SPREAD, trimmed_sums
 from poisonbench.defenses.engines.held_out import folds, trimmed_mean
 from poisonbench.defenses.engines.rate_search import assumed_poison
 from poisonbench.features import FloatArray
+from poisonbench.rounding import rows_at
 
 MOST_CHOSEN = 30
 """Most columns that cross-validation considers."""
@@ -128,7 +129,7 @@ def pursue(X: FloatArray, y: FloatArray, most: int, share: float) -> FloatArray:
     ndarray of shape (most + 1, d)
         Row k has at most k weights; fewer where no column is left that could be chosen.
     """
-    n_dropped = min(int(share * len(y) + 0.5), len(y) - 1)
+    n_dropped = min(rows_at(share, len(y)), len(y) - 1)
     X, y = X - np.median(X, axis=0), y - np.median(y)
     squares = trimmed_sums(X**2, n_dropped)
     usable = squares > SPREAD * (X**2).sum(axis=0)

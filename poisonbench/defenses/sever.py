@@ -24,6 +24,7 @@ from poisonbench.defenses.engines.fits import fits
 from poisonbench.defenses.engines.learner import learner
 from poisonbench.defenses.engines.rate_search import assumed_poison
 from poisonbench.features import FloatArray
+from poisonbench.rounding import rows_at
 
 
 class SEVERDefense(Defense):
@@ -102,7 +103,7 @@ class SEVERDefense(Defense):
         estimator = learner(self.estimator)
         engine = fits(estimator, X, y)
         Z = np.column_stack([X, np.ones(n_rows)])
-        n_removed = min(int(self.removal * p + 0.5), max(p, n_rows // 2))
+        n_removed = min(rows_at(self.removal, p), max(p, n_rows // 2))
         kept = np.ones(n_rows, dtype=bool)
         for left in n_rows - np.linspace(0, n_removed, self.rounds + 1).round().astype(int)[1:]:
             rows = np.flatnonzero(kept)

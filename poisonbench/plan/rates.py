@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
-from math import floor
 from typing import Any
 
 from poisonbench import registry
 from poisonbench.config import Choice, Config, Rate
 from poisonbench.plan.setup import Ground
+from poisonbench.rounding import exact, rows_at
 
 MOST_VALUES = 10**9
 """Most values of a poison set, 8 GB; more is a slip of the poisoning rate."""
@@ -28,10 +27,10 @@ def n_poison(rate: Rate, n_clean: int) -> int:
     n_clean : int
         Clean training rows n.
     """
-    share = Fraction(repr(rate.value))
+    share = exact(rate.value or 0.0)
     if rate.of == "total":
         share /= 1 - share
-    return floor(share * n_clean + Fraction(1, 2))
+    return rows_at(share, n_clean)
 
 
 def rates(config: Config, attack: Choice, ground: Ground) -> Iterator[tuple[Rate, int]]:
@@ -85,7 +84,7 @@ def assumed_poison(source: Any, rate: Rate, n_clean: int, p: int) -> int | str |
     if "count" in source:
         return int(source["count"])
     # The defense sees N = n + p rows: what it assumes is the p of a set of N rows at its rate.
-    share = Fraction(repr(source["rate"]))
+    share = exact(source["rate"])
     if rate.of == "clean":
         share /= 1 + share
-    return floor(share * (n_clean + p) + Fraction(1, 2))
+    return rows_at(share, n_clean + p)

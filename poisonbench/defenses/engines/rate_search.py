@@ -24,6 +24,7 @@ from poisonbench.defenses.engines.concentration import (
 from poisonbench.defenses.engines.fits import RANKING, fits
 from poisonbench.defenses.engines.learner import learner
 from poisonbench.features import FloatArray
+from poisonbench.rounding import exact, rows_at
 
 STEP, MAX_RATE = 0.02, 0.3
 """Rates compared: multiples of the one, up to the other, as shares of all rows."""
@@ -92,10 +93,11 @@ def search_rates(
     """
     X, y = X[:NESTED_ROWS], y[:NESTED_ROWS]
     n_rows = len(y)
-    rates: FloatArray = step * np.arange(int(max_rate / step + 1e-9) + 1, dtype=np.float64)
+    n_steps = int(exact(max_rate) / exact(step))
+    rates = np.array([float(k * exact(step)) for k in range(n_steps + 1)])
     engine = fits(stand_in(estimator, X), X, y, RANKING)
     squared = small_residuals(X, y, 200, rng) ** 2
-    counts = [max(1, n_rows - int(rate * n_rows + 0.5)) for rate in rates]
+    counts = [max(1, n_rows - rows_at(rate, n_rows)) for rate in rates]
     runs: list[Run] = []
     for n_kept in counts:
         starts = ranked_starts(squared, n_kept, STARTS)
@@ -137,4 +139,4 @@ def assumed_poison(defense: Any, X: FloatArray, y: FloatArray, rng: np.random.Ra
     if rate == "auto":
         search = search_rates(learner(getattr(defense, "estimator", None)), X, y, rng)
         rate = search.elbow(RELATIVE_FALL, relative=True)
-    return min(int(rate * n_rows + 0.5), n_rows - 1)
+    return min(rows_at(rate, n_rows), n_rows - 1)

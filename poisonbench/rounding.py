@@ -1,0 +1,34 @@
+"""Shares of rows as numbers of rows, computed on the decimal digits that were given.
+
+In floating point .145 of 100 rows is 14.499999999999998 and rounds to 14; in decimals it is 14.5
+and rounds to 15.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import floor
+
+
+def exact(share: float) -> Fraction:
+    """Return `share` as the fraction that its shortest decimal form stands for."""
+    return Fraction(repr(float(share)))
+
+
+def rows_at(share: float | Fraction, n_rows: int) -> int:
+    """Return the number of rows that a share of `n_rows` rows amounts to, halves rounded up.
+
+    Parameters
+    ----------
+    share : float or Fraction
+        A share, such as 0.04; a float stands for its shortest decimal form.
+    n_rows : int
+        The number of rows of which it is a share.
+
+    Examples
+    --------
+    >>> rows_at(0.145, 100)
+    15
+    """
+    whole = share if isinstance(share, Fraction) else exact(share)
+    return floor(whole * n_rows + Fraction(1, 2))
