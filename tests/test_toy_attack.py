@@ -94,7 +94,7 @@ COMMANDS = """
 import json, sys
 import with_toys
 from typer.testing import CliRunner
-from poisonbench.cli import app
+from poisonbench.cli.app import app
 
 results = []
 for arguments in json.load(sys.stdin):
@@ -175,7 +175,7 @@ def test_the_command_line_and_a_run_know_it(tmp_path: Path, environment: dict[st
 
 
 def test_the_contract_tests_run_on_it(tmp_path: Path, environment: dict[str, str]) -> None:
-    contract = REPOSITORY / "tests" / "test_attacks_contract.py"
+    contract = REPOSITORY / "tests" / "attacks" / "test_contract.py"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "with_toys", "-p", "no:cacheprovider", "-rA", "-q",
          "-c", REPOSITORY / "pyproject.toml", "--rootdir", REPOSITORY, contract, "-k", "toy"],

@@ -139,7 +139,7 @@ def test_help_has_examples_line_by_line_and_the_names(run):
 
 def test_help_does_not_load_the_numerics():
     code = (
-        "import sys; from poisonbench.cli import app; app(['--help'], standalone_mode=False); "
+        "import sys; from poisonbench.cli.app import app; app(['--help'], standalone_mode=False); "
         "sys.exit(bool({'numpy', 'pydantic', 'sklearn', 'yaml'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True)

@@ -212,7 +212,7 @@ def test_a_folder_with_something_else_is_refused(bench):
     (bench.folder / "out").mkdir()
     (bench.folder / "out" / "thesis.tex").write_text("x")
     message = bench.invoke(CONFIG, "--output", "out", code=2).stderr
-    assert "out is not empty and has no make.json" in message
+    assert "out is not empty and has no plan.json" in message
     assert [path.name for path in (bench.folder / "out").iterdir()] == ["thesis.tex"]
 
 
