@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from poisonbench.identity import RESULT_VERSION
+from poisonbench.plan.identity import RESULT_VERSION
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 MAKE = "python tests/golden/make.py"

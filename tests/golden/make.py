@@ -22,9 +22,9 @@ sys.modules["numba"] = None  # type: ignore[assignment]
 
 from typer.testing import CliRunner  # noqa: E402
 
-from poisonbench.cli import app  # noqa: E402
-from poisonbench.identity import RESULT_VERSION  # noqa: E402
-from poisonbench.provenance import facts  # noqa: E402
+from poisonbench.cli.app import app  # noqa: E402
+from poisonbench.execution.provenance import facts  # noqa: E402
+from poisonbench.plan.identity import RESULT_VERSION  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 
