@@ -49,7 +49,7 @@ def test_the_numbers_are_those_of_the_result_version(made, tmp_path):
     changed = differences(table(kept), table(now), 0.0 if same_machine else ELSEWHERE)
     assert not changed, (
         f"numbers changed and RESULT_VERSION did not:\n{chr(10).join(changed)}\n"
-        "If they are meant to, raise RESULT_VERSION in poisonbench/identity.py and then run "
+        "If they are meant to, raise RESULT_VERSION in poisonbench/plan/identity.py and then run "
         f"{MAKE}" + ("" if same_machine else f"\n(computed on {machine}, kept from {made})")
     )
     assert not same_machine, "the files differ and their numbers do not"
