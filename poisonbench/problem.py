@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from poisonbench.features import FeatureSpace, FloatArray
+from poisonbench.features import BOX_TOLERANCE, FeatureSpace, FloatArray
 
 if TYPE_CHECKING:
     from poisonbench.data.scaling import Scaling
@@ -52,6 +52,11 @@ class AttackProblem:
         The budget p.
     entropy : int
         Seed of the attacker's random numbers.
+
+    Raises
+    ------
+    ValueError
+        Training rows lie outside the box, where no attack keeps its promises.
     """
 
     train: Sample
@@ -62,6 +67,15 @@ class AttackProblem:
     scaling: Scaling
     n_poison: int
     entropy: int
+
+    def __post_init__(self) -> None:
+        X, y = self.train.X, self.train.y
+        for what, values in (("X", X), ("y", y)):
+            low, high = values.min(initial=0.0), values.max(initial=1.0)
+            if not (low >= -BOX_TOLERANCE and high <= 1 + BOX_TOLERANCE):  # NaN compares false
+                raise ValueError(f"the training rows' {what} runs from {low:.6g} to {high:.6g}, "
+                                 "expected values in the box [0, 1]; Scaling.fit and its "
+                                 "transform bring rows there")  # fmt: skip
 
     def generator(self) -> np.random.Generator:
         """Return a fresh generator, in the same state at every call."""

@@ -141,6 +141,7 @@ def run(
         if fetch:
             fetch_data(experiment, data_dir, progress=not quiet)
         work = make_plan(experiment, data_dir)
+    say_notes(work, quiet=quiet)
     if dry_run:
         dry_run_of(work, out, extend=extend)
     else:
@@ -251,6 +252,7 @@ def sweep(
         if fetch:
             fetch_data(experiment, data_dir, progress=not quiet)
         work = make_plan(experiment, data_dir)
+    say_notes(work, quiet=quiet)
     if emit_slurm:
         words = [*(axes or ()), *(["--rates", rates] if rates is not None else [])]
         flags = {"--extend": extend, "--fail-fast": fail_fast, "--retry-crashed": retry_crashed,
@@ -358,6 +360,7 @@ def validate(
         work = make_plan(experiment, data_dir)
     say(f"{config}: OK: {summary.counts(work)}")
     say_notes(experiment, quiet=False)
+    say_notes(work, quiet=False)
 
 
 @app.command(cls=ConfigCommand)

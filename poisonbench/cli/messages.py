@@ -12,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from poisonbench.config import Config
+    from poisonbench.plan.groups import Plan
 
 
 @contextmanager
@@ -44,9 +45,9 @@ def to_stderr(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def say_notes(experiment: Config, *, quiet: bool) -> None:
-    """Say what the user should know of how a config was read."""
-    for note in experiment.notes if not quiet else ():
+def say_notes(of: Config | Plan, *, quiet: bool) -> None:
+    """Say what the user should know of how a config was read, or of its data."""
+    for note in of.notes if not quiet else ():
         typer.echo(note, err=True)
 
 

@@ -76,6 +76,21 @@ class Dataset:
         groups = [astuple(group) for group in self.space.groups]
         return hashlib.sha256(json.dumps([self.content, groups, self.scaling]).encode()).hexdigest()
 
+    @cached_property
+    def constant(self) -> tuple[str, ...]:
+        """The features that have the same value in every row."""
+        return tuple(name for name, column in zip(self.space.names, self.X.T, strict=True)
+                     if (column == column[:1]).all())  # fmt: skip
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the data."""
+        if not self.constant:
+            return ()
+        place = "they keep it" if self.scaling == "none" else "in the box they are 0"
+        return (f"{self.name}: the same value in every row of {listing(self.constant)}; {place}, "
+                "and only poison rows can give them a weight",)  # fmt: skip
+
     def validated(
         self, source: str | None = None, place: Callable[[int], str] = "row {}".format
     ) -> Self:
@@ -91,22 +106,19 @@ class Dataset:
         Raises
         ------
         DatasetError
-            There are fewer than two rows; a value is not finite, or too large; a column or the
-            response never varies; or a value lies outside the box that ``scaling="none"``
+            There are fewer than two rows; a value is not finite, or too large; the response or
+            all columns never vary; or a value lies outside the box that ``scaling="none"``
             declares.
         """
         source = self.name if source is None else source
         if len(self.y) < 2:
             raise DatasetError(f"{source}: {len(self.y)} rows of data, expected at least 2")
-        constant = []
         for name, column in self._columns():
             wrong = np.flatnonzero(~(np.abs(column) <= LARGEST))  # NaN compares false
             if wrong.size:
                 raise DatasetError(f"{source}: {place(wrong[0])}, column '{name}' is "
                                    f"{column[wrong[0]]:.6g}, expected a finite number of at most "
                                    f"{LARGEST:g} in size")  # fmt: skip
-            if (column == column[0]).all():
-                constant.append(name)
             if self.scaling == "none":
                 wrong = np.flatnonzero((column < -BOX_TOLERANCE) | (column > 1 + BOX_TOLERANCE))
                 if wrong.size:
@@ -115,13 +127,13 @@ class Dataset:
                         "outside the box [0, 1] that scaling 'none' declares; "
                         "with scaling 'train' or 'full' it is scaled"
                     )
-        if self.target in constant:
+        if (self.y == self.y[0]).all():
             raise DatasetError(f"{source}: the response '{self.target}' is {self.y[0]:.6g} in "
                                "every row; there is nothing to learn")  # fmt: skip
-        if constant:
-            them = "it" if len(constant) == 1 else "them"
-            raise DatasetError(f"{source}: the same value in every row of {listing(constant)}; "
-                               f"drop {them} from the data")  # fmt: skip
+        if len(self.constant) == self.space.n_features:
+            raise DatasetError(f"{source}: the same value in every row of {listing(self.constant)},"
+                               " and there is no other feature; there is nothing to learn from"
+                               )  # fmt: skip
         return self
 
     def _columns(self) -> Iterator[tuple[str, FloatArray]]:

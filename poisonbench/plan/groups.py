@@ -109,6 +109,11 @@ class Plan:
     rows: tuple[Row, ...]
     contents: Mapping[str, str]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the data."""
+        return tuple(note for dataset in self.datasets.values() for note in dataset.notes)
+
     def identity(self) -> dict[str, Any]:
         """Return what makes this plan the same as another, as JSON values."""
         return {

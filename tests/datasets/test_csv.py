@@ -85,8 +85,7 @@ def test_the_target_may_be_any_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,b,y\n1,7,1\n2,7,2\n", "the same value in every row of 'b'; drop it from the data"),
-        ("a,b,c,y\n0,7,1,1\n0,7,2,2\n", "every row of 'a', 'b'; drop them"),
+        ("a,b,y\n1,7,1\n1,7,2\n", "in every row of 'a', 'b', and there is no other feature"),
         ("g:1,g:2,y\n1,0,1\n1,0,2\n", "every row of 'g:1', 'g:2'"),
         ("a,y\n1,3\n2,3\n", "the response 'y' is 3 in every row"),
         ("a,y\n", "0 rows of data, expected at least 2"),
@@ -102,11 +101,18 @@ def test_data_that_nothing_can_be_learned_from(tmp_path: Path, text: str, messag
     assert message in str(error.value)
 
 
-def test_many_constant_columns_are_named_up_to_a_few(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("scaling", "place"), [("none", 0.25), ("train", 0.0), ("full", 0.0)])
+def test_constant_columns_keep_their_place_and_are_named(
+    tmp_path: Path, scaling: str, place: float
+) -> None:
     header = ",".join([f"c{j}" for j in range(9)] + ["x", "y"])
-    zeros = ",".join("0" * 9)
-    with pytest.raises(DatasetError, match=r"'c0', 'c1', 'c2', 'c3', 'c4' and 4 more"):
-        load(tmp_path, f"{header}\n{zeros},1,1\n{zeros},2,2\n")
+    same = ",".join(["0.25"] * 9)
+    data = load(tmp_path, f"{header}\n{same},0,1\n{same},1,0\n", scaling=scaling)
+    (note,) = data.notes
+    assert "mine: the same value in every row of 'c0', 'c1', 'c2', 'c3', 'c4' and 4 more" in note
+    boxed = Scaling.fit(data, np.arange(2)).transform(data.X)
+    assert boxed.tolist() == [[place] * 9 + [0], [place] * 9 + [1]]
+    assert load(tmp_path, "a,b,y\n1,2,3\n2,3,4\n").notes == ()
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,8 @@ def statistics(data: Dataset, sidecar: Sidecar | None = None) -> str:
 def conditioning(data: Dataset) -> tuple[int, float]:
     """Return rank and condition number of the design, scaled to [0, 1], with an intercept."""
     low, span = data.X.min(axis=0), np.ptp(data.X, axis=0)
-    design = np.column_stack([np.ones(len(data.X)), (data.X - low) / span])
+    scaled = (data.X - low) / np.where(span > 0, span, 1.0)
+    design = np.column_stack([np.ones(len(data.X)), scaled])
     singular = np.linalg.svd(design, compute_uv=False)
     real = singular[singular > singular[0] * max(design.shape) * np.finfo(np.float64).eps]
     return len(real), float(real[0] / real[-1])
