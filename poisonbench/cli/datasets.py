@@ -303,11 +303,11 @@ def prepare(
     delimiter: Annotated[str | None, typer.Option(help="Found out if not given.")] = None,
     decimal: Annotated[Decimal | None, typer.Option(help="Found out if not given.")] = None,
 ) -> None:
-    """Turn a raw CSV file into one that a config can name: numeric, scaled, grouped.
+    """Turn a raw CSV file into one that a config can name: numeric and grouped.
 
     Says what each column holds and what became of it.  Options that take columns can be given
     several times, or several names with commas between them.  Beside the prepared file goes one
-    with the ending .json: groups, inverse of the scaling, and what was done.
+    with the ending .json: groups, and what was done.
 
     Missing is a cell that is empty, or one of NA, N/A, NaN, null, none, ?, - and . in any case; so
     is one that is not a number (or date) in a column where 9 in 10 are, and a number beyond 1e150.

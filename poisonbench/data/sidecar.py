@@ -1,7 +1,7 @@
-"""The file beside a data file that says where it comes from and how to undo its scaling.
+"""The file beside a data file that says where it comes from and how it was made.
 
-``mine.csv.json`` belongs to ``mine.csv``.  A data file needs none; with one, results can be given
-in the response's own unit, and a change of the file is noticed by ``poisonbench datasets verify``.
+``mine.csv.json`` belongs to ``mine.csv``.  A data file needs none; with one, a change of the file
+is noticed by ``poisonbench datasets verify``.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Sidecar:
     target : str
         Name of the response.
     scaling : mapping of str to (float, float)
-        For each numeric column, the response included, its offset and span: its own unit is
-        offset + span * value.
+        For each column that was scaled, the response included, its offset and span: its own unit
+        is offset + span * value.  Files prepared by earlier versions are scaled; none is today.
     groups : mapping of str to dict
         For each one-hot group its categories, the one without a column, and the rare ones that
         were merged.

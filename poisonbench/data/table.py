@@ -21,6 +21,7 @@ import numpy as np
 
 from poisonbench import registry
 from poisonbench.data.base import DatasetError, listing
+from poisonbench.data.names import visible
 from poisonbench.features import FloatArray
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -28,6 +29,9 @@ DELIMITERS = (",", ";", "\t", "|")
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-", "."})
 """How files write a missing value, in lower case."""
+
+LONGEST_CELL = 1 << 24
+"""Characters of the longest cell that is read; more is a quotation mark that is never closed."""
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 INFINITY = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
@@ -56,7 +60,7 @@ class Table:
     values: FloatArray
 
     def column(self, name: str) -> int:
-        """Return the index of the column `name`.
+        """Return the index of the column `name`, or of the one that looks the same.
 
         Raises
         ------
@@ -64,6 +68,9 @@ class Table:
             There is none; the message has the nearest name.
         """
         if name not in self.names:
+            alike = [known for known in self.names if visible(known) == visible(name)]
+            if len(alike) == 1:
+                return self.names.index(alike[0])
             guess = registry.nearest(name, self.names)
             hint = f"did you mean '{guess}'?" if guess else f"it has {listing(self.names)}"
             raise DatasetError(f"{self.path}: no column '{name}'; {hint}")
@@ -175,9 +182,20 @@ def _opened(path: Path) -> Iterator[TextIO]:
 def _records(file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the line number and the cells of each record that is not blank, the header first."""
     reader = csv.reader(file, delimiter=delimiter)
-    for cells in reader:
-        if len(cells) > 1 or "".join(cells).strip():
-            yield reader.line_num, cells
+    with long_cells():
+        for cells in reader:
+            if len(cells) > 1 or "".join(cells).strip():
+                yield reader.line_num, cells
+
+
+@contextmanager
+def long_cells() -> Iterator[None]:
+    """Let the csv module read cells of up to :data:`LONGEST_CELL` characters in the block."""
+    usual = csv.field_size_limit(LONGEST_CELL)  # of the whole process, so it is set back
+    try:
+        yield
+    finally:
+        csv.field_size_limit(usual)
 
 
 def _detected(path: Path) -> str:
@@ -201,10 +219,12 @@ def _header(path: Path, file: TextIO, delimiter: str) -> tuple[str, ...]:
         raise DatasetError(f"{path}: line {line}, column {names.index('') + 1} of {len(names)} "
                            "has no name, expected one (a trailing delimiter, or a row index that "
                            "was written along?)")  # fmt: skip
-    repeated = [name for name, count in Counter(names).items() if count > 1]
+    count = Counter(map(visible, names))
+    repeated = [name for name in dict.fromkeys(map(visible, names)) if count[name] > 1]
     if repeated:
         raise DatasetError(f"{path}: line {line}, more than one column is named "
-                           f"{listing(repeated)}, expected distinct names")  # fmt: skip
+                           f"{listing(repeated)}, expected names that look "
+                           "different")  # fmt: skip
     if len(names) == 1:
         raise DatasetError(f"{path}: one column, '{names[0]}', where the delimiter is "
                            f"{delimiter!r}; expected features and a response")  # fmt: skip

@@ -1,4 +1,4 @@
-"""From a raw CSV file to one that a linear model can use: numeric, scaled, grouped."""
+"""From a raw CSV file to one that a linear model can use: numeric and grouped."""
 
 from __future__ import annotations
 
@@ -96,19 +96,18 @@ def prepare(
 
     Every column is a number, a date (then days since 1970), a boolean or a category, found out
     from all of its cells.  It is one of numbers (or dates) if 9 in 10 cells present are; the others
-    are missing then.  Numbers with leading zeros are codes, that is, categories.  Numbers are
-    scaled to [0, 1] by their smallest and largest value; categories become one column
-    ``Group:value`` each, but for the most frequent; columns of this form are kept as they are.  A
-    missing number is the column's mean and a missing category the category ``NA``, as in the files
-    of the 2018 paper; a row without a response is dropped.  Constant and empty columns,
-    identifiers and free text are left out.
+    are missing then.  Numbers with leading zeros are codes, that is, categories.  Numbers keep
+    their own units; categories become one column ``Group:value`` each, but for the most frequent;
+    columns of this form are kept as they are.  A missing number is the column's mean and a missing
+    category the category ``NA``, as in the files of the 2018 paper; a row without a response is
+    dropped.  Constant and empty columns, identifiers and free text are left out.
 
     Parameters
     ----------
     raw : Path
         The raw file.
     out : Path
-        The prepared file; ``OUT.json`` beside it holds the groups and undoes the scaling.
+        The prepared file; ``OUT.json`` beside it says how it was made.
     choices : Choices
         What the user decides.
     source : str, optional
@@ -142,7 +141,7 @@ def prepare(
     n_short, line = short_lines(raw, dialect) if columns[-1].missing.any() else (0, 0)
     with _errors_about(raw):
         encoded = encode(columns, choices)
-    encoded.warnings[:0] = dialect.header.remarks
+    encoded.warnings[:0] = dialect.remarks
     if n_short:
         encoded.warnings.insert(0, f"lines with less cells than there are columns: {n_short}, the "
                                 f"first is line {line}; what they lack is missing")  # fmt: skip
@@ -213,7 +212,7 @@ def _reader(name: str, dialect: Dialect, choices: Choices, words: frozenset[str]
         role = "categorical"
     elif name == choices.target:
         role = "response"
-    return ColumnReader(name, dialect.decimal, role, words, choices.dates)
+    return ColumnReader(name, dialect.decimal, dialect.settled, role, words, choices.dates)
 
 
 def _recorded(

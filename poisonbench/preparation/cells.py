@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from datetime import date
-from typing import Literal
+from typing import Literal, NamedTuple
 
-Parser = Callable[[str], tuple[float, str] | None]
-"""Turns a text into its value and what is special about how it is written ("" for nothing)."""
+
+class Cell(NamedTuple):
+    """What a text says.
+
+    Parameters
+    ----------
+    value : float
+        The number, or the date in days since 1970.
+    notation : str
+        What is special about how it is written, empty for nothing.
+    rest : float
+        What a whole number beyond 2**53 loses as a float.
+    """
+
+    value: float
+    notation: str
+    rest: float = 0.0
+
+
+Parser = Callable[[str], Cell | None]
+"""Turns a text into what it says; None if it says nothing of the kind."""
+
+EXACT = 2.0**53
+"""Whole numbers up to here are exact floats."""
 
 DateOrder = Literal["year first", "day first", "month first", "month named"]
 
@@ -16,21 +39,31 @@ DATE_ORDERS: tuple[DateOrder, ...] = ("year first", "day first", "month first", 
 
 LEADING_ZEROS = "leading zeros"
 SEPARATED = "thousands separated"
+NEGATED = "negative in parentheses, or with the minus sign behind"
 TIME_ZONE = "a time zone"
-PLAIN = frozenset({"", LEADING_ZEROS, SEPARATED})
+PLAIN = frozenset({"", LEADING_ZEROS, SEPARATED, NEGATED})
 """How numbers without a sign for what they count are written."""
 
 _SIGNS = r"[$€£¥₹%‰]|USD|EUR|GBP|JPY|CHF|CNY|INR|CAD|AUD"
 _SIGNED = re.compile(rf"([+-]?) ?(?:({_SIGNS}) ?)?([+-]?[\d.,].*?)(?: ?({_SIGNS}))?")
+# Thousands, or as in India hundreds from the second group on; an exponent may be Fortran's D.
 _NUMBERS = {
     mark: re.compile(
-        rf"[+-]?(?:\d{{1,3}}([{thousands} '’])\d{{3}}(?:\1\d{{3}})*|\d+)?"
-        rf"(?:{re.escape(mark)}\d*)?(?:e[+-]?\d+)?",
+        rf"[+-]?(?:[1-9]\d{{0,2}}([{thousands} '’])\d{{3}}(?:\1\d{{3}})*"
+        rf"|[1-9]\d?(,)\d\d(?:,\d\d)*,\d{{3}}|\d+)?"
+        rf"(?:{re.escape(mark)}\d*)?(?:[ed][+-]?\d+)?",
         re.ASCII | re.IGNORECASE,
     )
     for mark, thousands in ((".", ","), (",", "."))
 }
-_SEPARATORS = {".": str.maketrans("", "", ", '’"), ",": str.maketrans(",", ".", ". '’")}
+_SEPARATORS = {
+    ".": str.maketrans("dD", "ee", ", '’"),
+    ",": str.maketrans(",dD", ".ee", ". '’"),
+}
+_WHOLE = re.compile(r"([+-]?\d+)\.?0*")
+_NEGATED = re.compile(r"\(([^()-]+)\)|([^()-]*\d)-")
+_LOOKS_LIKE_NUMBER = re.compile(r"\W*\d[\d\W]*\w{0,4}")
+"""Digits between marks, and at most a short unit or exponent behind."""
 _INFINITY = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _LEADING_ZERO = re.compile(r"0\d+", re.ASCII)
 
@@ -57,9 +90,10 @@ _1970 = date(1970, 1, 1).toordinal()
 def number_parser(decimal: str) -> Parser:
     """Return a parser of numbers.
 
-    Thousands may be separated by the other mark, blanks or apostrophes, and a currency or percent
-    sign may stand before or after: it is what is special then.  Percents are not divided by 100.
-    What is too large for a float is infinite.
+    Thousands may be separated by the other mark, blanks or apostrophes; a currency or percent sign
+    may stand before or after, and is what is special then.  Percents are not divided by 100.
+    Negative numbers may stand in parentheses or have the minus sign behind.  What is too large for
+    a float is infinite.
 
     Parameters
     ----------
@@ -68,31 +102,40 @@ def number_parser(decimal: str) -> Parser:
     """
     pattern, separators = _NUMBERS[decimal], _SEPARATORS[decimal]
 
-    def parse(text: str) -> tuple[float, str] | None:
-        sign = ""
+    def parse(text: str) -> Cell | None:
+        notation = ""
         text = text.replace("−", "-")
         match = pattern.fullmatch(text)
         if match is None:
             if _INFINITY.fullmatch(text):
-                return float(text), ""
+                return Cell(float(text), "")
+            if negated := _NEGATED.fullmatch(text):
+                notation, text = NEGATED, f"-{(negated[1] or negated[2]).strip()}"
             parts = _SIGNED.fullmatch(text)
-            if parts is None or bool(parts[2]) == bool(parts[4]):
-                return None
-            sign, text = parts[2] or parts[4], parts[1] + parts[3]
-            match = pattern.fullmatch(text)
+            if parts and bool(parts[2]) != bool(parts[4]):
+                notation, text = parts[2] or parts[4], parts[1] + parts[3]
+            match = pattern.fullmatch(text) if notation else None
             if match is None:
                 return None
+        digits = text.translate(separators)
         try:
-            value = float(text.translate(separators))
-        except ValueError:  # a sign, a mark or an exponent alone
+            value = float(digits)
+            whole = EXACT <= abs(value) < math.inf and _WHOLE.fullmatch(digits)
+            rest = float(int(whole[1]) - int(value)) if whole else 0.0
+        except ValueError:  # a sign, a mark or an exponent alone; thousands of digits
             return None
-        if sign:
-            return value, sign
-        if match[1]:
-            return value, SEPARATED
-        return value, LEADING_ZEROS if _LEADING_ZERO.fullmatch(text) else ""
+        if not notation and (match[1] or (decimal == "." and match[2])):
+            notation = SEPARATED
+        elif not notation and _LEADING_ZERO.fullmatch(text):
+            notation = LEADING_ZEROS
+        return Cell(value, notation, rest)
 
     return parse
+
+
+def looks_like_number(text: str) -> bool:
+    """Whether a text may be a number, or date, written in a way that no parser here knows."""
+    return _LOOKS_LIKE_NUMBER.fullmatch(text) is not None
 
 
 def date_parser(order: DateOrder) -> Parser:
@@ -107,7 +150,7 @@ def date_parser(order: DateOrder) -> Parser:
     """
     pattern = _DATES[order]
 
-    def parse(text: str) -> tuple[float, str] | None:
+    def parse(text: str) -> Cell | None:
         match = pattern.fullmatch(text)
         if match is None:
             return None
@@ -119,7 +162,8 @@ def date_parser(order: DateOrder) -> Parser:
         except ValueError:  # the 30th of February
             return None
         seconds = _seconds(part)
-        return None if seconds is None else (day + seconds / 86_400, TIME_ZONE * bool(part["zone"]))
+        zone = TIME_ZONE if part["zone"] else ""
+        return None if seconds is None else Cell(day + seconds / 86_400, zone)
 
     return parse
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 from poisonbench.data.base import DatasetError, listing
-from poisonbench.preparation.header import one_line
+from poisonbench.data.names import visible
 from poisonbench.registry import nearest
 
 
@@ -65,7 +65,7 @@ class Choices:
                 column
                 for given in getattr(self, role)
                 for column in _columns(
-                    role, [given] if one_line(given) in names else given.split(","), names
+                    role, [given] if visible(given) in names else given.split(","), names
                 )
             )
             for role in ("categorical", "numeric", "drop")
@@ -88,7 +88,7 @@ class Choices:
 
 def _columns(role: str, given: Iterable[str], names: Sequence[str]) -> Iterator[str]:
     for text in given:
-        name = one_line(text)
+        name = visible(text)
         if name not in names:
             guess = nearest(name, names)
             hint = f"did you mean '{guess}'?" if guess else f"it has {listing(names)}"

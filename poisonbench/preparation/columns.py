@@ -14,8 +14,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from poisonbench.data.names import visible
 from poisonbench.features import FloatArray, IntArray
-from poisonbench.preparation.cells import LEADING_ZEROS
+from poisonbench.preparation.cells import EXACT, LEADING_ZEROS
+from poisonbench.preparation.decimal_mark import best_reading, could_be_thousands
 from poisonbench.preparation.number_or_date import (
     Reading,
     date_readings,
@@ -50,6 +52,8 @@ class ColumnReader:
         The column's name.
     decimal : {".", ","}
         The file's decimal mark.
+    settled : bool
+        Whether that is known, from the user or from numbers that allow no other.
     role : {"response", "numeric", "categorical", "any"}
         What the user says of it.
     missing_words : frozenset of str
@@ -62,12 +66,14 @@ class ColumnReader:
         self,
         name: str,
         decimal: str,
+        settled: bool,
         role: Role,
         missing_words: frozenset[str],
         dates: DayOrMonth | None = None,
     ) -> None:
         self.name = name
         self._decimal = decimal
+        self._settled = settled
         self._role = role
         self._missing_words = missing_words
         self._dates = dates
@@ -78,6 +84,7 @@ class ColumnReader:
         self._readings: list[Reading] | None = None  # once a vocabulary cannot hold the texts
         self._first_text = ""  # of a vocabulary given up
         self._mixed = False
+        self._could_be_thousands: bool | None = None  # None: no fraction seen
 
     def add(self, cells: pd.Series[Any]) -> None:
         """Take the next batch of cells, which are numbers or texts."""
@@ -96,6 +103,12 @@ class ColumnReader:
     def _add_numbers(self, values: FloatArray) -> None:
         if not self._has_texts:
             self._numbers.append(values)
+            # As text it can be seen what is lost, and what a mark before three digits means.
+            self._mixed = bool((np.abs(values) >= EXACT).any())
+            finite = values[np.isfinite(values)]
+            fractions = finite[finite % 1 > 0]
+            if not self._settled and fractions.size and self._could_be_thousands is not False:
+                self._could_be_thousands = could_be_thousands(fractions)
         elif np.isnan(values).all():
             self._take([], np.full(len(values), -1))
         else:
@@ -117,7 +130,8 @@ class ColumnReader:
         """Take cells of which few repeat: what is written as a plain number at once."""
         numbers = np.full(len(cells), np.nan)
         # A batch of nothing but truth values is no text.
-        if self._decimal == "." and pd.api.types.infer_dtype(cells, skipna=True) == "string":
+        marks = {reading.decimal for reading in self._readings or () if reading.kind == "number"}
+        if "," not in marks and pd.api.types.infer_dtype(cells, skipna=True) == "string":
             numbers = plain_numbers(cells)
         others = np.isnan(numbers)
         codes = np.full(len(cells), -1)
@@ -131,8 +145,12 @@ class ColumnReader:
 
     @property
     def wants_text(self) -> bool:
-        """Whether some batches were numbers and others not: all must be read again, as text."""
-        return self._mixed
+        """Whether all must be read again, as text.
+
+        So it is where some batches were numbers and others not, and where the numbers are not
+        certain to be what was written.
+        """
+        return self._mixed or bool(self._could_be_thousands and self._numbers)
 
     @property
     def could_be_codes(self) -> bool:
@@ -154,16 +172,19 @@ class ColumnReader:
         if self._role == "any" and truth:
             return truth
         best = max(readings, key=lambda reading: reading.share, default=None)
-        for reading in readings if self._role != "categorical" else []:
-            if reading.kind == "number" and self._is_number(reading):
-                return self._number(reading.values(), reading)
+        numbers = [reading for reading in readings if reading.kind == "number"]
+        if numbers:
+            reading, remark = best_reading(numbers, self._decimal, settled=self._settled)
+            if self._is_number(reading):
+                return self._number(reading.values(), reading, remark)
         found = self._date([reading for reading in readings if reading.kind == "date"]) or truth
         if found:
             return found
         remarks = self._doubts(best) if best else ()
         if streamed:
+            example = self._example(best)
             return RawColumn(self.name, "free text", np.zeros(self._n_rows, dtype=np.intp), (),
-                             f"such as '{self._example(best)}'", remarks)  # fmt: skip
+                             f"such as '{example}'", remarks, example=example)  # fmt: skip
         return RawColumn(self.name, "category", codes, tuple(texts), "", remarks)
 
     def _distinct(self, cells: pd.Series[Any]) -> tuple[list[str], IntArray]:
@@ -172,7 +193,9 @@ class ColumnReader:
         position: dict[str, int] = {}
         own = []
         for cell in found:
-            text = " ".join(str(cell).split())
+            text = visible(str(cell))
+            if text[:1] == text[-1:] == '"' and str(cell)[:1].isspace():
+                text = visible(text[1:-1])  # a tab or the like kept its quotation marks
             # A batch of nothing but truth values comes as such, however they were spelt.
             if len(text) < 6 and text.lower() in ("true", "false"):
                 text = text.lower()
@@ -190,15 +213,20 @@ class ColumnReader:
         self._codes.append(np.array([*own, -1], dtype=np.intp)[codes])
         if len(known) > VOCABULARY:
             readings = self._read(list(known), np.concatenate(self._codes))
-            # What fits not one of so many texts is not followed up.
-            self._readings = [reading for reading in readings if reading.fitting]
+            # What fits not one of so many texts is not followed up, nor is a decimal mark that
+            # fits but few of the numbers.
+            most = max((reading.fitting for reading in readings if reading.decimal), default=0)
+            self._readings = [reading for reading in readings if reading.fitting
+                              and not (reading.decimal and 2 * reading.fitting < most)
+                              ]  # fmt: skip
             self._first_text = next(iter(known))
             self._codes, self._vocabulary = [], {}
 
     def _read(self, texts: list[str], codes: IntArray) -> list[Reading]:
         if self._role == "categorical":
             return []
-        readings = [number_reading(self._decimal), *date_readings()]
+        marks = (self._decimal, *(mark for mark in ".," if mark != self._decimal))
+        readings = [*map(number_reading, marks), *date_readings()]
         for reading in readings:
             reading.add(texts, codes)
         return readings
@@ -209,8 +237,11 @@ class ColumnReader:
         is_code = LEADING_ZEROS in reading.notations and self._role != "response"
         return reading.share >= ENOUGH and not is_code
 
-    def _number(self, values: FloatArray, reading: Reading | None = None) -> RawColumn:
+    def _number(
+        self, values: FloatArray, reading: Reading | None = None, remark: str = ""
+    ) -> RawColumn:
         remarks = [*self._oddities(reading)] if reading else []
+        remarks += [remark] if remark else []
         values, n_large, first = without_too_large(values)
         if n_large:
             remarks.append(f"{n_large} of its numbers are too large to compute with, such as "
@@ -222,7 +253,19 @@ class ColumnReader:
         if (present.min(), present.max()) == (0, 1) and np.isin(present, (0, 1)).all():
             codes = np.where(np.isnan(values), -1, values).astype(np.intp)
             return RawColumn(self.name, "boolean", codes, ("0", "1"), remarks=said)
-        return RawColumn(self.name, "number", values, (), reading.note() if reading else "", said)
+        if reading is None:
+            return RawColumn(self.name, "number", values, remarks=said)
+        rounded = ""
+        if reading.rounded:
+            cell, row = reading.rounded
+            rounded = (f"'{self.name}': {reading.n_rounded} of its numbers are whole ones beyond "
+                       f"2**53 = {EXACT:.0f} that lose digits, such as {cell} (data row {row}), "
+                       f"which becomes {reading.values()[row - 1]:.0f}; subtract a constant in the "
+                       "file")  # fmt: skip
+            if self._role != "response":
+                rounded += f", or --drop {shlex.quote(self.name)} if they only name things"
+        return RawColumn(self.name, "number", values, (), reading.note(), said, reading.rests(),
+                         rounded)  # fmt: skip
 
     def _date(self, readings: list[Reading]) -> RawColumn | None:
         fitting = {reading.name: reading for reading in readings if reading.share >= ENOUGH}

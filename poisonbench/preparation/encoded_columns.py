@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,7 @@ Bits = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Numeric:
-    """A numeric column, scaled to [0, 1] by its smallest and largest value.
+    """A numeric column.
 
     Parameters
     ----------
@@ -28,16 +27,6 @@ class Numeric:
 
     name: str
     values: FloatArray
-
-    @cached_property
-    def offset(self) -> float:
-        """The smallest value, which becomes 0."""
-        return float(self.values.min())
-
-    @cached_property
-    def span(self) -> float:
-        """The range, which becomes 1."""
-        return float(np.ptp(self.values))
 
 
 @dataclass(frozen=True)

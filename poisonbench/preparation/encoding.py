@@ -9,6 +9,7 @@ import numpy as np
 
 from poisonbench.data.base import DatasetError
 from poisonbench.features import BoolArray, FloatArray, IntArray
+from poisonbench.preparation.cells import looks_like_number
 from poisonbench.preparation.choices import Choices
 from poisonbench.preparation.columns import VOCABULARY
 from poisonbench.preparation.encoded_columns import Group, Numeric, ReadyGroup
@@ -20,6 +21,9 @@ from poisonbench.preparation.ready import categories, ready_groups
 
 KINDS = {"date": "dates", "boolean": "booleans", "category": "categories", "free text": "free text"}
 """Kinds of columns that are no numbers, in the plural."""
+
+SAME = "its whole numbers beyond 2**53 are the same as floats"
+"""Why a column is left out that varies, but not once its numbers are floats."""
 
 FEW = 20
 """Rows that may hold the numbers from one to another by chance, without being counted by them."""
@@ -89,31 +93,35 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
         The response is not numeric or never varies, a column cannot be what the user says, or
         nothing is left.
     """
-    target, keep = _target(raw, choices)
+    response, keep = _target(raw, choices)
     if choices.missing == "drop":
         for column in raw:
             if column.name not in choices.drop and column.kind not in ("empty", "free text"):
                 keep &= ~column.missing
-    values = target.values[keep]
+    values = response.values[keep].astype(np.float64, copy=False)
     if len(values) < 2:
-        raise DatasetError(f"target: '{target.name}' has {len(values)} rows left, expected two at "
-                           "least")  # fmt: skip
+        raise DatasetError(f"target: '{response.name}' has {len(values)} rows left, expected two "
+                           "at least")  # fmt: skip
     if np.ptp(values) == 0:
-        raise DatasetError(f"target: '{target.name}' is {values[0]:.6g} in every row, expected two "
-                           "different values at least")  # fmt: skip
-    chosen = (target.name, *choices.categorical, *choices.numeric, *choices.drop)
+        raise DatasetError(f"target: '{response.name}' is {values[0]:.6g} in every row, expected "
+                           "two different values at least"
+                           f"{_but(response.rounded)}")  # fmt: skip
+    chosen = (response.name, *choices.categorical, *choices.numeric, *choices.drop)
     ready = ready_groups(raw, chosen, keep)
     names = _written_names(raw, ready)
-    encoded = Encoded(Numeric(names[target.name], values), rows_dropped=int((~keep).sum()))
+    encoded = Encoded(Numeric(names[response.name], values), rows_dropped=int((~keep).sum()))
     leakage = Leakage(values)
     leaks: list[str | None] = []
+    raw.reverse()
     while raw:
-        column = raw.pop(0)
+        column = raw.pop()
+        in_doubt = bool(column.remarks) or column.name in choices.drop
         if column.name not in choices.drop:
             encoded.warnings += column.remarks
         found = column.kind + (f" ({column.note})" if column.note else "")
-        if column.name == target.name:
-            encoded.fates = {target.name: f"{found}, the response", **encoded.fates}
+        if column.name == response.name:
+            encoded.fates = {response.name: f"{found}, the response", **encoded.fates}
+            encoded.warnings += filter(None, [column.rounded])
             continue
         group = ready.get(column.name.partition(":")[0])
         if group is not None and column.name not in chosen:
@@ -126,11 +134,15 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
             continue
         column = column.select(keep)
         reason, what = _reason_to_drop(column, choices), ""
+        if reason in (None, SAME):
+            encoded.warnings += filter(None, [column.rounded])
+        if reason is not None and column.kind in ("category", "free text") and not in_doubt:
+            encoded.warnings += _perhaps_numbers(column)
         if reason is None and _is_number(column):
             numeric = _number(column, names[column.name], encoded)
             encoded.numerics.append(numeric)
             leaks.append(leakage.of_numbers(column.name, numeric.values, ~column.missing))
-            what = "scaled"
+            what = "kept, in days since 1970" if column.kind == "date" else "kept"
         elif reason is None:
             made = one_hot(column, names[column.name], choices.rare)
             if isinstance(made, str):
@@ -173,7 +185,7 @@ def _written_names(raw: list[RawColumn], ready: dict[str, ReadyGroup]) -> dict[s
     return dict(zip(before, after, strict=True))
 
 
-def _target(raw: list[RawColumn], choices: Choices) -> tuple[Numeric, BoolArray]:
+def _target(raw: list[RawColumn], choices: Choices) -> tuple[RawColumn, BoolArray]:
     """Return the response as numbers, and the mask of the rows that have one."""
     column = next(column for column in raw if column.name == choices.target)
     if column.kind == "boolean" and column.labels == ("0", "1"):
@@ -183,8 +195,19 @@ def _target(raw: list[RawColumn], choices: Choices) -> tuple[Numeric, BoolArray]
         raise DatasetError("no rows of data below the header")
     if column.kind != "number":
         raise DatasetError(f"target: '{column.name}' {_holds(column)}, expected numbers"
-                           f"{_but(column)}")  # fmt: skip
-    return Numeric(column.name, column.values.astype(np.float64, copy=False)), ~column.missing
+                           f"{_but(*column.remarks)}")  # fmt: skip
+    return column, ~column.missing
+
+
+def _perhaps_numbers(column: RawColumn) -> list[str]:
+    """Say it if texts that are left out look like numbers, or dates, in an unknown notation."""
+    labels = column.labels or (column.example,)
+    alike = [label for label in labels if looks_like_number(label)]
+    if 2 * len(alike) <= len(labels):
+        return []
+    return [f"'{column.name}' is left out as text, but cells such as '{alike[0]}' look like "
+            "numbers or dates; if they are, write them as 1234.5 or 2020-12-31 in the file"
+            ]  # fmt: skip
 
 
 def _holds(column: RawColumn) -> str:
@@ -194,8 +217,8 @@ def _holds(column: RawColumn) -> str:
     return f"holds {KINDS[column.kind]} {f'({what})' if column.kind == 'date' else what}"
 
 
-def _but(column: RawColumn) -> str:
-    return "".join(f"; {remark}" for remark in column.remarks)
+def _but(*remarks: str) -> str:
+    return "".join(f"; {remark}" for remark in remarks if remark)
 
 
 def _is_number(column: RawColumn) -> bool:
@@ -210,18 +233,22 @@ def _reason_to_drop(column: RawColumn, choices: Choices) -> str | None:
     if name in choices.categorical and column.kind == "free text":
         raise DatasetError(f"categorical: '{name}' has more than {VOCABULARY} different values")
     if name in choices.numeric and column.kind in ("category", "free text"):
-        raise DatasetError(f"numeric: '{name}' {_holds(column)}, expected numbers{_but(column)}")
+        raise DatasetError(
+            f"numeric: '{name}' {_holds(column)}, expected numbers{_but(*column.remarks)}"
+        )
     if column.kind == "empty" or missing.all():
         return "no values"
     if column.kind == "free text":
         return f"more than {VOCABULARY} different values"
-    present = column.values[~missing]
+    present = column.present()
     n_distinct = len(np.unique(present))
     if n_distinct == 1 and (_is_number(column) or not missing.any()):
         return "constant"
     chosen = name in (*choices.categorical, *choices.numeric)
     if n_distinct == len(missing) and not chosen and _is_identifier(column, present):
         return "identifier, another value in every row"
+    if _is_number(column) and np.ptp(column.values[~missing]) == 0:
+        return SAME
     return None
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from poisonbench.preparation.encoded_columns import Group
+from poisonbench.preparation.header import distinct
 from poisonbench.preparation.raw import RawColumn
 
 MISSING_LABEL = "NA"
 """The category of a missing value, named as in the files of the 2018 paper."""
+
+LONGEST_LABEL = 100
+"""Characters of a category's name that are kept."""
 
 RARE_LABEL = "other"
 """The category that rare ones are merged to."""
@@ -52,7 +56,13 @@ def one_hot(column: RawColumn, name: str, rare_below: float) -> Group | str:
     if column.kind != "boolean":
         order = np.argsort(-np.bincount(codes, minlength=len(labels)), kind="stable")
     labels = [labels[k] for k in order]
-    return Group(name, np.argsort(order)[codes], tuple(labels), merged, label if merged else "")
+    written = distinct([shortened(label) for label in labels])
+    return Group(name, np.argsort(order)[codes], written, merged, label if merged else "")
+
+
+def shortened(label: str) -> str:
+    """Return a category's name, cut if it is a whole text."""
+    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
 
 
 def words(group: Group) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from poisonbench.data.base import DatasetError, listing
+from poisonbench.data.names import visible
 from poisonbench.preparation.cells import DATE_ORDERS, date_parser, number_parser
 
 _FRACTION = re.compile(r"[+-]?\d*[.,]\d+(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -63,36 +65,38 @@ def read_header(
         names = tuple(f"column {j}" for j in range(1, len(cells) + 1))
         return Header(names, False, blank_records)
     remarks = [] if given else _suspicion(path, [cell.strip() for cell in cells])
-    wanted = [one_line(cell) or f"column {j}" for j, cell in enumerate(cells, start=1)]
+    wanted = [visible(cell) or f"column {j}" for j, cell in enumerate(cells, start=1)]
     names = distinct(wanted)
     unnamed = [name for name, cell in zip(names, cells, strict=True) if not cell.strip()]
     changed = [(cell.strip(), name) for name, cell in zip(names, cells, strict=True)
                if cell.strip() not in ("", name)]  # fmt: skip
+    alike = [pair for pair in changed if visible(pair[0]) != " ".join(pair[0].split())]
     if unnamed:
         remarks.append(f"columns without a name are called by their number: {listing(unnamed)}")
-    if changed:
-        pairs = ", ".join(f"{before!r} is '{after}'" for before, after in changed[:5])
-        more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
-        remarks.append(f"column names changed, to be distinct and on one line: {pairs}{more}")
-    repeated = tuple(name for name in dict.fromkeys(wanted) if wanted.count(name) > 1)
+    for pairs, why, quoted in (
+        ([pair for pair in changed if pair not in alike], "to be distinct and on one line", repr),
+        (alike, "to have no characters that look like others or cannot be seen", ascii),
+    ):
+        shown = ", ".join(f"{quoted(before)} is '{after}'" for before, after in pairs[:5])
+        more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
+        if pairs:
+            remarks.append(f"column names changed, {why}: {shown}{more}")
+    repeated = tuple(name for name, count in Counter(wanted).items() if count > 1)
     return Header(names, True, blank_records, repeated, tuple(remarks))
-
-
-def one_line(text: str) -> str:
-    """Return a name with every run of blanks and line ends made one blank."""
-    return " ".join(text.split())
 
 
 def distinct(names: Sequence[str]) -> tuple[str, ...]:
     """Return names with numbers behind those that were there before: ``a``, ``a (2)``."""
     taken = set(names)
     found: dict[str, None] = {}
+    last: dict[str, int] = {}  # the number behind the last of that name
     for name in names:
-        new, k = name, 1
+        new, k = name, last.get(name, 1)
         while new in found or (k > 1 and new in taken):
             k += 1
             new = f"{name} ({k})"
         found[new] = None
+        last[name] = k
     return tuple(found)
 
 

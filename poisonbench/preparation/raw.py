@@ -32,6 +32,12 @@ class RawColumn:
         What else there is to say of it: the order of dates, an example of free text.
     remarks : tuple of str
         What the user should check.
+    rests : ndarray of shape (rows,), optional
+        What whole numbers beyond 2**53 lose as floats, where some do.
+    rounded : str
+        What the user is told of that if the column is used.
+    example : str
+        A text, where they are not kept.
     """
 
     name: str
@@ -40,6 +46,9 @@ class RawColumn:
     labels: tuple[str, ...] = ()
     note: str = ""
     remarks: tuple[str, ...] = ()
+    rests: FloatArray | None = None
+    rounded: str = ""
+    example: str = ""
 
     @property
     def missing(self) -> npt.NDArray[np.bool_]:
@@ -50,4 +59,18 @@ class RawColumn:
 
     def select(self, rows: npt.NDArray[np.bool_]) -> RawColumn:
         """Return the column at the rows of a mask."""
-        return replace(self, values=self.values[rows])
+        rests = None if self.rests is None else self.rests[rows]
+        return replace(self, values=self.values[rows], rests=rests)
+
+    def present(self) -> FloatArray | IntArray:
+        """Return the values that are there, of whole numbers beyond 2**53 without loss.
+
+        From those the first is subtracted, exactly where they differ by less than 2**53.
+        """
+        here = ~self.missing
+        values = self.values[here]
+        if self.rests is None or not len(values):
+            return values
+        rests = self.rests[here]
+        exact: FloatArray = (values - values[0]) + (rests - rests[0])
+        return exact

@@ -12,7 +12,7 @@ import pandas as pd
 
 from poisonbench.data.base import DatasetError
 from poisonbench.preparation.dialect import Dialect
-from poisonbench.preparation.records import errors_of_reading, records
+from poisonbench.preparation.records import errors_of_reading, records, skips_blanks
 
 BATCH_ROWS = 20_000
 """Rows held as text at a time; more would be no faster."""
@@ -57,7 +57,8 @@ def batches(
         It is not a table.
     """
     header = dialect.header
-    with errors_of_reading(path, dialect.encoding):
+    encoding = dialect.encoding
+    with errors_of_reading(path, encoding.name):
         try:
             with warnings.catch_warnings():
                 # A line longer than the header is an error, wherever it is.
@@ -66,7 +67,9 @@ def batches(
                     path,
                     sep=dialect.delimiter,
                     decimal=dialect.decimal,
-                    encoding=dialect.encoding,
+                    encoding=encoding.name,
+                    encoding_errors=encoding.errors,
+                    skipinitialspace=skips_blanks(dialect.delimiter),
                     header=0 if header.line else None,
                     skiprows=header.blank_records,
                     names=list(dialect.names),
@@ -128,7 +131,7 @@ def _has_codes(path: Path, dialect: Dialect) -> bool:
     between = re.escape(dialect.delimiter)
     cell = re.compile(rf'[{between}\r\n] *"?0[0-9]+"? *[{between}\r\n]')
     tail = "\n"
-    with path.open(encoding=dialect.encoding) as file:
+    with dialect.encoding.open(path, newline=None) as file:
         while block := file.read(BLOCK):
             if cell.search(tail + block):
                 return True
@@ -138,16 +141,23 @@ def _has_codes(path: Path, dialect: Dialect) -> bool:
 
 def _fault(path: Path, dialect: Dialect) -> str | None:
     """Say in which line a file stops being a table."""
-    width, before, cells = len(dialect.names), 0, [""]
-    with path.open(encoding=dialect.encoding, newline="") as file:
-        reader = csv.reader(file, delimiter=dialect.delimiter, strict=True)
-        try:
-            for cells in reader:
-                if len(cells) > width:
-                    return (f"line {reader.line_num} has {len(cells)} cells, expected {width} as "
-                            "in the header")  # fmt: skip
-                before = reader.line_num
-        except csv.Error:
-            return (f"line {before + 1} has a quotation mark that is never closed, or that has "
-                    "something else than the end of the cell behind it")  # fmt: skip
+    width, before = len(dialect.names), 0
+    try:
+        for line, cells in records(path, dialect.encoding, dialect.delimiter, strict=True):
+            if len(cells) > width:
+                return (f"line {line} has {len(cells)} cells, expected {width} as in the header"
+                        f"{_before_quote(cells)}")  # fmt: skip
+            before = line
+    except csv.Error:
+        return (f"line {before + 1} has a quotation mark that is never closed, or that has "
+                "something else than the end of the cell behind it")  # fmt: skip
     return None
+
+
+def _before_quote(cells: list[str]) -> str:
+    """Say what stands before a quotation mark and so makes it part of a cell, if anything does."""
+    for cell in cells:
+        before, mark, _ = cell.partition('"')
+        if mark and before and not before.strip():
+            return f"; a cell has {before!r} before its quotation mark, expected nothing or blanks"
+    return ""

@@ -8,19 +8,42 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from poisonbench.data.base import DatasetError
+from poisonbench.data.table import long_cells
+from poisonbench.preparation.text_encoding import TextEncoding
 
 
-def records(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the cells of each record, and the line that it ends on."""
+def records(
+    path: Path, encoding: TextEncoding, delimiter: str, *, strict: bool = False
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the cells of each record, and the line that it ends on.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    encoding : TextEncoding
+        Its encoding.
+    delimiter : str
+        What separates its cells.
+    strict : bool
+        Whether faulty quotation marks are an error.
+    """
     before = 0
-    with path.open(encoding=encoding, newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter)
-        try:
+    try:
+        with long_cells(), encoding.open(path) as file:
+            reader = csv.reader(
+                file, delimiter=delimiter, strict=strict, skipinitialspace=skips_blanks(delimiter)
+            )
             for cells in reader:
                 yield reader.line_num, cells
                 before = reader.line_num
-        except csv.Error as error:
-            raise csv.Error(f"the record from line {before + 1} on: {error}") from error
+    except csv.Error as error:
+        raise csv.Error(f"the record from line {before + 1} on: {error}") from error
+
+
+def skips_blanks(delimiter: str) -> bool:
+    """Whether blanks before a cell are no part of it, so that a quotation mark may follow them."""
+    return delimiter != " "
 
 
 @contextmanager

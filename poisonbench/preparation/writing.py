@@ -1,14 +1,11 @@
-"""Writing prepared columns: a CSV file of digits, and the sidecar that undoes the scaling.
-
-A batch of rows is one matrix of characters, filled column by column, from which the places that no
-character took are left out; formatting cell by cell would take most of the time of a preparation.
-"""
+"""Writing prepared columns in their own units: a CSV file, and the sidecar that describes it."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,8 @@ import numpy as np
 
 from poisonbench.data.files import written_whole
 from poisonbench.data.sidecar import Sidecar, place
-from poisonbench.preparation.decimals import FILLER, Characters, decimals
+from poisonbench.features import FloatArray
+from poisonbench.preparation.cells import EXACT
 from poisonbench.preparation.encoding import Encoded
 
 BATCH_ROWS = 5_000
@@ -24,6 +22,8 @@ BATCH_ROWS = 5_000
 
 def write(encoded: Encoded, path: Path, source: str, preparation: dict[str, Any]) -> Sidecar:
     """Write the prepared file and its sidecar, each whole or not at all.
+
+    Every number is written with the fewest digits that read back as the same float.
 
     Parameters
     ----------
@@ -43,21 +43,14 @@ def write(encoded: Encoded, path: Path, source: str, preparation: dict[str, Any]
     """
     digest = hashlib.sha256()
     with written_whole(path) as file:
-        header = io.StringIO(newline="")
-        csv.writer(header, lineterminator="\n").writerow(encoded.names)
-        blocks = [header.getvalue().encode()]
-        for start in range(0, encoded.n_rows, BATCH_ROWS):
-            blocks.append(_text(encoded, slice(start, start + BATCH_ROWS)).tobytes())
-            for block in blocks:
-                file.write(block)
-                digest.update(block)
-            blocks = []
-        numerics = [encoded.target, *encoded.numerics]
+        for text in _texts(encoded):
+            block = text.encode()
+            file.write(block)
+            digest.update(block)
         sidecar = Sidecar(
             sha256=digest.hexdigest(),
             source=source,
             target=encoded.target.name,
-            scaling={numeric.name: (numeric.offset, numeric.span) for numeric in numerics},
             groups={group.name: group.description for group in encoded.groups},
             preparation=preparation,
         )
@@ -66,20 +59,21 @@ def write(encoded: Encoded, path: Path, source: str, preparation: dict[str, Any]
     return sidecar
 
 
-def _text(encoded: Encoded, rows: slice) -> Characters:
-    """Return rows as characters, shape (characters,)."""
-    blocks: list[Characters] = []
-    for numeric in (encoded.target, *encoded.numerics):
-        scaled = (numeric.values[rows] - numeric.offset) / numeric.span
-        blocks += [decimals(scaled), _column(len(scaled), ",")]
-    for group in encoded.groups:
-        for ones in group.indicators(rows):
-            blocks += [ones[:, None] + np.uint8(ord("0")), _column(len(ones), ",")]
-    blocks[-1] = _column(len(blocks[0]), "\n")
-    text: Characters = np.concatenate(blocks, axis=1).ravel()
-    written: Characters = text[text != FILLER]
+def _texts(encoded: Encoded) -> Iterator[str]:
+    """Yield the header line, then some rows at a time."""
+    header = io.StringIO(newline="")
+    csv.writer(header, lineterminator="\n").writerow(encoded.names)
+    yield header.getvalue()
+    numerics = (encoded.target, *encoded.numerics)
+    for start in range(0, encoded.n_rows, BATCH_ROWS):
+        rows = slice(start, start + BATCH_ROWS)
+        columns = [_numbers(numeric.values[rows]) for numeric in numerics]
+        columns += [ones.tolist() for group in encoded.groups for ones in group.indicators(rows)]
+        yield "".join(f"{','.join(map(str, row))}\n" for row in zip(*columns, strict=True))
+
+
+def _numbers(values: FloatArray) -> list[float] | list[int]:
+    """Return numbers such that ``str`` makes 3 of 3.0, where all of them are whole."""
+    whole = (values % 1 == 0).all() and (np.abs(values) <= EXACT).all()
+    written: list[float] | list[int] = (values.astype(np.int64) if whole else values).tolist()
     return written
-
-
-def _column(n_rows: int, character: str) -> Characters:
-    return np.full((n_rows, 1), ord(character), dtype=np.uint8)

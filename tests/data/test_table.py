@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poisonbench.data.base import DatasetError
-from poisonbench.data.table import read_rows, read_table
+from poisonbench.data.table import LONGEST_CELL, read_rows, read_table
 
 ROWS = [[1.5, -2.0, 3e-3], [4.0, 5.25, -6.0]]
 
@@ -113,7 +113,8 @@ def test_decimal_commas_are_recognised_under_a_semicolon(tmp_path: Path) -> None
         ("a\n1\n", "one column, 'a', where the delimiter is ','"),
         ("a,b\n1,2\n".encode("utf-16"), "byte 0xff is not UTF-8"),
         (b"a,b\n1,2\n\xe9,1\n", "byte 0xe9 is not UTF-8"),
-        ('"' + "x" * 200_000, "not a CSV file: field larger"),
+        ('"' + "x" * 200_000, "one column, 'xxx"),
+        ('"' + "x" * (LONGEST_CELL + 1), "not a CSV file: field larger"),
     ],
 )
 def test_bad_files_are_refused(tmp_path: Path, text: str | bytes, message: str) -> None:

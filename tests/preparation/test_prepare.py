@@ -21,14 +21,15 @@ from typer.testing import CliRunner
 from poisonbench.cli.app import app
 from poisonbench.data.base import Dataset, DatasetError
 from poisonbench.data.csv import read_dataset
+from poisonbench.data.files import checksum
 from poisonbench.data.scaling import Scaling
-from poisonbench.data.sidecar import Sidecar
+from poisonbench.data.sidecar import Sidecar, place
 from poisonbench.datasets.csv import Csv
 from poisonbench.preparation import Choices, Prepared, columns, prepare, reading
 from poisonbench.preparation.cells import DATE_ORDERS, date_parser
-from poisonbench.preparation.decimals import FILLER, decimals
 from poisonbench.preparation.dialect import Dialect
 from poisonbench.preparation.header import Header
+from poisonbench.preparation.text_encoding import TextEncoding
 
 HEADER = "Größe;Stadt;Preis;Datum;Garten;leer;fest"
 ROWS = [
@@ -138,12 +139,12 @@ def test_columns_become_what_they_hold(tmp_path: Path) -> None:
         "y": "number, the response",
         "id": "number, dropped: identifier, another value in every row",
         "userID": "number, dropped: identifier, another value in every row",
-        "n": "number, scaled",
-        "whole": "number, scaled",
+        "n": "number, kept",
+        "whole": "number, kept",
         "flag": "boolean, 2 categories, '0' without a column",
         "truth": "boolean, 2 categories, 'false' without a column",
-        "when": "date (year first), scaled",
-        "us": "date (month first), scaled",
+        "when": "date (year first), kept, in days since 1970",
+        "us": "date (month first), kept, in days since 1970",
         "cat": "category, 3 categories, 'a' without a column",
         "code": "category, 3 categories, '0' without a column",
     }
@@ -151,18 +152,18 @@ def test_columns_become_what_they_hold(tmp_path: Path) -> None:
     assert data.space.names[4:] == ("flag:1", "truth:true", "cat:b", "cat:c", "code:10", "code:20")
     assert [group.name for group in data.space.groups] == ["flag", "truth", "cat", "code"]
     kept = run(tmp_path, text, numeric=("id",), categorical=("userID",), drop=("code,cat",))
-    assert kept.fates["id"] == "number, scaled"
+    assert kept.fates["id"] == "number, kept"
     assert kept.fates["userID"].startswith("category, 40 categories")
     assert kept.fates["cat"] == "category, dropped: as asked"
 
 
 def test_day_and_month_that_could_be_either_are_said_so(tmp_path: Path) -> None:
     prepared = run(tmp_path, "d,y\n01/02/2020,1\n03/02/2020,2\n")
-    assert prepared.fates["d"] == "date (day first assumed), scaled"
+    assert prepared.fates["d"] == "date (day first assumed), kept, in days since 1970"
     assert "--dates month-first says otherwise" in prepared.warnings[0]
     assert np.ptp(loaded(prepared).X[:, 0]) == pytest.approx(2)
     stated = run(tmp_path, "d,y\n01/02/2020,1\n03/02/2020,2\n", dates="month-first")
-    assert stated.fates["d"] == "date (month first), scaled"
+    assert stated.fates["d"] == "date (month first), kept, in days since 1970"
     assert np.ptp(loaded(stated).X[:, 0]) == pytest.approx(60)
     assert stated.warnings == ()
     # The same day either way leaves nothing to say.
@@ -175,7 +176,7 @@ def test_the_order_of_dates_is_that_of_the_whole_column(tmp_path: Path) -> None:
     days += ["1/31/2020"]
     text = "d,y\n" + "".join(f"{day},{i % 7}\n" for i, day in enumerate(days))
     prepared = run(tmp_path, text)
-    assert prepared.fates["d"] == "date (month first), scaled"
+    assert prepared.fates["d"] == "date (month first), kept, in days since 1970"
     assert loaded(prepared).X[-1, 0] == 18_292
 
 
@@ -196,7 +197,7 @@ def test_the_order_of_dates_is_that_of_the_whole_column(tmp_path: Path) -> None:
 )
 def test_dates(text: str, days: float | None) -> None:
     parsed = [cell for order in DATE_ORDERS if (cell := date_parser(order)(text))]
-    assert [value for value, _ in parsed] == ([] if days is None else [days])
+    assert [cell.value for cell in parsed] == ([] if days is None else [days])
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -206,11 +207,11 @@ def test_codes_keep_their_leading_zeros_wherever_they_stand(tmp_path: Path) -> N
     text = "zip,x,y\n" + "\n".join(rows)
     prepared = run(tmp_path, text)
     assert loaded(prepared).space.names == ("x", "zip:10001", "zip:00501")
-    assert prepared.fates["x"] == "number, scaled"
+    assert prepared.fates["x"] == "number, kept"
     (warning,) = prepared.warnings
     assert warning.startswith("'zip': leading zeros, such as '00501' (data row 2501)")
     forced = run(tmp_path, text, numeric=("zip",))
-    assert (forced.fates["zip"], forced.warnings) == ("number, scaled", ())
+    assert (forced.fates["zip"], forced.warnings) == ("number, kept", ())
     assert loaded(forced).X[-1, 0] == pytest.approx(501)
 
 
@@ -221,7 +222,7 @@ def test_the_cells_of_a_wide_batch_are_as_they_were_written(tmp_path: Path) -> N
     lines = [",".join(names), *[",".join(["007"] * width)] * n_rows]
     path = tmp_path / "wide.csv"
     path.write_text("\n".join([*lines, "x" + lines[1][3:]]))
-    (batch,) = reading.batches(path, Dialect("utf-8", ",", ".", Header(names)), {""})
+    (batch,) = reading.batches(path, Dialect(TextEncoding("utf-8"), ",", ".", Header(names)), {""})
     assert set(batch["c0"]) == {"007", "x"}
 
 
@@ -231,7 +232,7 @@ def test_numbers_in_special_notation_are_numbers(tmp_path: Path) -> None:
         for i in range(30)
     ]
     prepared = run(tmp_path, "price,share,spaced,mixed,y\n" + "\n".join(rows))
-    assert prepared.fates["price"] == "number (with '$'), scaled"
+    assert prepared.fates["price"] == "number (with '$'), kept"
     data = loaded(prepared)
     assert data.X[:, 0].tolist() == pytest.approx([1000 * i + 7 for i in range(30)])
     assert data.X[:, 1].tolist() == pytest.approx([3 * i % 50 for i in range(30)])
@@ -265,7 +266,7 @@ def test_a_number_column_with_bad_cells(tmp_path: Path, n: int) -> None:
     np.testing.assert_allclose(data.X[rows_kept != 7, 0], np.array(kept) / 8, rtol=1e-12)
     half = [",".join([row.split(",")[1], row.split(",")[3]]) for row in rows if "bad" not in row]
     mostly_words = run(tmp_path, "b,y\n" + "\n".join(half), numeric=("b",))
-    assert mostly_words.fates["b"] == "number, scaled"
+    assert mostly_words.fates["b"] == "number, kept"
     assert "cells are not numbers, such as 'x' (data row 2)" in mostly_words.warnings[0]
 
 
@@ -417,8 +418,8 @@ def test_many_batches_agree_on_a_column(tmp_path: Path) -> None:
     prepared = run(tmp_path, text)
     assert prepared.fates["flagged"] == "category, 2 categories, '1' without a column"
     assert prepared.fates["mixed"].startswith("free text (such as 'none of these'), dropped")
-    assert prepared.fates["late"] == "date (year first), scaled"
-    assert prepared.fates["stamp"] == "date (year first), scaled"
+    assert prepared.fates["late"] == "date (year first), kept, in days since 1970"
+    assert prepared.fates["stamp"] == "date (year first), kept, in days since 1970"
     assert prepared.fates["truth"].startswith("category, 3 categories")
     assert prepared.fates["odd"].startswith("free text (such as 'x'), dropped")
     stamps = loaded(prepared).X[:, list(loaded(prepared).space.names).index("stamp")]
@@ -483,7 +484,7 @@ def test_names_are_made_fit_for_groups(tmp_path: Path) -> None:
         ("a,y\n1,2\n2,3\n", {"rare": 1.5}, "rare is 1.5, expected a share of the rows"),
         (b"PK\x03\x04\x00", {}, "an Excel workbook"),
         (b"a,y\n" + b"1,2\n" * 9 + b"\0,3\n", {}, "byte 41 is 0, as in a damaged file"),
-        ('a,y\n1,"2\n' + "2,3\n" * 40_000, {}, "the record from line 2 on: field larger"),
+        ('a,y\n1,"2\n' + "2,3\n" * 40_000, {}, "line 2 has a quotation mark that is never"),
         ("a,y\n1,2\n2,3,4\n", {}, "not a table: line 3 has 3 cells, expected 2 as in the header"),
         ("a,y\n1,2,3\n2,3,4\n", {}, "not a table: line 2 has 3 cells, expected 2"),
         ('a,y\n1,"2\n2,3\n', {}, "not a table: line 2 has a quotation mark that is never closed"),
@@ -521,7 +522,7 @@ def test_files_that_are_there_are_not_overwritten(tmp_path: Path) -> None:
 def test_the_sidecar_says_what_was_done(tmp_path: Path) -> None:
     prepared = run(tmp_path, "id,a,g,y\n1,2,u,3\n2,4,v,5\n3,7,v,4\n4,8,w,1\n")
     content = json.loads((tmp_path / "out.csv.json").read_text())
-    assert content["scaling"] == {"y": [1, 4], "a": [2, 6]}
+    assert content["scaling"] == {}
     assert content["groups"]["g"] == {
         "categories": ["v", "u", "w"],
         "without a column": "v",
@@ -541,20 +542,30 @@ def test_a_run_has_the_datas_own_units_and_bounds_of_the_training_part(tmp_path:
     raw = Csv(path=tmp_path / "raw.csv", target="y").load()
     for scaling in ("train", "full"):
         data = loaded(prepared, scaling)
-        np.testing.assert_allclose(data.X, raw.X, rtol=1e-13)
-        np.testing.assert_allclose(data.y, raw.y, rtol=1e-13)
+        np.testing.assert_array_equal(data.X, raw.X)
+        np.testing.assert_array_equal(data.y, raw.y)
     rows = np.arange(20)
     ours = Scaling.fit(loaded(prepared, "train"), rows)
     np.testing.assert_allclose(ours.offset, X[:20].min(axis=0))
-    boxed = loaded(prepared, "none")
-    np.testing.assert_allclose(boxed.X, (X - X.min(axis=0)) / np.ptp(X, axis=0), atol=1e-15)
+
+
+def test_files_that_were_prepared_in_box_units_still_load(tmp_path: Path) -> None:
+    path = tmp_path / "old.csv"
+    path.write_text("y,a,g:u\n0,0,1\n1,.25,0\n0.5,1,0\n")
+    sidecar = Sidecar(checksum(path), "raw.csv", "y", scaling={"y": (2.0, 8.0), "a": (-1.0, 4.0)})
+    place(path).write_text(sidecar.text())
+    own = read_dataset(path, "y", "full")
+    assert own.y.tolist() == [2, 10, 6]
+    assert own.X.tolist() == [[-1, 1], [0, 0], [3, 0]]
+    boxed = read_dataset(path, "y", "none")
+    assert boxed.y.tolist() == [0, 1, 0.5]
 
 
 def test_a_sidecar_that_does_not_fit_is_a_message(tmp_path: Path) -> None:
     prepared = run(tmp_path, "a,b,y\n1,2,3\n2,4,5\n7,7,4\n")
     beside = tmp_path / "out.csv.json"
     good = beside.read_text()
-    beside.write_text(good.replace('"a"', '"other"'))
+    beside.write_text(good.replace('"scaling": {', '"scaling": {"other": [0, 1]'))
     with pytest.raises(DatasetError, match=r"out.csv.json: describes 'other'"):
         loaded(prepared)
     for damaged in ("", "[]", "{}", good[:50], good.replace("data 1", "data 2"),
@@ -563,24 +574,13 @@ def test_a_sidecar_that_does_not_fit_is_a_message(tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match=r"out.csv.json: not "):
             loaded(prepared)
     beside.unlink()
-    assert loaded(prepared).y.tolist() == pytest.approx([0, 1, 0.5])
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.lists(st.floats(0, 1), min_size=1))
-def test_numbers_are_written_so_that_they_read_back(values: list[float]) -> None:
-    rng = np.random.default_rng(0)
-    edges = [np.nextafter(10.0**-k, towards) for k in range(7) for towards in (0, 10.0**-k)]
-    array = np.array([*values, *rng.random(50) ** 9, *rng.random(50).round(3), *edges])
-    texts = [bytes(row[row != FILLER]).decode() for row in decimals(array)]
-    assert [float(text) for text in texts] == array.tolist()
-    assert all(len(text) < 20 for text, value in zip(texts, array, strict=True) if value > 0.1)
+    assert loaded(prepared).y.tolist() == [3, 5, 4]
 
 
 def test_small_numbers_of_a_wide_range_come_back(tmp_path: Path) -> None:
     cells = [0.0, 1.25e-9, 3e-30, 7.5, 1e9]
     prepared = run(tmp_path, "a,y\n" + "".join(f"{cell},{i}\n" for i, cell in enumerate(cells)))
-    np.testing.assert_allclose(loaded(prepared).X[:, 0], cells, rtol=1e-15)
+    assert loaded(prepared).X[:, 0].tolist() == cells
 
 
 TEXTS = st.text(st.characters(blacklist_categories=("Cs", "Cc", "Zl", "Zp")), max_size=8)
@@ -613,13 +613,13 @@ def test_whatever_the_cells_a_legal_data_set_comes_out(
     if len({row[3] for row in rows}) == 1 or len({row[0] for row in rows}) == 1:
         return
     prepared = run(tmp_path, text.getvalue(), numeric=("a",), delimiter=delimiter, decimal=".")
-    boxed = loaded(prepared, "none")
-    assert not boxed.space.violations(boxed.X)
-    assert (boxed.X.min(axis=0) == 0).all()
-    assert (boxed.X.max(axis=0) == 1).all()
     data = loaded(prepared, "full")
-    np.testing.assert_allclose(data.y, [row[3] for row in rows], rtol=1e-12, atol=1e-11)
-    np.testing.assert_allclose(data.X[:, 0], [row[0] for row in rows], rtol=1e-12, atol=1e-8)
+    boxed = Scaling.fit(data, np.arange(len(rows))).transform(data.X)
+    assert not data.space.violations(boxed)
+    assert (boxed.min(axis=0) == 0).all()
+    assert (boxed.max(axis=0) == 1).all()
+    assert data.y.tolist() == [row[3] for row in rows]
+    assert data.X[:, 0].tolist() == [row[0] for row in rows]
     assert all(group.one_of_k for group in data.space.groups)
 
 
