@@ -1,1 +1,1 @@
-"""What is proved about a poisoned learner, beside what was measured."""
+"""What can be proved: Theorem 2 for trimmed fits, and a ceiling on the harm of any p rows."""

@@ -1,0 +1,146 @@
+"""A ceiling: how bad any p legal rows can make a learner, proved.
+
+Clean rows z_i = (x_i, 1), y_i; A = sum z z' + l2 D, b = sum y z.  A learner that is given poison
+rows besides obeys A theta - b + l1 v = sum_c z_c s_c, with v a subgradient of ||w||_1 and
+s_c = y_c - z_c.theta the residuals of the poison.  For any reference theta_r, with
+e_c = y_c - z_c.theta_r,
+
+    (theta - theta_r).(A theta - b) + l1 ||w||_1 - l1 ||w_r||_1
+        <= sum_c (e_c - s_c) s_c <= sum_c e_c^2 / 4 <= (p/4) R(theta_r)^2,
+
+R(theta_r) the largest residual of any legal point (``legal_set``).  So m times the left side may be
+subtracted from a loss W(theta) that is to be bounded, and m (p/4) R^2 added; with m so large that
+the difference is concave in theta, its maximum is a bound on W, whatever the poison.  For ridge
+and W = theta'C theta - 2 c.theta + k,
+
+    W(theta) <= 1/4 || m A theta_r + m b - 2c ||^2_{(mA - C)^-1} - m b.theta_r + k + m (p/4) R^2.
+
+It holds for copies, fractional weights and fewer than p rows; not if clean rows are deleted or
+changed, if the strength is selected on the poisoned rows, or behind a defense.
+
+What is reported is the bound that m and theta_r prove (``check``); which solver proposed them, and
+how well it did, can only make it looser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import linalg
+
+from poisonbench.certificates import cone_program, interior_point
+from poisonbench.certificates.check import proved
+from poisonbench.certificates.poisoning import Loss, Poisoning
+from poisonbench.certificates.program import Proposal
+from poisonbench.features import FloatArray
+
+
+class NoCeilingError(ValueError):
+    """No ceiling is known for this learner and loss; the message says why."""
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """A bound that no p legal poison rows exceed, and what proves it.
+
+    Parameters
+    ----------
+    bound : float
+        The ceiling on the loss, rounding included.
+    multiplier : float
+        m.
+    reference : ndarray of shape (d + 1,)
+        theta_r.
+    peak : ndarray of shape (d + 1,)
+        theta_*, the model that is worst for m and theta_r; no poison need bring it about.
+    reach : float
+        R(theta_r), rounded up.
+    slack : float
+        The part of ``bound`` that covers rounding and an inexact theta_*.
+    solver : str
+        What proposed m, theta_r and theta_*.
+    """
+
+    bound: float
+    multiplier: float
+    reference: FloatArray
+    peak: FloatArray
+    reach: float
+    slack: float
+    solver: str
+
+
+SOLVERS = {"interior-point": interior_point.proposals, "clarabel": cone_program.proposals}
+"""What can propose multipliers and references; Clarabel needs the extra ``certify``."""
+
+
+def ceiling(problem: Poisoning, loss: Loss, solver: str = "interior-point") -> Ceiling:
+    """Return the ceiling on `loss`.
+
+    Parameters
+    ----------
+    problem : Poisoning
+        The learner, its clean rows, the budget p > 0 and the legal rows.
+    loss : Loss
+        What is bounded.
+    solver : {"interior-point", "clarabel"}, default="interior-point"
+        What proposes m and theta_r.
+
+    Raises
+    ------
+    NoCeilingError
+        None is known: the loss is unbounded as far as the argument goes, or the numbers are too
+        ill-conditioned for a proof in double precision.
+    """
+    if not problem.n_poison > 0:
+        raise ValueError(f"n_poison is {problem.n_poison}, expected a positive budget")
+    try:
+        proposals = SOLVERS[solver](problem, loss)
+    except (ArithmeticError, linalg.LinAlgError) as error:
+        raise NoCeilingError(f"no ceiling: {error}") from error
+    found = [_checked(problem, loss, proposal, solver) for proposal in proposals]
+    best = min(found, key=lambda candidate: candidate.bound)
+    if not np.isfinite(best.bound):
+        raise NoCeilingError(
+            "no ceiling: double precision does not suffice to prove one; expected a larger penalty"
+        )
+    return best
+
+
+def curve(
+    problem: Poisoning, loss: Loss, budgets: Sequence[float], solver: str = "interior-point"
+) -> list[Ceiling]:
+    """Return the ceilings for several budgets, which never fall as the budget grows.
+
+    What proves a ceiling for one budget proves a lower one for every smaller budget.
+
+    Parameters
+    ----------
+    problem : Poisoning
+        The learner, with the same strength for every budget; its own ``n_poison`` does not matter.
+    loss : Loss
+        What is bounded.
+    budgets : sequence of float
+        Values of p.
+    solver : str, default="interior-point"
+        See :func:`ceiling`.
+    """
+    found: dict[float, Ceiling] = {}
+    larger: Ceiling | None = None
+    for p in sorted(set(budgets), reverse=True):
+        smaller = replace(problem, n_poison=p)
+        best = ceiling(smaller, loss, solver)
+        if larger is not None:
+            proposal = Proposal(larger.multiplier, larger.reference, larger.peak)
+            again = _checked(smaller, loss, proposal, solver)
+            best = min(best, again, key=lambda candidate: candidate.bound)
+        found[p] = larger = best
+    return [found[p] for p in budgets]
+
+
+def _checked(problem: Poisoning, loss: Loss, proposal: Proposal, solver: str) -> Ceiling:
+    """Return what a proposal proves."""
+    checked = proved(problem, loss, *proposal)
+    return Ceiling(checked.bound, *proposal, checked.reach, checked.slack, solver)

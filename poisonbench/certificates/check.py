@@ -1,0 +1,209 @@
+"""The bound that a multiplier and a reference prove, with rounding errors bounded and added.
+
+Notation.  A = Z'Z + l2 D and b = Z'y of the clean rows, C and c of the loss W, theta_r = (w_r, b_r)
+the reference, m > 0 the multiplier, R = R(theta_r) the reach of legal points.  Every model theta
+that the learner can be brought to by poison rows of weight p at most obeys
+
+    (theta - theta_r).(A theta - b) + l1 ||w||_1 - l1 ||w_r||_1 <= p R^2 / 4,
+
+so W(theta) <= L(theta) + m l1 ||w_r||_1 + m p R^2 / 4, where
+
+    L(theta) = W(theta) - m [(theta - theta_r).(A theta - b) + l1 ||w||_1].
+
+L is concave if S = mA - C is positive semidefinite and m l1 is at least the loss's own l1.  Its
+maximum need not be found: with r the gradient of its quadratic part at any theta_* at all, split
+into a part that the l1 terms absorb and a rest r',
+
+    max L <= L(theta_*) + ||r'||^2 / (4 sigma)     if S's eigenvalues are at least sigma > 0,
+    max L <= L(theta_*) + ||r'|| T + epsilon T^2   if at least -epsilon, and |theta - theta_*| <= T.
+
+That S - sigma I is positive definite is proved by a Cholesky factorisation that does not fail
+(Rump 2006, "Verification of positive definiteness").  Nothing here trusts the solver that
+proposed m, theta_r and theta_*: poor ones give a loose bound, not a wrong one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+
+from poisonbench.certificates.legal_set import UNIT, rounding
+from poisonbench.certificates.poisoning import Loss, Poisoning
+from poisonbench.features import FloatArray
+
+
+@dataclass(frozen=True)
+class Proved:
+    """A bound and what is in it.
+
+    Parameters
+    ----------
+    bound : float
+        W(theta) is at most this for every model that p legal rows can bring about; infinite where
+        nothing could be proved.
+    reach : float
+        R(theta_r), rounded up.
+    slack : float
+        The part of ``bound`` that covers rounding and an inexact theta_*.
+    """
+
+    bound: float
+    reach: float
+    slack: float
+
+
+def proved(
+    problem: Poisoning, loss: Loss, multiplier: float, reference: FloatArray, peak: FloatArray
+) -> Proved:
+    """Return the bound on `loss` that a multiplier, a reference and a peak prove.
+
+    Parameters
+    ----------
+    problem : Poisoning
+        The learner, its clean rows, the budget and the legal rows.
+    loss : Loss
+        What is bounded.
+    multiplier : float
+        m > 0.
+    reference, peak : ndarray of shape (d + 1,)
+        theta_r and theta_*.
+    """
+    m = float(multiplier)
+    reach = problem.legal.reach(reference)
+    # What is left of the multiplied l1 terms once the loss's own are taken off, rounded down.
+    budget = m * problem.l1 - loss.l1 - 4 * UNIT * (m * problem.l1 + loss.l1)
+    finite = np.isfinite(reference).all() and np.isfinite(peak).all()
+    if not (m > 0 and budget >= 0 and finite):
+        return Proved(math.inf, reach, math.inf)
+    A, C, b, c = problem.hessian, loss.hessian, problem.moment, loss.vector
+    size_A, size_C, size_b = np.abs(A), np.abs(C), np.abs(b)
+    size_c, size_k = np.abs(c), abs(loss.constant)
+    if loss.centre is not None:
+        size_c = size_c + np.abs(loss.matrix) @ np.abs(loss.centre)
+        size_k += float(np.abs(loss.centre) @ size_c)
+    # Relative error of every sum below: over the rows, then over the columns, twice.
+    u = rounding(max(problem.n_rows, loss.n_rows) + 4 * len(b) + 40)
+
+    gap = peak - reference
+    length, gap_length = np.abs(peak), np.abs(peak) + np.abs(reference)
+    pull = A @ peak - b
+    gradient = 2 * (C @ peak - c) - m * (pull + A @ gap)
+    gradient_error = u * (
+        2 * (size_C @ length + size_c) + m * (size_A @ (length + gap_length) + size_b)
+    )
+    absorbed = np.clip(gradient, -budget, budget)
+    absorbed[-1] = 0.0
+    rest = float(np.linalg.norm(np.abs(gradient - absorbed) + gradient_error)) * (1 + u)
+
+    value = (
+        (C @ peak - 2 * c) @ peak
+        + loss.constant
+        - m * (gap @ pull)
+        - absorbed @ peak
+        + m * problem.l1 * np.abs(reference[:-1]).sum()
+    )
+    poison = m * problem.n_poison / 4 * reach * reach
+    size = (
+        (size_C @ length + 2 * size_c) @ length
+        + size_k
+        + m * (gap_length @ (size_A @ length + size_b))
+        + np.abs(absorbed) @ length
+        + m * problem.l1 * np.abs(reference[:-1]).sum()
+        + poison
+    )
+    slack = u * float(size) + _from_peak(problem, loss, m, rest, peak) + _cut(problem, m, reference)
+    bound = float(value) + poison + slack
+    if not math.isfinite(bound):
+        return Proved(math.inf, reach, math.inf)
+    return Proved(float(np.nextafter(bound, math.inf)), reach, slack)
+
+
+def _from_peak(problem: Poisoning, loss: Loss, m: float, rest: float, peak: FloatArray) -> float:
+    """Return by how much L can exceed L(theta_*), where the gradient's rest is at most `rest`."""
+    sure = 1 - 8 * UNIT
+    if loss.share is not None and m * sure >= loss.share and m * sure * problem.l2 >= loss.l2 / 2:
+        lowest = 0.0  # S is a sum of squares
+    else:
+        lowest = -math.inf
+    if lowest < 0 or problem.l2 > 0:
+        A, C = problem.hessian, loss.hessian
+        error = rounding(max(problem.n_rows, loss.n_rows) + 8) * (
+            m * float(np.linalg.norm(A)) + float(np.linalg.norm(C))
+        )
+        lowest = max(lowest, lowest_eigenvalue(m * A - C, error))
+    if lowest > 0:
+        return rest * rest / (4 * lowest) * (1 + 8 * UNIT)
+    distance = _longest(problem) + float(np.linalg.norm(peak)) * (1 + 1e-12)
+    if not math.isfinite(distance) or not math.isfinite(lowest):
+        return math.inf
+    return (rest * distance - lowest * distance * distance) * (1 + 8 * UNIT)
+
+
+def lowest_eigenvalue(S: FloatArray, error: float) -> float:
+    """Return a proved lower bound on the eigenvalues of a matrix; -inf if there is none.
+
+    Parameters
+    ----------
+    S : ndarray of shape (d, d)
+        The matrix, symmetric but for rounding.
+    error : float
+        Bound on the spectral norm of S's own error.
+    """
+    S = (S + S.T) / 2
+    d = len(S)
+    of_factor = 2 * rounding(d + 4) * float(np.abs(np.diagonal(S)).sum())
+    error = (error + of_factor) * (1 + 1e-8)
+    near = float(linalg.eigvalsh(S, subset_by_index=(0, 0))[0])
+    for shift in (near / 2, -4 * error):
+        if shift > 2 * error or shift < 0:
+            try:
+                np.linalg.cholesky(S - shift * np.eye(d))
+            except np.linalg.LinAlgError:
+                continue
+            return shift - 2 * error
+    return -math.inf
+
+
+def _longest(problem: Poisoning) -> float:
+    """Return a bound on the length of every model that the learner can be brought to.
+
+    Its objective is at most that of the constant mean(y), which is N/8 at most; the minimum-norm
+    solution of OLS uses no singular value below the cut.  The intercept is mean(y) - w.mean(x).
+    """
+    N = problem.n_rows + problem.n_poison
+    weights = math.inf
+    if problem.l1 > 0:
+        weights = N / (8 * problem.l1)
+    if problem.l2 > 0:
+        weights = min(weights, math.sqrt(N / (4 * problem.l2)))
+    if problem.cut > 0:
+        n, sums = problem.n_rows, problem.gram[-1, :-1]
+        # The largest singular value, from below: rows that are added do not lower it.
+        spread = float((np.diagonal(problem.gram)[:-1] - sums * sums / n).max()) - 1e-9 * n
+        if spread > 0:
+            weights = min(weights, math.sqrt(N) / (2 * problem.cut * math.sqrt(spread)))
+    d = problem.space.n_features
+    return (1 + (1 + math.sqrt(d)) * weights) * (1 + 1e-8)
+
+
+def _cut(problem: Poisoning, m: float, reference: FloatArray) -> float:
+    """Return what a learner adds that takes small singular values as zero.
+
+    Its normal equations hold but for (I - P) X'y, X and y centred, P the projection on what is
+    kept: its length is at most cut * ||X|| ||y||.  A row that is added to centred ones adds to the
+    sum of their squares at most its squared distance from their mean: 1 for a free column or the
+    response, 2 for a group.
+    """
+    if not problem.cut:
+        return 0.0
+    n, p, legal = problem.n_rows, problem.n_poison, problem.legal
+    sums = problem.gram[-1, :-1]
+    spread = float((np.diagonal(problem.gram)[:-1] - sums * sums / n).sum())
+    spread += p * (len(legal.free) + 2 * len(legal.all_zero))
+    spread_y = problem.square - problem.moment[-1] ** 2 / n + p
+    rounded = 1e-8 * (problem.gram[-1, -1] * (problem.space.n_features + 1))
+    length = float(np.linalg.norm(reference[:-1]))
+    return m * length * problem.cut * math.sqrt((spread + rounded) * (spread_y + rounded))

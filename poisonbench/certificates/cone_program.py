@@ -1,0 +1,107 @@
+"""The best multiplier and reference, as a cone program that Clarabel solves (extra ``certify``).
+
+The program of ``program`` with an upper bound tau_i for each q_i^2 / (m - lambda_i) and one for
+E^2 / m, all rotated second-order cones.  For LASSO and elastic net the term
+-(m l1 - l1') ||w||_1 is dual to a variable v, |v_j| <= m l1 - l1', that is subtracted in
+q = V'(A zeta + m b - 2c - v); so the two problems that ``interior_point`` solves in turns are one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from poisonbench.certificates.poisoning import Loss, Poisoning
+from poisonbench.certificates.program import Program, Proposal, inequalities
+
+
+def proposals(problem: Poisoning, loss: Loss) -> list[Proposal]:
+    """Return the best multiplier and reference.
+
+    Parameters
+    ----------
+    problem : Poisoning
+        The learner, its clean rows, the budget and the legal rows.
+    loss : Loss
+        What is bounded.
+
+    Raises
+    ------
+    ArithmeticError
+        Where A is singular and the loss no multiple of Z'Z, or Clarabel finds nothing.
+    ImportError
+        Clarabel is not installed.
+    """
+    import clarabel
+
+    program = Program(problem, loss)
+    given = inequalities(program)
+    b, r = problem.moment, len(program.values)
+    beta, chi = program.linear_terms(np.zeros(len(b)))
+    # The variables: zeta, m, E; auxiliary ones; tau; the bound on E^2 / m; v for l1 > 0.
+    n_main, n_auxiliary = len(b) + 2, given.owner.shape[1]
+    n_dual = len(b) - 1 if problem.l1 else 0
+    tau = n_main + n_auxiliary
+    v = tau + r + 1
+    n_variables = v + n_dual
+    cost = np.zeros(n_variables)
+    cost[:n_main], cost[n_main:tau] = given.cost, given.auxiliary_cost
+    cost[tau : tau + r] = 0.25
+    cost[tau + r] = problem.n_poison / 4
+
+    def wide(block: sparse.csr_array, at: int) -> sparse.csr_array:
+        """Return a block of rows with its columns at that place."""
+        coo = sparse.coo_array(block)
+        shape = (block.shape[0], n_variables)
+        return sparse.csr_array((coo.data, (coo.row, coo.col + at)), shape=shape)
+
+    def entry(column: int, value: float = 1.0) -> sparse.csr_array:
+        return sparse.csr_array(([value], ([0], [column])), shape=(1, n_variables))
+
+    # Left sides F x + f, in the order of their cones.
+    inner = wide(given.rows, 0) + wide(given.owner, n_main)
+    outer = wide(sparse.csr_array(given.outer.T), 0) - wide(
+        sparse.csr_array(given.auxiliary.T), n_main
+    )
+    blocks, shifts = [inner, outer], [given.shift, np.zeros(2)]
+    cones = [clarabel.NonnegativeConeT(len(given.shift) + 2)]
+    m, E = n_main - 2, n_main - 1
+    dense = np.zeros((r, n_variables))
+    dense[:, : len(b)] = program.P
+    dense[:, m] = beta
+    if n_dual:
+        dense[:, v:] = -program.V[:-1].T
+        budget = sparse.vstack([entry(m, problem.l1)] * n_dual, format="csr")
+        own = wide(sparse.eye_array(n_dual, format="csr"), v)
+        blocks += [budget - own, budget + own]
+        shifts += [np.full(2 * n_dual, -loss.l1 / program.scale)]
+        cones.append(clarabel.NonnegativeConeT(2 * n_dual))
+        if program.null.size:
+            blocks.append(wide(sparse.csr_array(program.null[:-1].T), v))
+            shifts.append(np.zeros(program.null.shape[1]))
+            cones.append(clarabel.ZeroConeT(program.null.shape[1]))
+    Q = sparse.csr_array(2 * dense)
+    # q^2 <= tau (m - lambda) as || (2 q, tau - m + lambda) || <= tau + m - lambda.
+    for i, value in enumerate([*program.values, 0.0]):
+        top, middle = (Q[[i]], -4 * chi[i]) if i < r else (entry(E, 2.0), 0.0)
+        gap, level = entry(m), entry(tau + i)
+        blocks += [level + gap, level - gap, top]
+        shifts.append(np.array([-value, value, middle]))
+        cones.append(clarabel.SecondOrderConeT(3))
+    settings = clarabel.DefaultSettings()
+    settings.verbose = False
+    solution = clarabel.DefaultSolver(
+        sparse.csc_matrix((n_variables, n_variables)),
+        cost,
+        sparse.csc_matrix(-sparse.vstack(blocks)),
+        np.concatenate(shifts),
+        cones,
+        settings,
+    ).solve()
+    x = np.array(solution.x)
+    if not np.isfinite(x).all() or x[m] <= program.values[-1]:
+        raise ArithmeticError(f"Clarabel found no solution: {solution.status}")
+    q = program.P @ x[: len(b)] + x[m] * beta - 2 * chi
+    if n_dual:
+        q -= program.V[:-1].T @ x[v:]
+    return [program.proposal(x[: len(b)], float(x[m]), q)]

@@ -1,0 +1,192 @@
+"""The convex program whose solution is the best multiplier and reference; its parts.
+
+With zeta = m theta_r the bound that is minimised is jointly convex in m and zeta:
+
+    1/4 sum_i q_i^2 / (m - lambda_i) - b.zeta + l1 ||zeta_w||_1 + k + (p/4) E^2 / m,
+
+    q = V'(A zeta + m b - 2 c),     E >= m R(zeta / m),
+
+where V'AV = I and V'CV = diag(lambda): one generalised eigendecomposition.  E is described by
+linear inequalities with an auxiliary variable for each free column and two for each one-hot group:
+
+    t_j >= 0, t_j >= zeta_j;     T_g >= zeta_j, U_g >= -zeta_j for j in g (>= 0 with all-zero);
+    E >= zeta_b + sum t + sum T;     E >= m - zeta_b + sum (t - zeta) + sum U.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import linalg, sparse
+
+from poisonbench.certificates.poisoning import Loss, Poisoning
+from poisonbench.features import FloatArray
+
+MARGIN = 1e-6
+"""How far m stays above the largest eigenvalue, relative to it."""
+
+L1_MARGIN = 1e-3
+"""How far m stays above where the l1 terms of the loss and of the learner cancel."""
+
+RANK_CUT = 1e-12
+"""Eigenvalues below this share of the largest are taken as zero."""
+
+
+class Proposal(NamedTuple):
+    """A multiplier m, a reference theta_r, and the model theta_* that is worst for them."""
+
+    multiplier: float
+    reference: FloatArray
+    peak: FloatArray
+
+
+class Program:
+    """The program of a problem and a loss, in units in which m is of the size of 1.
+
+    Parameters
+    ----------
+    problem : Poisoning
+        The learner, its clean rows, the budget and the legal rows.
+    loss : Loss
+        What is bounded.
+
+    Attributes
+    ----------
+    scale : float
+        The unit of m; the loss is divided by it.
+    values : ndarray of shape (r,)
+        lambda, r = d + 1 unless A is singular.
+    V, P : ndarray of shape (d + 1, r) and (r, d + 1)
+        V'AV = I, and P = V'A.
+    null : ndarray of shape (d + 1, d + 1 - r)
+        A basis of the null space of A.
+    lowest : float
+        The least m that is allowed.
+
+    Raises
+    ------
+    ArithmeticError
+        A is singular and the loss no multiple of it, or does not depend on theta.
+    """
+
+    def __init__(self, problem: Poisoning, loss: Loss) -> None:
+        self.problem, self.loss = problem, loss
+        A, C = problem.hessian, loss.hessian
+        self.null: FloatArray = np.empty((len(A), 0))
+        if loss.share is not None and not problem.l2:  # A may be singular, C is a multiple of it
+            values, vectors = linalg.eigh(A)
+            kept = values > RANK_CUT * values[-1]
+            root = np.sqrt(values[kept])
+            self.V, self.P = vectors[:, kept] / root, (vectors[:, kept] * root).T
+            self.null = vectors[:, ~kept]
+            eigenvalues = np.full(len(root), loss.share)
+        else:
+            try:
+                eigenvalues, self.V = linalg.eigh(C, A)
+            except linalg.LinAlgError as error:
+                raise ArithmeticError(
+                    "the Gram matrix of the clean rows is singular, and the loss is not a "
+                    "multiple of it; expected a ridge penalty or more rows"
+                ) from error
+            self.P = self.V.T @ A
+        # The largest eigenvalue or, where the slope at the clean model is what counts, the best m
+        # for a linear loss and that model as the reference.
+        beta, chi = self.V.T @ problem.moment, self.V.T @ loss.vector
+        clean = self.V @ beta
+        R = max(problem.legal.highest(clean), 1 - problem.legal.lowest(clean))
+        slope = 2 * float(np.linalg.norm(eigenvalues * beta - chi))
+        self.scale = max(float(eigenvalues[-1]), slope / (R * problem.n_poison**0.5))
+        if not 0 < self.scale < np.inf:
+            raise ArithmeticError("the loss does not depend on the model")
+        self.values = eigenvalues / self.scale
+        self.lowest = max(float(self.values[-1]), 0.0) + MARGIN
+        if problem.l1:
+            cancel = loss.l1 / problem.l1 / self.scale
+            self.lowest = max(self.lowest, cancel * (1 + L1_MARGIN))
+
+    def linear_terms(self, u: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return V'(b - l1 u) and V'(c - l1' u / 2), which are beta and chi in q."""
+        beta = self.V.T @ (self.problem.moment - self.problem.l1 * u)
+        chi = self.V.T @ (self.loss.vector - self.loss.l1 / 2 * u) / self.scale
+        return beta, chi
+
+    def proposal(self, zeta: FloatArray, m: float, q: FloatArray) -> Proposal:
+        """Return what a point of the program proposes, in the loss's own units."""
+        return Proposal(m * self.scale, zeta / m, self.V @ (q / (2 * (m - self.values))))
+
+
+class Inequalities(NamedTuple):
+    """The linear description of E, in the variables (zeta, m, E) and auxiliary ones a.
+
+    Every row of ``rows @ (zeta, m, E) + a[owner] + shift >= 0`` has one auxiliary variable, but
+    the last, which bounds m.  The two of E are ``outer.T @ (zeta, m, E) >= auxiliary.T @ a``.
+    """
+
+    rows: sparse.csr_array
+    owner: sparse.csr_array
+    shift: FloatArray
+    outer: FloatArray
+    auxiliary: FloatArray
+    cost: FloatArray
+    auxiliary_cost: FloatArray
+
+    def slopes(self, x: FloatArray, a: FloatArray) -> FloatArray:
+        """Return the left sides without ``shift``, those of E last."""
+        inner = self.rows @ x + self.owner @ a
+        return np.concatenate([inner, self.outer.T @ x - self.auxiliary.T @ a])
+
+    def slacks(self, x: FloatArray, a: FloatArray) -> FloatArray:
+        """Return the left sides, those of E last; nonnegative where the inequalities hold."""
+        left = self.slopes(x, a)
+        left[: len(self.shift)] += self.shift
+        return left
+
+
+def inequalities(program: Program) -> Inequalities:
+    """Return the description of E, and the linear costs of l1 ||zeta_w||_1 - b.zeta."""
+    problem = program.problem
+    legal, l1, b = problem.legal, problem.l1, problem.moment
+    d, F, n_groups = len(b) - 1, len(legal.free), len(legal.all_zero)
+    zero = np.flatnonzero(legal.all_zero)
+    none = np.full(1, -1)
+    # Column of zeta, its sign, and the auxiliary variable of each row; -1 where there is none.
+    t, T = np.arange(F), F + legal.group_of
+    U, absolute = T + n_groups, F + 2 * n_groups + np.arange(len(legal.choices) if l1 else 0)
+    weights = legal.choices[: len(absolute)]
+    blocks = [
+        (np.full(F, -1), 0.0, t),
+        (legal.free, -1.0, t),
+        (legal.choices, -1.0, T),
+        (np.full(len(zero), -1), 0.0, F + zero),
+        (legal.choices, 1.0, U),
+        (np.full(len(zero), -1), 0.0, F + n_groups + zero),
+        (weights, -1.0, absolute),
+        (weights, 1.0, absolute),
+        (np.full(1, d + 1), 1.0, none),
+    ]
+    columns = np.concatenate([block[0] for block in blocks])
+    signs = np.concatenate([np.full(len(block[0]), block[1]) for block in blocks])
+    owners = np.concatenate([block[2] for block in blocks])
+    n_rows, n_auxiliary = len(columns), F + 2 * n_groups + len(absolute)
+    where, owned = np.flatnonzero(columns >= 0), np.flatnonzero(owners >= 0)
+    rows = sparse.csr_array((signs[where], (where, columns[where])), shape=(n_rows, d + 3))
+    owner = sparse.csr_array(
+        (np.ones(len(owned)), (owned, owners[owned])), shape=(n_rows, n_auxiliary)
+    )
+    shift = np.zeros(n_rows)
+    shift[-1] = -program.lowest
+    outer = np.zeros((d + 3, 2))
+    outer[d] = -1.0, 1.0
+    outer[d + 1, 1] = -1.0
+    outer[d + 2] = 1.0
+    outer[legal.free, 1] = 1.0
+    auxiliary = np.zeros((n_auxiliary, 2))
+    auxiliary[:F] = 1.0
+    auxiliary[F : F + n_groups, 0] = auxiliary[F + n_groups : F + 2 * n_groups, 1] = 1.0
+    cost, auxiliary_cost = np.append(-b, [0.0, 0.0]), np.zeros(n_auxiliary)
+    if l1:  # |zeta_j| = 2 max(zeta_j, 0) - zeta_j
+        cost[legal.free] -= l1
+        auxiliary_cost[:F] = 2 * l1
+        auxiliary_cost[F + 2 * n_groups :] = l1
+    return Inequalities(rows, owner, shift, outer, auxiliary, cost, auxiliary_cost)
