@@ -1,10 +1,11 @@
 """The components that a config can name: found, described, and never listed by hand.
 
-A component is a public class with a ``name``, defined in a public module of its kind's package (or
-offered by another distribution through the entry-point group of that package).  Its parameters
-are those of ``__init__``: types and bounds from the annotations, meanings from the numpydoc
-section "Parameters".  So one new file with one class is all that an attack or a defense needs;
-the config, the schema, ``poisonbench list`` and the contract tests read it from here.
+A component is a public class with a ``name``, defined in a public module of its kind's package or
+made there and put into its tuple ``COMPONENTS``, or offered by another distribution through the
+entry-point group of that package.  Its parameters are those of ``__init__``: types and bounds from
+the annotations, meanings from the numpydoc section "Parameters".  So one new file with one class is
+all that an attack or a defense needs; the config, the schema, ``poisonbench list`` and the contract
+tests read it from here.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def components(kind: str) -> dict[str, Any]:
     classes: list[Any] = [
         cls
         for module in modules
-        for cls in vars(module).values()
+        for cls in (*vars(module).values(), *vars(module).get("COMPONENTS", ()))
         if inspect.isclass(cls) and cls.__module__ == module.__name__
     ]
     classes += [entry.load() for entry in entry_points(group=package_name)]

@@ -157,6 +157,7 @@ def carry_out(work: Plan, out: Path, options: RunOptions) -> None:
                 if not (quiet or outcome.n_computed or left):
                     whose = "" if shard is None else f" of shard {shard[0]}/{shard[1]}"
                     say(f"Nothing to do: all {outcome.n_cells} cells{whose} are in {out}.")
+                store.tidy(out)
                 if shard is None and (options.tables_if_incomplete or not left):
                     merge_tables(work, out, quiet=quiet)
     except Stopped as stopped:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+from uuid import uuid4
+
+TEMPORARY = ".part-of-poisonbench"
+"""How the name ends that a file has while it is written."""
 
 
 @contextmanager
@@ -25,20 +30,57 @@ def written_whole(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
         Whether to wait until it is on the disk, which takes milliseconds.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.")
+    temporary = path.with_name(f".{path.name[:32]}.{_owner()}.{uuid4().hex[:8]}{TEMPORARY}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_UMASK)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     if durable:
         _sync(path.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed left of files that they were writing.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder; what other processes are writing there, on this machine or another, stays.
+    """
+    for name in os.listdir(folder):
+        owner = name.removesuffix(TEMPORARY).split(".")[-2:-1]
+        if not (name.startswith(".") and name.endswith(TEMPORARY) and owner):
+            continue
+        machine, _, process = owner[0].rpartition("-")
+        if machine == _machine() and process.isdecimal() and not _runs(int(process)):
+            (folder / name).unlink(missing_ok=True)
+
+
+def _owner() -> str:
+    """Return what names this process among those of all machines that share a folder."""
+    return f"{_machine()}-{os.getpid()}"
+
+
+def _machine() -> str:
+    return re.sub(r"[^\w-]", "_", platform.node())
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this machine runs, as far as that can be seen."""
+    try:
+        if os.name == "posix":  # elsewhere this would end it
+            os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's
+        pass
+    return True
 
 
 def checksum(path: Path) -> str:
@@ -56,13 +98,3 @@ def _sync(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-_UMASK = _umask()
-"""mkstemp makes private files; ours are as open as the user's other files."""

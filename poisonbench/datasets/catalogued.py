@@ -122,7 +122,5 @@ def _loader(entry: Entry) -> type[Catalogued]:
     )
 
 
-# The registry looks for classes in modules, so that is where they go.
-globals().update(
-    {loader.__name__: loader for loader in map(_loader, entries().values()) if loader.entry.file}
-)
+COMPONENTS = tuple(_loader(entry) for entry in entries().values() if entry.file)
+"""The loaders, for the registry."""

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from poisonbench.data.base import DatasetError
-from poisonbench.data.files import written_whole
+from poisonbench.data.files import remove_leftovers, written_whole
 from poisonbench.data.npz import UNREADABLE, read_arrays
 from poisonbench.output.index import index_of, read_index
 from poisonbench.output.layout import StoreError, place, read_json
@@ -174,6 +174,13 @@ def write_cell(out: Path, cell: str, measured: Measured, timings: Timings, facts
 def write_failure(out: Path, cell: str, failure: Mapping[str, Any]) -> None:
     """Write why a cell failed."""
     write(place(out, "failed", cell), _json(failure))
+
+
+def tidy(out: Path) -> None:
+    """Remove the temporary files of processes that were killed."""
+    for folder in (out, *(out / kind for kind in KINDS), *out.glob("[cmf]*/??")):
+        if folder.is_dir():
+            remove_leftovers(folder)
 
 
 def n_done(out: Path, plan: Plan) -> int:

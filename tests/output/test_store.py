@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import yaml
 
 from poisonbench.attacks.coordinate import Coordinate
 from poisonbench.config import load
+from poisonbench.data.files import written_whole
 from poisonbench.execution import engine
 from poisonbench.execution.options import RunOptions
 from poisonbench.output import store, tables
@@ -298,6 +301,22 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
         store.write(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path):
+    code = (
+        "import os; from pathlib import Path; from poisonbench.data.files import written_whole\n"
+        "with written_whole(Path('cells/ab/x.json')) as file:\n"
+        "    file.write(b'half'); file.flush(); os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
+    assert killed.returncode == -9
+    (left,) = (tmp_path / "cells" / "ab").glob(".*")
+    with written_whole(tmp_path / "cells" / "ab" / "y.json") as file:
+        store.tidy(tmp_path)
+        assert not left.exists()
+        file.write(b"whole")  # our own was left alone
+    assert (tmp_path / "cells" / "ab" / "y.json").read_bytes() == b"whole"
 
 
 def test_differences_name_every_key():
