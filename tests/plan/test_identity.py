@@ -215,3 +215,24 @@ def test_rows_of_one_split_are_never_shown_as_anothers(folder, bench):
         shown = both[both["split"].str.contains(f"{name}.npz", regex=False)]
         assert shown.reset_index(drop=True).equals(rows), name
     assert not np.isclose(alone["s"]["test_mse"], alone["t"]["test_mse"]).any()
+
+
+def test_test_rows_are_unseen_with_every_seed(folder, bench):
+    """Rows that the attack had, and that are test rows of a later seed only, are found."""
+    drawn = {**BASE, "split": {"train": 20, "validation": 6, "test": 8}, "seeds": 2}
+    out = bench.run({**drawn, "attack": "statp"})
+    test = []
+    for seed in range(2):
+        (path,) = (out / "poison").glob(f"*-seed{seed}-*")
+        with np.load(path) as file:
+            test.append({*file["test"].tolist()})
+    X = np.array([[0.5, 0.5, 1.0, 0.0]] * 4)
+    for row, refused in ((test[1] - test[0], True), (test[0] - test[1], True),
+                         ({*range(40)} - test[0] - test[1], False)):  # fmt: skip
+        seen = np.array([min(row)])
+        for part, other in (("train", "validation"), ("validation", "train")):
+            np.savez("seen.npz", X=X, y=np.ones(4), **{part: seen, other: seen[:0]})
+            config = {**drawn, "attack": {"name": "file", "path": "seen.npz"}}
+            result = bench.invoke(config, "--dry-run", code=2 if refused else 0)
+            seed = 1 if min(row) in test[1] else 0
+            assert (f"test rows of seed {seed}" in result.stderr) == refused
