@@ -459,7 +459,7 @@ def test_the_bound_is_the_papers(tmp_path, select_on):
 def test_a_defense_is_told_which_columns_are_categories(tmp_path):
     work = planned(tmp_path, model=CONFIG["model"][0], attack="statp", defense="mm")
     stage = pipeline.stage(work.groups[0], next(iter(work.datasets.values())))
-    model, _, _ = pipeline.defended(stage, work.groups[0].tasks[0])
+    model = pipeline.defended(stage, work.groups[0].tasks[0]).model
     sex = [j for j, name in enumerate(stage.setting.space.names) if name.startswith("sex")]
     assert model.one_hot_groups == (tuple(sex),)
 
