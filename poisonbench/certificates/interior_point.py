@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import linalg, sparse
 
-from poisonbench.attacks.active_set import solve_elastic_net
+from poisonbench.attacks.engines.active_set import solve_elastic_net
 from poisonbench.certificates.poisoning import Loss, Poisoning
 from poisonbench.certificates.program import Inequalities, Program, Proposal, inequalities
 from poisonbench.features import FloatArray

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from poisonbench.attacks.objectives import moments
+from poisonbench.attacks.engines.functions import moments
 from poisonbench.certificates.legal_set import LegalSet
 from poisonbench.features import FeatureSpace, FloatArray
 from poisonbench.models.base import LinearModel
