@@ -12,7 +12,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from poisonbench import registry
 from poisonbench.defenses.engines.parameters import check_parameters
 from poisonbench.defenses.engines.row_order import Keys, content_keys
+from poisonbench.defenses.engines.units import column_units
 from poisonbench.features import FeatureSpace, FloatArray
+from poisonbench.models import LinearModel
+
+AFFINE = 1e-6
+"""Largest deviation of predictions from a plane, relative to their spread, that is rounding."""
 
 
 class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -135,18 +140,25 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
     def _adopt(self, estimator: Any, X: FloatArray) -> None:
-        """Take over a fitted estimator as ``estimator_``, with its weights where it has them.
+        """Take over a fitted estimator as ``estimator_``, with its weights where it is affine.
 
-        An estimator without ``coef_``, such as a pipeline, is asked for its predictions at the
-        origin and the unit vectors: where it is affine they are its weights.
+        One of our learners says its weights.  Any other may centre its features or have a link
+        function beside its ``coef_``, so it is asked for its predictions at the centre of the rows
+        and one unit along each column: where the plane through them fits all rows, that is it.
+        Otherwise there is no ``coef_``, and :meth:`predict` asks the estimator.
         """
         self.estimator_ = estimator
-        if hasattr(estimator, "coef_"):
-            self.coef_ = np.ravel(estimator.coef_)
-            self.intercept_ = float(np.ravel(estimator.intercept_)[0])
+        for name in ("coef_", "intercept_"):
+            vars(self).pop(name, None)
+        if isinstance(estimator, LinearModel):
+            self.coef_, self.intercept_ = estimator.coef_, estimator.intercept_
             return
-        corners = np.ravel(estimator.predict(np.vstack([np.zeros(X.shape[1]), np.eye(X.shape[1])])))
-        predicted = np.ravel(estimator.predict(X))
-        coef, intercept = corners[1:] - corners[0], float(corners[0])
-        if np.allclose(X @ coef + intercept, predicted, atol=1e-6 * (1e-12 + np.ptp(predicted))):
+        centre, unit = column_units(X)
+        around = np.vstack([centre, centre + np.diag(unit)])
+        predicted = np.ravel(estimator.predict(np.vstack([around, X])))
+        corners, rows = predicted[: len(around)], predicted[len(around) :]
+        coef = (corners[1:] - corners[0]) / unit
+        intercept = float(corners[0] - centre @ coef)
+        size = float(np.abs(rows - corners[0]).max()) + 1e-6 * float(np.abs(rows).max())
+        if np.abs(corners[0] + (X - centre) @ coef - rows).max() <= AFFINE * size:
             self.coef_, self.intercept_ = coef, intercept

@@ -23,6 +23,7 @@ from poisonbench.defenses.base import Defense
 from poisonbench.defenses.engines.concentration import smallest
 from poisonbench.defenses.engines.learner import learner
 from poisonbench.defenses.engines.rate_search import assumed_poison
+from poisonbench.defenses.engines.units import columns_for
 from poisonbench.features import FloatArray
 from poisonbench.models import OLS, ElasticNet, Ridge
 from poisonbench.models.ols import RELATIVE_CUT
@@ -142,7 +143,8 @@ def smoother(estimator: Any, X: FloatArray, tol: float) -> Callable[[FloatArray]
     """
     if isinstance(estimator, Ridge | OLS):
         # f = mean + U diag(s^2 / (s^2 + alpha)) U' (y - mean), with X centred = U diag(s) V'.
-        U, s, _ = np.linalg.svd(X - X.mean(axis=0), full_matrices=False)
+        columns = columns_for(estimator, X)
+        U, s, _ = np.linalg.svd(columns - columns.mean(axis=0), full_matrices=False)
         found = s > RELATIVE_CUT * s[0] if isinstance(estimator, OLS) else s > 0
         U, s = U[:, found], s[found]
         shrunk = U * (s**2 / (s**2 + estimator.alpha_for(len(X))))

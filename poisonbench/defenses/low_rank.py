@@ -22,6 +22,7 @@ from poisonbench.defenses.base import Defense
 from poisonbench.defenses.engines.concentration import best_run, small_starts, smallest
 from poisonbench.defenses.engines.fits import fits
 from poisonbench.defenses.engines.rate_search import assumed_poison
+from poisonbench.defenses.engines.units import column_units
 from poisonbench.features import BoolArray, FloatArray
 from poisonbench.models import OLS
 from poisonbench.models.ols import RELATIVE_CUT
@@ -93,7 +94,8 @@ class LowRankDefense(Defense):
     coef_, intercept_ : ndarray of shape (d,) and float
         The model.
     components_ : ndarray of shape (k, d)
-        An orthonormal basis of the subspace, the rows of V'.
+        An orthonormal basis of the subspace, the rows of V', for columns in units of their own:
+        twice the distance between their quartiles, or their range where these coincide.
     near_subspace_ : ndarray of bool of shape (N,)
         The rows that the subspace was fitted to.
     support_ : ndarray of bool of shape (N,)
@@ -139,6 +141,8 @@ class LowRankDefense(Defense):
     def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
         self.n_poison_ = assumed_poison(self, X, y, rng)
         n_kept = len(y) - self.n_poison_
+        _, unit = column_units(X)
+        X = X / unit
         rank = explaining_rank(X, self.variance) if self.rank is None else self.rank
         found = subspace(X, rank, n_kept, self.max_iter)
         mean, V = found.mean, found.basis
@@ -153,8 +157,9 @@ class LowRankDefense(Defense):
             starts = small_starts(OLS(), U, y, n_kept, self.restarts, rng)
             self.support_ = kept = best_run(fits(OLS(), U, y), starts, self.max_iter).kept
         beta = OLS().fit(U[kept], y[kept])
-        self.coef_ = V @ beta.coef_[: self.rank_]
-        self.intercept_ = float(beta.intercept_ - mean @ self.coef_)
+        weights = V @ beta.coef_[: self.rank_]
+        self.coef_ = weights / unit
+        self.intercept_ = float(beta.intercept_ - mean @ weights)
 
 
 def explaining_rank(X: FloatArray, share: float) -> int:

@@ -17,20 +17,25 @@ from typing import Annotated, Any, cast
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
+from sklearn.linear_model import LinearRegression
 
 from poisonbench.defenses.base import Defense
-from poisonbench.defenses.engines.core import find_core, median_scale
-from poisonbench.defenses.engines.fits import WeightedRefits, fits
+from poisonbench.defenses.engines.core import ZERO_SCALE, find_core, median_scale, rounding_scale
+from poisonbench.defenses.engines.fits import LeastSquaresFits, WeightedRefits, fits
 from poisonbench.defenses.engines.indicator_columns import Groups, indicator_columns
 from poisonbench.defenses.engines.learner import learner
+from poisonbench.defenses.engines.partly_penalized import PartlyPenalized
 from poisonbench.features import BoolArray, FloatArray
 from poisonbench.models import OLS, Ridge
 
 FLOOR = 1e-6
 """Weight of a rejected row while iterating, so that no system is singular."""
 
-ALMOST_NONE = 1e-6
-"""Ridge penalty that stands for none where OLS is to be shrunk on some columns."""
+EFFECTS = 0.8
+"""Held-out errors without the shrinkage below this share of those with it are worth a line."""
+
+Weighted = WeightedRefits | PartlyPenalized
+"""What fits with weights."""
 
 REPORTED_ROWS, REPORTED_SHARE = 3, 1 / 3
 """Of a category's rows, so many must be rejected together to be worth a line."""
@@ -43,7 +48,8 @@ class MMRegressor(Defense):
     nearly the same line in the numeric features, and that categories move the response little.
     Then it does better than the learner even without poison.  Where categories with many rows truly
     differ, shrinking costs: on synthetic rows whose seven categories all differ it raises the clean
-    error by a quarter to nine tenths.  ``group_shrinkage`` says how strongly, 0 for not at all.
+    error by a quarter to nine tenths.  ``group_shrinkage`` says how strongly, 0 for not at all;
+    ``note_`` says where the data speak against it.
 
     Breakdown point: with p > N/4 a core of three quarters holds poison whatever it does; a smaller
     ``core`` stands more.  Below that the estimate stays bounded, but poison near the line of the
@@ -68,7 +74,8 @@ class MMRegressor(Defense):
         The learner, unfitted; :class:`poisonbench.models.Ridge` if None.  Ridge and OLS keep
         their own penalty, or none, on numeric columns.  Any other learner is fitted to the
         responses that MM-regression with the default ridge has cleaned, for rows should be judged
-        by a fit without bias: by a strong LASSO, the dearest houses would be outliers.
+        by a fit without bias: by a strong LASSO, the dearest houses would be outliers.  With OLS
+        the units of numeric columns make no difference; with a penalty they do: scale them first.
     one_hot_groups : iterable of sequences of int, optional
         One-hot groups as column indices.  If None, columns named ``Group:value`` in a data frame
         that has such names, else every column that holds 0 and 1 and nothing else.  A scaler
@@ -95,8 +102,9 @@ class MMRegressor(Defense):
         The model.
     estimator_ : estimator
         The learner fitted to cleaned responses: predictions plus residuals times their weights.
-        For ridge and OLS it was given one-hot columns scaled down, so that its penalty is the
-        heavy one there; ``coef_`` is for the columns as they are.
+        Ridge was given one-hot columns scaled down, so that its penalty is the heavy one there;
+        ``coef_`` is for the columns as they are.  An OLS where there are one-hot columns holds the
+        weighted fit itself, shrunk there.
     weights_ : ndarray of shape (N,)
         The weight of each row, from 0 (rejected) to 1.
     support_ : ndarray of bool of shape (N,)
@@ -109,7 +117,9 @@ class MMRegressor(Defense):
     n_iter_ : int
         Rounds of reweighting.
     note_ : str or None
-        For the tables: the rejected groups, and where it is so that reweighting did not converge.
+        For the tables: the rejected groups; that the rows kept speak against the shrinkage of
+        categories, where their held-out error is a fifth lower without it; that reweighting did
+        not converge; that the scale is 0, so that only rows fitted exactly are kept.
 
     References
     ----------
@@ -152,33 +162,54 @@ class MMRegressor(Defense):
             self.one_hot_groups, getattr(self, "feature_names_in_", None), X
         )
         estimator = learner(self.estimator)
-        if isinstance(estimator, OLS) and indicator.any():
-            estimator = Ridge(alpha=ALMOST_NONE)
-        # alpha, not lambda, is held: the penalty does not fall with the rows of the core.
-        alpha = (estimator if isinstance(estimator, Ridge) else Ridge()).alpha_for(n_rows)
-        # Penalty alpha on the weight of a scaled column is alpha / scale^2 on the column's own.
-        shrunk = np.sqrt(alpha / (alpha + self.group_shrinkage * n_rows))
-        scale = np.where(indicator, shrunk, 1.0)
-        engine = cast(WeightedRefits, fits(Ridge(alpha=alpha), X * scale, y))
+        strength = self.group_shrinkage * n_rows
+        scale, engine = self._engine(estimator, X, y, indicator, strength)
         core = find_core(engine, self.core, self.restarts, rng)
         self.scale_ = median_scale(core.residual, y)
         residual, self.n_iter_, converged = self._reweighted(engine, core.residual)
         self.weights_ = biweight(residual, self.tuning * self.scale_)
         self.support_ = self.weights_ > 0
         self.rejected_groups_ = self._rejected_together(X, residual, indicator)
-        unsettled = [] if converged else [f"not converged after {self.n_iter_} rounds"]
-        self.note_ = "; ".join([*self.rejected_groups_, *unsettled]) or None
+        notes = list(self.rejected_groups_)
+        if indicator.any() and strength > 0:
+            notes += effects_note(engine, estimator, X, self.support_)
+        if not converged:
+            notes.append(f"not converged after {self.n_iter_} rounds")
+        if self.scale_ <= rounding_scale(y):
+            notes.append(ZERO_SCALE)
+        self.note_ = "; ".join(notes) or None
         # Where all residuals are multiplied by their weights, the fit without weights is the same.
         cleaned = y - residual + self.weights_ * residual
-        if isinstance(estimator, Ridge):
+        if isinstance(engine, PartlyPenalized):
+            weight = np.maximum(self.weights_, FLOOR)
+            self._adopt(engine.weighted_model(weight, engine.on_weights(weight)), X)
+        elif isinstance(estimator, Ridge):
             self._adopt(engine.estimator.fit(engine.X, cleaned), engine.X)
             self.coef_ = self.coef_ * scale
         else:
             self._adopt(estimator.fit(X, cleaned), X)
 
-    def _reweighted(
-        self, engine: WeightedRefits, residual: FloatArray
-    ) -> tuple[FloatArray, int, bool]:
+    def _engine(
+        self,
+        estimator: Any,
+        X: FloatArray,
+        y: FloatArray,
+        indicator: BoolArray,
+        strength: float,
+    ) -> tuple[FloatArray, Weighted]:
+        """Return the factors that columns are scaled by, and what fits to the rows."""
+        unscaled = np.ones(X.shape[1])
+        if isinstance(estimator, OLS | LinearRegression):
+            if indicator.any() and strength > 0:
+                return unscaled, PartlyPenalized(X, y, indicator, strength)
+            return unscaled, LeastSquaresFits(OLS(), X, y)
+        # alpha, not lambda, is held: the penalty does not fall with the rows of the core.
+        alpha = (estimator if isinstance(estimator, Ridge) else Ridge()).alpha_for(len(y))
+        # Penalty alpha on the weight of a scaled column is alpha / scale^2 on the column's own.
+        scale = np.where(indicator, np.sqrt(alpha / (alpha + strength)), 1.0)
+        return scale, cast(WeightedRefits, fits(Ridge(alpha=alpha), X * scale, y))
+
+    def _reweighted(self, engine: Weighted, residual: FloatArray) -> tuple[FloatArray, int, bool]:
         """Iterate from the residuals given; return them, the rounds, and whether they stay."""
         n_iter, moved = 0, np.inf
         while n_iter < self.max_iter and moved > self.tol * self.scale_:
@@ -202,6 +233,27 @@ class MMRegressor(Defense):
                 found.append((m / rows.sum(), f"category {category}: {m} of {rows.sum()} rows "
                               "rejected together"))  # fmt: skip
         return tuple(line for _, line in sorted(found, key=lambda entry: -entry[0]))
+
+
+def effects_note(engine: Weighted, estimator: Any, X: FloatArray, support: BoolArray) -> list[str]:
+    """Return a line if the learner without the shrinkage does better on the rows kept.
+
+    By the leave-one-out residuals of both, on the same rows: those that the shrunk fit rejected,
+    some of them for their category, do not speak for the other.
+    """
+    plain = estimator if isinstance(estimator, Ridge | OLS | LinearRegression) else Ridge()
+    if isinstance(plain, LinearRegression):
+        plain = OLS()
+    other = fits(plain, X, engine.y)
+    with_shrinkage, without = (
+        float(np.mean(fit.left_out(support, fit.on_rows(support)) ** 2)) for fit in (engine, other)
+    )
+    if without >= EFFECTS * with_shrinkage:
+        return []
+    return [
+        f"categories matter: without their shrinkage the held-out error of the rows kept is "
+        f"{without / with_shrinkage:.2f} times"
+    ]
 
 
 def biweight(residual: FloatArray, cut: float) -> FloatArray:

@@ -46,6 +46,8 @@ class NLIDDefense(Defense):
     beyond the cutoff is left out; here it has weight 1e-6, and all weights are 1 where no row is
     below it.
 
+    Distances depend on the units of the columns and of the response: scale both first.
+
     It costs N^2 distances and one weighted fit; up to `max_iter` fits with a learner that takes no
     weights.
 

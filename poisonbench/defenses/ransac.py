@@ -17,12 +17,12 @@ from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
 from sklearn.linear_model import RANSACRegressor
 
 from poisonbench.defenses.base import Defense
+from poisonbench.defenses.engines.core import rounding_scale
 from poisonbench.defenses.engines.fits import fits
 from poisonbench.defenses.engines.held_out import folds, trimmed_mean
 from poisonbench.defenses.engines.learner import learner
 from poisonbench.features import BoolArray, FloatArray
 from poisonbench.models import OLS, ElasticNet, Ridge
-from poisonbench.models.ols import RELATIVE_CUT
 
 SHARES = (0.025, 0.05, 0.1, 0.2, 0.5)
 """Sample sizes to choose from, as shares of the rows."""
@@ -65,7 +65,9 @@ class RANSACDefense(Defense):
         .5.
     residual_threshold : float, optional
         Largest absolute residual of a row that agrees; the median absolute deviation of the
-        responses if None.
+        responses if None.  Where that is 0, as more than half of the responses are equal, only
+        rows fitted exactly agree (to 1e-9 of the largest response), and "cv" means two rows, as
+        larger samples hardly ever hold equal responses alone; ``note_`` says so.
     max_trials : int, default=100
         Most samples drawn.
     refinements : int, default=5
@@ -91,7 +93,7 @@ class RANSACDefense(Defense):
         For each share compared, the trimmed mean of its held-out squared errors; infinite where
         some fold found no consensus.
     note_ : str or None
-        Which shares found none in some fold, for the tables.
+        For the tables: which shares found none in some fold; that the threshold is 0.
 
     References
     ----------
@@ -126,13 +128,18 @@ class RANSACDefense(Defense):
     def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
         seed = rng.randint(2**31)
         self.errors_: dict[float, float] = {}
-        if self.min_samples == "cv":
+        tied = self.residual_threshold is None and _deviation(y) <= rounding_scale(y)
+        if self.min_samples == "cv" and tied:
+            self.min_samples_ = min(2 / len(y), 1.0)
+        elif self.min_samples == "cv":
             self.errors_ = self._held_out_errors(X, y, seed)
             self.min_samples_ = min(self.errors_, key=lambda share: self.errors_[share])
         else:
             self.min_samples_ = self.min_samples
         failed = [f"{share:g}" for share, error in self.errors_.items() if np.isinf(error)]
         self.note_ = f"no consensus at min_samples {', '.join(failed)}" if failed else None
+        if tied:
+            self.note_ = "more than half of the responses are equal: only exact fits agree"
         kept, self.n_trials_ = self._agreeing(X, y, self.min_samples_, self.max_trials, seed)
         self.support_ = kept
         self._adopt(learner(self.estimator).fit(X[kept], y[kept]), X)
@@ -174,10 +181,7 @@ class RANSACDefense(Defense):
     ) -> RANSACRegressor:
         threshold = self.residual_threshold
         if threshold is None:
-            deviation = np.abs(y - np.median(y))
-            # Where most responses are equal the median is 0, and only exact fits would agree.
-            threshold = float(np.median(deviation)) or float(deviation.mean())
-            threshold = max(threshold, 1e-9 * float(np.abs(y).max()), np.finfo(float).tiny)
+            threshold = max(_deviation(y), rounding_scale(y))
         n_rows = len(y)
         # At least two: of one row the fit is a constant, whatever the learner.
         n_drawn = min(max(2, int(np.ceil(share * n_rows))), n_rows)
@@ -201,8 +205,13 @@ class RANSACDefense(Defense):
             ) from error
 
 
+def _deviation(y: FloatArray) -> float:
+    """Return the median absolute deviation of the responses."""
+    return float(np.median(np.abs(y - np.median(y))))
+
+
 class _Unchecked(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Ridge or OLS without the checks of its input, which cost more than a fit to few rows."""
+    """Ridge without the checks of its input, which cost more than a fit to few rows."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -211,9 +220,7 @@ class _Unchecked(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         mean, mean_y = X.mean(axis=0), y.mean()
         centred, target = X - mean, y - mean_y
         alpha = self.model.alpha_for(len(y))
-        if alpha == 0:
-            self.coef_ = np.linalg.lstsq(centred, target, rcond=RELATIVE_CUT)[0]
-        elif len(y) <= X.shape[1]:
+        if len(y) <= X.shape[1]:
             kernel = centred @ centred.T + alpha * np.eye(len(y))
             self.coef_ = centred.T @ np.linalg.solve(kernel, target)
         else:
@@ -240,7 +247,7 @@ def _quick(estimator: Any, n_rows: int, n_drawn: int) -> Any:
     if isinstance(estimator, Ridge):
         return _Unchecked(Ridge(alpha=estimator.alpha_for(n_rows)))
     if isinstance(estimator, OLS):
-        return _Unchecked(estimator)
+        return estimator.solver(n_drawn)
     if isinstance(estimator, ElasticNet):
         solver = estimator.solver(n_rows).set_params(tol=1e-4, max_iter=1000)
         return solver.set_params(alpha=solver.alpha * n_rows / n_drawn)

@@ -51,7 +51,7 @@ class RONIDefense(Defense):
         whose impact is beyond `threshold`, whatever their number.
     threshold : float, default=3.0
         In standard deviations of the impacts above their median, the deviation being 1.4826
-        times the median absolute one.
+        times the median absolute one.  Where that is 0, all above the median are removed.
     trials : int, default=5
         Random pairs of a training set and a validation set.
     train_share : float, default=0.05
@@ -75,6 +75,8 @@ class RONIDefense(Defense):
         The number of rows removed.
     impact_ : ndarray of shape (N,)
         The mean rise of the validation error, in squared units of the response.
+    note_ : str or None
+        That the scale of the impacts is 0, where it is so.
 
     References
     ----------
@@ -113,13 +115,17 @@ class RONIDefense(Defense):
 
     def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
         estimator = learner(self.estimator)
+        self.note_ = None
         if self.rule == "count":
             self.n_poison_ = assumed_poison(self, X, y, rng)
         self.impact_ = self._impact(clone(estimator), X, y, rng)
         if self.rule == "threshold":
             above = self.impact_ - np.median(self.impact_)
+            scale = 1.4826 * float(np.median(np.abs(above)))
             # Half of the rows lie within the median deviation, so some row is always kept.
-            suspect = above > self.threshold * 1.4826 * np.median(np.abs(above))
+            suspect = above > self.threshold * scale
+            if scale == 0:
+                self.note_ = "scale of the impacts 0: every impact above the median is removed"
             self.n_poison_ = int(suspect.sum())
         self.support_ = kept = smallest(self.impact_, len(y) - self.n_poison_)
         self._adopt(clone(estimator).fit(X[kept], y[kept]), X)

@@ -26,6 +26,7 @@ from poisonbench.defenses.base import Defense
 from poisonbench.defenses.engines.concentration import smallest
 from poisonbench.defenses.engines.learner import learner
 from poisonbench.defenses.engines.rate_search import assumed_poison
+from poisonbench.defenses.engines.units import standardised
 from poisonbench.features import FloatArray
 from poisonbench.models import LinearModel
 from poisonbench.models.ols import RELATIVE_CUT
@@ -42,6 +43,9 @@ class SanitizerDefense(Defense):
     their leverage, are each other's neighbours and span components of their own.  The breakdown
     point of the scores that rest on least squares is 0; none is known for the others, and
     attacks that mimic clean features defeat them.
+
+    The scores knn and svd are distances in the columns and the response as they are: scale both to
+    comparable units first.  The others depend on units only as the learner does.
 
     It costs two fits of the learner, and for leverage, cook and svd a singular value
     decomposition, for knn N^2 distances, for isolation-forest its 100 trees.
@@ -151,7 +155,7 @@ def leverages(fitted: Any, X: FloatArray) -> FloatArray:
         rho = fitted.l1_ratio()
         alpha = len(X) * fitted.lambda_for(len(X)) * (1 - rho) / 2
         active = fitted.coef_ != 0 if rho else active
-    columns = X[:, active]
+    columns = X[:, active] if alpha > 0 else standardised(X[:, active])
     U, s, _ = np.linalg.svd(columns - columns.mean(axis=0), full_matrices=False)
     found = s > RELATIVE_CUT * s.max(initial=0.0)
     h: FloatArray = 1 / len(X) + U[:, found] ** 2 @ (s[found] ** 2 / (s[found] ** 2 + alpha))

@@ -23,6 +23,7 @@ from poisonbench.defenses.engines.concentration import smallest
 from poisonbench.defenses.engines.fits import fits
 from poisonbench.defenses.engines.learner import learner
 from poisonbench.defenses.engines.rate_search import assumed_poison
+from poisonbench.defenses.engines.units import columns_for
 from poisonbench.features import FloatArray
 from poisonbench.rounding import rows_at
 
@@ -39,6 +40,9 @@ class SEVERDefense(Defense):
     Algorithm 2 draws its threshold at random and stops by a bound on the variance, which needs
     constants that nobody knows.  Done here is what the paper's experiments do: four rounds, each
     of which removes the p/2 rows of largest score, twice p in all.
+
+    Gradients depend on the units of the columns.  With OLS they are taken by weights in units of
+    their own, with a penalised learner by the weights as they are: scale the columns first.
 
     A round costs a fit of the learner and the first eigenvector of a matrix as large as the
     smaller of rows and features.
@@ -102,7 +106,7 @@ class SEVERDefense(Defense):
         self.n_poison_ = p = assumed_poison(self, X, y, rng)
         estimator = learner(self.estimator)
         engine = fits(estimator, X, y)
-        Z = np.column_stack([X, np.ones(n_rows)])
+        Z = np.column_stack([columns_for(estimator, X), np.ones(n_rows)])
         n_removed = min(rows_at(self.removal, p), max(p, n_rows // 2))
         kept = np.ones(n_rows, dtype=bool)
         for left in n_rows - np.linspace(0, n_removed, self.rounds + 1).round().astype(int)[1:]:

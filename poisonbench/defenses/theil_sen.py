@@ -17,6 +17,7 @@ from sklearn.linear_model import TheilSenRegressor
 
 from poisonbench.defenses.base import Defense
 from poisonbench.defenses.engines.held_out import folds, trimmed_mean
+from poisonbench.defenses.engines.units import column_units
 from poisonbench.features import FloatArray
 
 COMPONENTS = (1, 2, 4, 8, 16)
@@ -120,16 +121,19 @@ def _spatial_median(
     X: FloatArray, y: FloatArray, k: int, max_subsets: int, seed: int
 ) -> tuple[FloatArray, float, bool]:
     """Return weights and intercept of Theil-Sen on k principal components, and if it converged."""
-    mean = X.mean(axis=0)
-    _, singular, directions = np.linalg.svd(X - mean, full_matrices=False)
-    k = min(k, int((singular > 1e-9 * max(singular[0], 1.0)).sum()))
+    _, unit = column_units(X)
+    mean, columns = X.mean(axis=0), X / unit
+    columns = columns - columns.mean(axis=0)
+    _, singular, directions = np.linalg.svd(columns, full_matrices=False)
+    rounding = 1e-14 * float(np.abs(X / unit).max()) * np.sqrt(len(X))
+    k = min(k, int((singular > max(1e-9 * singular[0], rounding)).sum()))
     if k == 0:  # all rows alike, or too few of them
         return np.zeros(X.shape[1]), float(np.median(y)), True
     directions = directions[:k]
-    scores = (X - mean) @ directions.T
+    scores = columns @ directions.T
     fit = TheilSenRegressor(max_subpopulation=max_subsets, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         fit.fit(scores, y)
-    coef: FloatArray = fit.coef_ @ directions
+    coef: FloatArray = fit.coef_ @ directions / unit
     return coef, float(fit.intercept_ - mean @ coef), fit.n_iter_ < fit.max_iter - 1

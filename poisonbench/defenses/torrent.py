@@ -21,6 +21,7 @@ from poisonbench.defenses.engines.concentration import concentrate, smallest
 from poisonbench.defenses.engines.fits import fits
 from poisonbench.defenses.engines.learner import learner
 from poisonbench.defenses.engines.rate_search import assumed_poison
+from poisonbench.defenses.engines.units import columns_for
 from poisonbench.features import BoolArray, FloatArray
 from poisonbench.models import LinearModel
 
@@ -42,6 +43,8 @@ class TORRENTDefense(Defense):
     and there are up to `max_iter` of them.  The paper has no penalty: the objective here is the
     learner's, its lambda fixed, with a proximal step for an l1 norm, and the intercept at its
     optimum after each step.  After the last gradient step the learner is fitted to the rows kept.
+    With OLS gradient steps work on columns in units of their own; with a penalty the units matter
+    as they do to the penalty.
 
     Parameters
     ----------
@@ -175,6 +178,7 @@ def descend(
         Stop when S stays and no residual moves by more than this share of the spread of `y`.
     """
     lam, rho = model.lambda_for(n_kept), model.l1_ratio()
+    X = columns_for(model, X)
     X = X - X.mean(axis=0)
     gram = X.T @ X if X.shape[0] > X.shape[1] else X @ X.T
     # No subset's loss bends more than this, so a step of its inverse never overshoots.

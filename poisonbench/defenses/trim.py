@@ -15,6 +15,7 @@ from sklearn.base import clone
 
 from poisonbench.defenses.base import Defense
 from poisonbench.defenses.engines.concentration import (
+    LEAST_SQUARES_STARTS,
     NESTED_ROWS,
     NESTED_TOLERANCE,
     Run,
@@ -22,17 +23,22 @@ from poisonbench.defenses.engines.concentration import (
     concentrate,
     determined,
     exchanged,
+    least_squares_run,
     n_nested,
     nested_start,
     small_starts,
     smallest,
     stand_in,
+    well_searched,
 )
 from poisonbench.defenses.engines.fits import RidgeFits, fits
 from poisonbench.defenses.engines.learner import learner
 from poisonbench.defenses.engines.rate_search import assumed_poison
 from poisonbench.defenses.engines.row_order import Keys
 from poisonbench.features import BoolArray, FloatArray
+
+TRUSTED_RATIO = 2.0
+"""Rows kept for each parameter from which on least squares itself chooses the rows."""
 
 
 class TRIMRegressor(Defense):
@@ -60,11 +66,16 @@ class TRIMRegressor(Defense):
     memory for its copy of the rows, and 1.3 times it where it has that memory.  The penalty's
     lambda stays fixed throughout.
 
-    For OLS a start of ``"subsets"`` chooses rows by a ridge of a hundredth of the features' total
-    variance: with nearly as many features as rows, least squares of minimum norm fits any row that
-    has a direction for itself.  The model is least squares on the rows so chosen, after rounds of
-    its own where they determine it in every direction; where they do not, one poison row kept in
-    such a direction can still carry it far away, as a rare clean row can.
+    With OLS it is least trimmed squares and does not depend on the units of the columns.  Where
+    the rows kept are more than twice the features, starts are fits to as many rows as there are
+    parameters and to ten rows, ranked after two concentration steps, and the best runs are
+    continued by exchanges.  With fewer rows a start of ``"subsets"`` chooses rows by a ridge of a
+    hundredth of the total variance of columns in units of their own: least squares of minimum
+    norm fits any row that has a direction for itself.  The model is then least squares on the
+    rows so chosen, after rounds of its own where they determine it in every direction; where they
+    do not, one poison row kept in such a direction can still carry it far away, as a rare clean
+    row can.  With a penalised learner units matter as they do to the penalty: scale the columns
+    first.
 
     Parameters
     ----------
@@ -78,7 +89,8 @@ class TRIMRegressor(Defense):
         Where runs start: the best ten of many fits to few rows; random sets of n rows, as in the
         paper; or the n rows that a fit to all rows fits best.
     restarts : int, optional
-        Number of small fits (200 if None) or of random sets (1 if None, as in the paper).
+        Number of small fits (if None 200, and 500 of each kind for least squares where rows are
+        more than twice the features) or of random sets (1 if None, as in the paper).
     max_iter : int, default=100
         Most fits in a run.
     tol : float, default=1e-9
@@ -163,17 +175,29 @@ class TRIMRegressor(Defense):
     def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
         self.n_poison_ = assumed_poison(self, X, y, rng)
         estimator = learner(self.estimator)
-        starts = self._starts(estimator, X, y, rng)
-        chooser = stand_in(estimator, X) if self.start == "subsets" else estimator
-        engine = fits(chooser, X, y)
-        run = best_run(engine, starts, self.max_iter, self.tol)
+        run = self._best_run(estimator, X, y, rng)
+        self._keep(run, clone(estimator).fit(X[run.kept], y[run.kept]), X)
+
+    def _best_run(
+        self, estimator: Any, X: FloatArray, y: FloatArray, rng: np.random.RandomState
+    ) -> Run:
+        n_kept = len(y) - self.n_poison_
+        engine = fits(estimator, X, y)
         # Exchanges need the derivatives of all predictions, a matrix of N^2 numbers.
-        polish = self.start == "subsets" and self.n_poison_ > 0 and len(y) <= NESTED_ROWS
-        if polish and isinstance(engine, RidgeFits):
+        thorough = self.start == "subsets" and self.n_poison_ > 0 and len(y) <= NESTED_ROWS
+        if thorough and well_searched(engine, n_kept, TRUSTED_RATIO):
+            restarts = self.restarts or LEAST_SQUARES_STARTS
+            return least_squares_run(engine, n_kept, restarts, rng, self.max_iter, self.tol)
+        chooser, columns = stand_in(estimator, X) if self.start == "subsets" else (estimator, X)
+        if chooser is not estimator:
+            engine = fits(chooser, columns, y)
+        starts = self._starts(chooser, columns, y, rng)
+        run = best_run(engine, starts, self.max_iter, self.tol)
+        if thorough and isinstance(engine, RidgeFits):
             run = exchanged(engine, run, self.max_iter, self.tol)
         if chooser is not estimator and determined(X[run.kept]):
             run = concentrate(fits(estimator, X, y), run.kept, self.max_iter, self.tol, set())
-        self._keep(run, clone(estimator).fit(X[run.kept], y[run.kept]), X)
+        return run
 
     def _keep(self, run: Run, fitted: Any, X: FloatArray) -> None:
         """Take over where a run ended."""

@@ -1,25 +1,37 @@
-"""Ordinary least squares: no penalty, the minimum-norm solution where the design is deficient.
+"""Ordinary least squares: no penalty, the solution of least norm where the design is deficient.
 
 One-hot designs with few rows are rank-deficient, and the minimum-norm solution is then what the
 pseudo-inverse gives once singular values below a relative cut are taken as zero.  The cut is
 1e-6: with a much smaller one, directions that are null but for rounding get coefficients of 1e12.
+It is applied to columns that are centred and scaled to norm 1, so that the rank, and with it the
+predictions, do not depend on the units of the columns: a share stays in the model beside a time
+in Unix seconds.  The norm that is least is that of the weights in the units given.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Self
 
-from sklearn.linear_model import LinearRegression
+import numpy as np
+from scipy.linalg import solve_triangular
+from sklearn.base import BaseEstimator, RegressorMixin
 
 from poisonbench.features import FloatArray
 from poisonbench.models.base import LinearModel
 
 RELATIVE_CUT = 1e-6
-"""Singular values of the centred design below this share of the largest count as zero."""
+"""Singular values of the standardised design below this share of the largest count as zero."""
+
+CONSTANT = 1e-14
+"""A column whose entries deviate by less than this share of their size is constant."""
 
 
 class OLS(LinearModel):
-    """Ordinary least squares, minimum norm; lambda = 0."""
+    """Ordinary least squares, minimum norm; lambda = 0.
+
+    Predictions do not depend on the units of the columns where the rows determine them; where they
+    do not, the least norm of the weights does.
+    """
 
     name = "ols"
 
@@ -35,10 +47,100 @@ class OLS(LinearModel):
         """Return 0."""
         return 0.0
 
-    def solver(self, n_rows: int) -> Any:
-        """Return scikit-learn's ``LinearRegression`` with a cut of 1e-6."""
-        return LinearRegression(tol=RELATIVE_CUT)
+    def solver(self, n_rows: int) -> LeastSquares:
+        """Return the unfitted solver; the number of rows makes no difference."""
+        return LeastSquares()
 
     def select_lambda(self, X: FloatArray, y: FloatArray, *, random_state: int) -> float:
         """Return 0: there is nothing to select."""
         return 0.0
+
+
+class LeastSquares(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """scikit-learn's ``LinearRegression`` with a rank that does not depend on units.
+
+    It takes its input as it is, unchecked.
+    """
+
+    def fit(self, X: FloatArray, y: FloatArray, sample_weight: FloatArray | None = None) -> Self:
+        """Minimise sum_i weight_i (y_i - w.x_i - b)^2.
+
+        Parameters
+        ----------
+        X, y : ndarray of shape (N, d) and (N,)
+            The rows.
+        sample_weight : ndarray of shape (N,), optional
+            Their weights, at least 0 and not all 0.
+        """
+        mean, mean_y = np.average(X, 0, sample_weight), float(np.average(y, 0, sample_weight))
+        centred, target = X - mean, y - mean_y
+        if sample_weight is not None:
+            root = np.sqrt(sample_weight)
+            centred, target = centred * root[:, None], target * root
+        size = column_size(centred, np.abs(X).max(axis=0))
+        design = centred / size
+        if len(design) > 2 * X.shape[1]:
+            # The triangle of [X, y] has the same products as the rows.
+            triangle = np.linalg.qr(np.column_stack([design, target]), mode="r")
+            design, target = triangle[:, :-1], triangle[:, -1]
+        U, singular, Vt = np.linalg.svd(design, full_matrices=False)
+        used = singular > max(RELATIVE_CUT * singular.max(initial=0.0), 0.0)
+        along = (U[:, used].T @ target) / singular[used]
+        self.coef_ = least_norm(along, Vt[used].T, size)
+        self.intercept_ = float(mean_y - mean @ self.coef_)
+        return self
+
+    def predict(self, X: FloatArray) -> FloatArray:
+        """Return f(x) for each row of `X`; shape (rows,)."""
+        predicted: FloatArray = X @ self.coef_ + self.intercept_
+        return predicted
+
+
+def column_size(centred: FloatArray, largest: FloatArray) -> FloatArray:
+    """Return the norm of each centred column; infinity where only rounding is left of it.
+
+    Parameters
+    ----------
+    centred : ndarray of shape (N, d)
+        Columns less their means.
+    largest : ndarray of shape (d,)
+        The largest entries in size of the columns as they were.
+    """
+    # Entries as small as 1e-200 have squares that underflow.
+    deviation = np.abs(centred).max(axis=0, initial=0.0)
+    unit = np.where(deviation > 0, deviation, 1.0)
+    size: FloatArray = unit * np.sqrt(((centred / unit) ** 2).sum(axis=0))
+    size[deviation <= CONSTANT * largest] = np.inf
+    return size
+
+
+def least_norm(along: FloatArray, basis: FloatArray, size: FloatArray) -> FloatArray:
+    """Return the shortest weights w with basis' (size w) = along.
+
+    Parameters
+    ----------
+    along : ndarray of shape (r,)
+        What the rows say of the weights of standardised columns, size w: their component along
+        each vector of the basis.
+    basis : ndarray of shape (d, r)
+        An orthonormal basis of what the standardised rows span.
+    size : ndarray of shape (d,)
+        The size that each column was divided by.  Where it is infinite the weight is 0.
+
+    Returns
+    -------
+    ndarray of shape (d,)
+    """
+    standard = basis @ along
+    varies = np.isfinite(size)
+    if 0 < basis.shape[1] < varies.sum():
+        # w = D basis R^-1 R'^-1 along, with D basis = Q R; one correction makes up for rounding,
+        # as R is as badly conditioned as the units of the columns differ.
+        Q, R = np.linalg.qr(size[varies, None] * basis[varies])
+        diagonal = np.abs(np.diag(R))
+        if diagonal.min() > np.finfo(float).eps * diagonal.max():
+            shortest = size[varies] * (Q @ solve_triangular(R, along, trans="T"))
+            shortest += basis[varies] @ (along - basis[varies].T @ shortest)
+            standard[varies] = shortest
+    weights: FloatArray = standard / size
+    return weights

@@ -120,9 +120,22 @@ def test_sensitivity_is_the_derivative_of_predictions(d: int) -> None:
     change = Ridge(1e-2).fit(X[kept], moved[kept]).predict(X) - Ridge(1e-2).fit(
         X[kept], y[kept]
     ).predict(X)
-    leverage, outside = engine.sensitivity(kept)
+    leverage, outside, own = engine.sensitivity(kept)
     assert leverage[5] == pytest.approx(change[rows[5]], abs=1e-10)
     np.testing.assert_allclose(outside[:, 5], change[~kept], atol=1e-10)
+    # A row that joins, with alpha held: the objective in sums rises by r^2 / (1 + q).
+    alpha, joining = Ridge(1e-2).alpha_for(len(rows)), np.flatnonzero(~kept)[2]
+
+    def objective(mask: Any) -> float:
+        model = SklearnRidge(alpha=alpha).fit(X[mask], y[mask])
+        loss = ((y[mask] - model.predict(X[mask])) ** 2).sum()
+        return float(loss + alpha * model.coef_ @ model.coef_)
+
+    joined = kept.copy()
+    joined[joining] = True
+    residual = y[joining] - SklearnRidge(alpha=alpha).fit(X[kept], y[kept]).predict(X[[joining]])
+    rise = objective(joined) - objective(kept)
+    assert rise == pytest.approx(residual[0] ** 2 / (1 + own[2]), rel=1e-8)
 
 
 @pytest.mark.parametrize("n_rows", [20, 400], ids=["one kernel", "products"])

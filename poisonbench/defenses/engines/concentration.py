@@ -9,13 +9,15 @@ ranked by their trimmed loss, the best ones run to the end (FAST-LTS, Rousseeuw 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
-from poisonbench.defenses.engines.fits import Fitted, Refits, RidgeFits, fits
+from poisonbench.defenses.engines.elemental import after_steps, fits_to_few, random_sets
+from poisonbench.defenses.engines.fits import Fitted, LeastSquaresFits, Refits, RidgeFits, fits
+from poisonbench.defenses.engines.units import columns_for, standardised
 from poisonbench.features import BoolArray, FloatArray, IntArray
 from poisonbench.models import OLS, Ridge
 
@@ -28,8 +30,20 @@ SHRINKAGE = 1e-2
 DETERMINED = 1e-3
 """Least singular value, relative to the largest, of a design that determines least squares."""
 
+FEW_ROWS = 10
+"""Rows in a small start where it is not known how many rows are poison."""
+
 FINALISTS = 10
 """Small starts that are run to the end."""
+
+EXCHANGE_ALL = 500
+"""With no more rows than this, all finalists of least squares are continued by exchanges."""
+
+SEARCHABLE = 2e6
+"""Most rows times squared parameters with which all starts of least squares take steps."""
+
+LEAST_SQUARES_STARTS = 500
+"""Starts of each kind where the learner is least squares and rows are many for each feature."""
 
 NESTED_ROWS = 5000
 """With more rows than this, starts are sought in samples of the rows."""
@@ -114,34 +128,43 @@ def concentrate(
     return run
 
 
+def all_runs(
+    engine: Refits, starts: Iterable[BoolArray], max_iter: int = 100, tol: float = 1e-9
+) -> Iterator[Run]:
+    """Run each start to the end, unless another has been there."""
+    seen: set[bytes] = set()
+    for kept in starts:
+        if kept.tobytes() not in seen:
+            yield concentrate(engine, kept, max_iter, tol, seen)
+
+
 def best_run(
     engine: Refits, starts: Iterable[BoolArray], max_iter: int = 100, tol: float = 1e-9
 ) -> Run:
     """Run each start to the end and return the run with the lowest objective."""
-    seen: set[bytes] = set()
-    runs = (
-        concentrate(engine, kept, max_iter, tol, seen)
-        for kept in starts
-        if kept.tobytes() not in seen
-    )
-    return min(runs, key=lambda run: run.objective)
+    return min(all_runs(engine, starts, max_iter, tol), key=lambda run: run.objective)
 
 
-def exchanged(engine: RidgeFits, run: Run, max_iter: int = 100, tol: float = 1e-9) -> Run:
+def exchanged(
+    engine: RidgeFits | LeastSquaresFits, run: Run, max_iter: int = 100, tol: float = 1e-9
+) -> Run:
     """Return a run that continues `run` past local minima in which a row fits because it is kept.
 
     A poison row and its clean twin can change places for ever so small a loss, yet no
     concentration step does it: the model hugs the one that it has.  So the best exchange of one
     row is made and concentrated, as long as the objective falls (Hawkins 1994).  With H the
     derivatives of predictions by responses, leaving out row i lowers the sum of squares by
-    r_i^2 / (1 - H_ii) and makes row j's residual r_j + H_ji r_i / (1 - H_ii); taking row j in
-    raises it by at most the square of that.
+    r_i^2 / (1 - H_ii), makes row j's residual r_j + H_ji r_i / (1 - H_ii) and its q_j, by which
+    the fit gives way to it, q_j + H_ji^2 / (1 - H_ii); taking row j in then raises the sum by the
+    square of the one over 1 plus the other.
     """
     while len(run.objective_path) < max_iter:
         inside, outside = np.flatnonzero(run.kept), np.flatnonzero(~run.kept)
-        leverage, H = engine.sensitivity(run.kept)
-        left_out = run.residual[inside] / np.maximum(1 - leverage, 1e-9)
+        leverage, H, own = engine.sensitivity(run.kept)
+        left = np.maximum(1 - leverage, 1e-9)
+        left_out = run.residual[inside] / left
         rises = (run.residual[outside, None] + H * left_out) ** 2
+        rises /= 1 + own[:, None] + H**2 / left
         gains = run.residual[inside] * left_out - rises
         out, into = np.unravel_index(gains.argmax(), gains.shape)[::-1]
         following = run.kept.copy()
@@ -154,22 +177,24 @@ def exchanged(engine: RidgeFits, run: Run, max_iter: int = 100, tol: float = 1e-
     return run
 
 
-def stand_in(estimator: Any, X: FloatArray) -> Any:
-    """Return the learner to choose rows by: a ridge for least squares, else the learner itself.
+def stand_in(estimator: Any, X: FloatArray) -> tuple[Any, FloatArray]:
+    """Return the learner to choose rows by, and its columns: for least squares a small ridge.
 
     Where features are nearly as many as rows, least squares of minimum norm follows any row that
     has a direction for itself, with weights without bound: what it fits well says nothing.  The
-    ridge is small, of the strength that small starts have.
+    ridge is of the strength that small starts have, on columns in units of their own.
     """
-    spread = float(np.var(X[:1000], axis=0).sum())
-    if isinstance(estimator, OLS) and spread > 0:
-        return Ridge(alpha=SHRINKAGE * spread)
-    return estimator
+    if not isinstance(estimator, OLS):
+        return estimator, X
+    columns = standardised(X)
+    spread = float(np.var(columns[:1000], axis=0).sum())
+    return (Ridge(alpha=SHRINKAGE * spread), columns) if spread > 0 else (estimator, X)
 
 
 def determined(X: FloatArray) -> bool:
     """Return whether the rows determine a least-squares fit in every direction, and well."""
-    singular = np.linalg.svd(X - X.mean(axis=0), compute_uv=False)
+    columns = standardised(X)
+    singular = np.linalg.svd(columns - columns.mean(axis=0), compute_uv=False)
     return len(X) > X.shape[1] and bool(singular[-1] > DETERMINED * singular[0])
 
 
@@ -206,21 +231,84 @@ def small_starts(
         m = n_nested(*X.shape)
         model = nested_start(estimator, X[:m], y[:m], n_kept / n_rows, restarts, rng)
         return [smallest((y - np.ravel(model.predict(X))) ** 2, n_kept)]
-    return ranked_starts(small_residuals(X, y, restarts, rng) ** 2, n_kept, FINALISTS)
+    squared = small_residuals(columns_for(estimator, X), y, restarts, rng) ** 2
+    return ranked_starts(squared, n_kept, FINALISTS)
 
 
 def small_residuals(
     X: FloatArray, y: FloatArray, restarts: int, rng: np.random.RandomState
 ) -> FloatArray:
     """Return the residuals of all rows under ridge fits to few random rows; (restarts, N)."""
-    n_rows = len(y)
-    size = min(START_ROWS, X.shape[1] + 1, n_rows)
-    drawn = np.argpartition(rng.random_sample((restarts, n_rows)), size - 1, axis=1)[:, :size]
-    return few_row_residuals(X, y, drawn)
+    size = min(START_ROWS, X.shape[1] + 1, len(y))
+    return few_row_residuals(X, y, random_sets(len(y), size, restarts, rng))
+
+
+def well_searched(
+    engine: Refits, n_kept: int, rows_per_parameter: float = 1.0
+) -> TypeGuard[LeastSquaresFits]:
+    """Return whether :func:`least_squares_run` is for these rows, and affordable.
+
+    Parameters
+    ----------
+    engine : Refits
+        The learner and the rows.
+    n_kept : int
+        Rows to keep.
+    rows_per_parameter : float
+        They must be more than so many for each parameter that the rows determine.
+    """
+    if not isinstance(engine, LeastSquaresFits) or len(engine.y) > NESTED_ROWS:
+        return False
+    n_rows, n_parameters = engine.basis.shape
+    affordable: bool = n_rows * n_parameters**2 <= SEARCHABLE
+    return affordable and n_kept > rows_per_parameter * n_parameters
+
+
+def least_squares_run(
+    engine: LeastSquaresFits,
+    n_kept: int,
+    restarts: int,
+    rng: np.random.RandomState,
+    max_iter: int = 100,
+    tol: float = 1e-9,
+) -> Run:
+    """Return the best run of least trimmed squares where rows are many for each parameter.
+
+    Starts are fits to as many rows as there are parameters, of which one in 20 is clean where
+    a quarter of the rows is poison and there are ten parameters, and as many ridge fits to ten
+    rows, which are better where there are more.  The best run is continued by exchanges.
+
+    Parameters
+    ----------
+    engine : LeastSquaresFits
+        The rows; :func:`well_searched` is true of them.
+    n_kept : int
+        Rows to keep.
+    restarts : int
+        Number of starts of each kind.
+    rng : RandomState
+        Draws their rows.
+    max_iter, tol : int and float
+        See :func:`concentrate`.
+    """
+    basis, y, n_rows = engine.basis, engine.y, len(engine.y)
+    parameters = random_sets(n_rows, basis.shape[1], restarts, rng)
+    few = random_sets(n_rows, min(FEW_ROWS, n_rows), restarts, rng)
+    squared = np.vstack([
+        (y - np.median(y))[None] ** 2,
+        fits_to_few(basis, y, parameters),
+        few_row_residuals(basis[:, 1:], y, few) ** 2,
+    ])  # fmt: skip
+    starts = ranked_starts(after_steps(basis, y, squared, n_kept), n_kept, FINALISTS)
+    runs = {run.kept.tobytes(): run for run in all_runs(engine, starts, max_iter, tol)}
+    by_objective = sorted(runs.values(), key=lambda run: run.objective)
+    few_enough = len(by_objective) if n_rows <= EXCHANGE_ALL else 1
+    return min((exchanged(engine, run, max_iter, tol) for run in by_objective[:few_enough]),
+               key=lambda run: run.objective)  # fmt: skip
 
 
 def ranked_starts(squared: FloatArray, n_kept: int, count: int) -> list[BoolArray]:
-    """Return the `n_kept` best rows of each of the `count` fits whose trimmed loss is least.
+    """Return the `n_kept` best rows of the fits whose trimmed loss is least, `count` sets.
 
     Parameters
     ----------
@@ -230,8 +318,13 @@ def ranked_starts(squared: FloatArray, n_kept: int, count: int) -> list[BoolArra
         See above.
     """
     losses = np.partition(squared, n_kept - 1, axis=1)[:, :n_kept].sum(axis=1)
-    best = np.argsort(losses, kind="stable")[:count]
-    return [smallest(squared[start], n_kept) for start in best]
+    best: dict[bytes, BoolArray] = {}  # different starts often keep the same rows
+    for start in np.argsort(losses, kind="stable"):
+        if len(best) == count:
+            break
+        kept = smallest(squared[start], n_kept)
+        best.setdefault(kept.tobytes(), kept)
+    return list(best.values())
 
 
 def n_nested(n_rows: int, n_features: int) -> int:
@@ -265,19 +358,19 @@ def nested_start(
     rng : RandomState
         Draws their rows.
     """
-    estimator = stand_in(estimator, X)
+    chooser, columns = stand_in(estimator, X)
     size = min(len(y), max(SAMPLE_ROWS, ROWS_PER_FEATURE * X.shape[1]))
     parts = np.array_split(np.arange(len(y)), len(y) // size)
     n_kept = max(1, round(share * len(y)))
     best, least = np.ones(len(y), dtype=bool), np.inf
     for part in parts:
-        engine = fits(estimator, X[part], y[part])
+        engine = fits(chooser, columns[part], y[part])
         n_part = max(1, round(share * len(part)))
         starts = small_starts(
-            estimator, X[part], y[part], n_part, max(1, restarts // len(parts)), rng
+            chooser, columns[part], y[part], n_part, max(1, restarts // len(parts)), rng
         )
         run = concentrate(engine, starts[0], EARLY_STEPS, 0.0, set())
-        squared = (y - engine.elsewhere(run.kept, run.fitted, X)) ** 2
+        squared = (y - engine.elsewhere(run.kept, run.fitted, columns)) ** 2
         kept = smallest(squared, n_kept)
         if not least <= (loss := float(squared[kept].sum())):
             best, least = kept, loss

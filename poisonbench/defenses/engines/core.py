@@ -12,22 +12,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
-from sklearn.base import clone
 
 from poisonbench.defenses.engines.concentration import (
+    FEW_ROWS,
+    LEAST_SQUARES_STARTS,
     NESTED_ROWS,
     Run,
     best_run,
     few_row_residuals,
+    least_squares_run,
     ranked_starts,
     smallest,
+    well_searched,
 )
-from poisonbench.defenses.engines.fits import Refits, RidgeFits, fits
+from poisonbench.defenses.engines.elemental import random_sets
+from poisonbench.defenses.engines.fits import Refits
 from poisonbench.features import BoolArray, FloatArray
 
-START_ROWS = 10
-"""Rows in a small start."""
+RESTARTS = 100
+"""Small starts."""
 
 FINALISTS = 5
 """Small starts that are run to the end, beside the median."""
@@ -44,11 +47,12 @@ FULL_STEPS = 3
 WITHIN = 3.0
 """Scales within which a row has a say in what the scale is."""
 
-FOLDS = 10
-"""Folds for residuals of a learner whose leave-one-out residuals have no closed form."""
-
 NOTHING = 1e-9
 """A scale below this share of the largest response is rounding."""
+
+
+ZERO_SCALE = "scale 0: rows that are not fitted exactly are rejected"
+"""What a defense says where more than half of the rows are fitted exactly, up to rounding."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,9 @@ def median_scale(residual: FloatArray, y: FloatArray) -> float:
         n_within = within
 
 
-def find_core(engine: Refits, share: float, restarts: int, rng: np.random.RandomState) -> Core:
+def find_core(
+    engine: Refits, share: float, restarts: int | None, rng: np.random.RandomState
+) -> Core:
     """Return the core of the rows of `engine`.
 
     Parameters
@@ -103,14 +109,18 @@ def find_core(engine: Refits, share: float, restarts: int, rng: np.random.Random
         The learner and the rows.
     share : float
         Share of the rows in the core.
-    restarts : int
-        Number of small starts.
+    restarts : int or None
+        Number of small starts; None for what is usual.
     rng : RandomState
         Draws them.
     """
-    n_kept = max(1, int(np.ceil(share * len(engine.y))))
-    max_iter = FULL_STEPS if len(engine.y) > NESTED_ROWS else MAX_ITER
-    run = best_run(engine, starts(engine, n_kept, restarts, rng), max_iter)
+    n_rows = len(engine.y)
+    n_kept = max(1, int(np.ceil(share * n_rows)))
+    if well_searched(engine, n_kept):
+        run = least_squares_run(engine, n_kept, restarts or LEAST_SQUARES_STARTS, rng)
+    else:
+        max_iter = FULL_STEPS if n_rows > NESTED_ROWS else MAX_ITER
+        run = best_run(engine, starts(engine, n_kept, restarts or RESTARTS, rng), max_iter)
     return Core(run.kept, left_out_residuals(engine, run), run.objective, len(run.objective_path))
 
 
@@ -121,17 +131,14 @@ def starts(
 
     The small fits are ridge, whatever the learner: they only rank rows.
     """
-    X, y, n_rows = engine.X, engine.y, len(engine.y)
+    y, n_rows = engine.y, len(engine.y)
     if n_rows > NESTED_ROWS:
-        sample = rng.choice(n_rows, NESTED_ROWS, replace=False)
-        few = fits(engine.estimator, X[sample], y[sample])
+        few = engine.subset(rng.choice(n_rows, NESTED_ROWS, replace=False))
         share = max(1, round(NESTED_ROWS * n_kept / n_rows))
         run = best_run(few, starts(few, share, restarts, rng))
-        fitted = clone(engine.estimator).fit(few.X[run.kept], few.y[run.kept])
-        return [smallest((y - np.ravel(fitted.predict(X))) ** 2, n_kept)]
-    size = min(START_ROWS, n_rows)
-    drawn = np.argpartition(rng.random_sample((restarts, n_rows)), size - 1, axis=1)[:, :size]
-    squared = few_row_residuals(X, y, drawn) ** 2
+        return [smallest((y - few.elsewhere(run.kept, run.fitted, engine.X)) ** 2, n_kept)]
+    drawn = random_sets(n_rows, min(FEW_ROWS, n_rows), restarts, rng)
+    squared = few_row_residuals(engine.start_columns, y, drawn) ** 2
     return [
         smallest((y - np.median(y)) ** 2, n_kept),
         *ranked_starts(squared, n_kept, FINALISTS),
@@ -139,51 +146,7 @@ def starts(
 
 
 def left_out_residuals(engine: Refits, run: Run) -> FloatArray:
-    """Return the residuals of a run, those of its own rows from fits without them.
-
-    Ridge: leave-one-out, exactly.  Other learners: ten folds, which follow the order of rows.
-    """
-    X, y = engine.X, engine.y
-    residual, rows = run.residual.copy(), np.flatnonzero(run.kept)
-    if isinstance(engine, RidgeFits):
-        alpha = engine.estimator.alpha_for(len(rows))
-        residual[rows] = leave_one_out(X[rows], y[rows], residual[rows], alpha)
-    elif len(rows) > FOLDS:
-        for fold in np.array_split(rows, FOLDS):
-            others = run.kept.copy()
-            others[fold] = False
-            residual[fold] = engine.on_rows(others).residual[fold]
+    """Return the residuals of a run, those of its own rows from fits without them."""
+    residual = run.residual.copy()
+    residual[run.kept] = engine.left_out(run.kept, run.fitted)
     return residual
-
-
-def leave_one_out(X: FloatArray, y: FloatArray, residual: FloatArray, alpha: float) -> FloatArray:
-    """Return the residual of each row under the ridge fit to the others, with the same alpha.
-
-    r_i / (1 - H_ii), H being the hat matrix.  From the smaller of rows and features; in the dual,
-    1 - H = alpha C with C = A - A 1 1'A / 1'A 1, A = (K + alpha I)^-1, free of cancellation.
-
-    Parameters
-    ----------
-    X, y : ndarray of shape (n, d) and (n,)
-        The rows of the fit.
-    residual : ndarray of shape (n,)
-        Its residuals.
-    alpha : float
-        scikit-learn's alpha.
-    """
-    n, d = X.shape
-    centred = X - X.mean(axis=0)
-    if n <= d:
-        kernel = centred @ centred.T
-        kernel[np.diag_indices(n)] += alpha
-        inverse = cho_solve(cho_factor(kernel, lower=True), np.eye(n))
-        sums = inverse.sum(axis=0)
-        diagonal = np.diag(inverse) - sums**2 / sums.sum()
-        dual = inverse @ y - sums * (sums @ y) / sums.sum()
-        # Of a single row nothing is left to predict it from.
-        return np.asarray(dual / diagonal) if n > 1 else residual
-    gram = centred.T @ centred
-    gram[np.diag_indices(d)] += alpha
-    half = solve_triangular(np.linalg.cholesky(gram), centred.T, lower=True)
-    leverage = np.einsum("ji,ji->i", half, half) + 1 / n
-    return np.asarray(residual / np.maximum(1 - leverage, NOTHING))

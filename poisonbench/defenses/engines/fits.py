@@ -14,20 +14,30 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, eigh, lapack
+from scipy.linalg import cho_factor, cho_solve, eigh, lapack, solve_triangular
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from poisonbench.defenses.engines.moments import Moments, RowMoments
-from poisonbench.features import BoolArray, FloatArray
-from poisonbench.models import ElasticNet, LinearModel, Ridge
-from poisonbench.models.ols import RELATIVE_CUT
+from poisonbench.defenses.engines.units import columns_for, standardised
+from poisonbench.features import BoolArray, FloatArray, IntArray
+from poisonbench.models import OLS, ElasticNet, LinearModel, Ridge
+from poisonbench.models.ols import RELATIVE_CUT, column_size, least_norm
 
 WELL_POSED = 1e-9
 """Least ridge penalty, relative to a row's mean squared norm, that Cholesky is trusted with."""
 
 RANKING = 1e-4
 """Relative duality gap of fits that only rank rows or strengths."""
+
+CANCELLED = 1e-11
+"""What is left of a column's sum of squares, after centring, below this share is rounding."""
+
+FOLDS = 10
+"""Folds for residuals of a learner whose leave-one-out residuals have no closed form."""
+
+NOTHING = 1e-9
+"""Least share of its response that a row leaves to the others."""
 
 MANY = 4
 """Rows for each feature from which on moments are cheaper than refits (ridge: see RidgeFits)."""
@@ -71,6 +81,11 @@ class Refits:
     def __init__(self, estimator: Any, X: FloatArray, y: FloatArray) -> None:
         self.estimator, self.X, self.y = estimator, X, y
 
+    @cached_property
+    def start_columns(self) -> FloatArray:
+        """The columns for the ridge fits to few rows that starts are; shape (N, d)."""
+        return columns_for(self.estimator, self.X)
+
     def on_rows(self, kept: BoolArray) -> Fitted:
         """Fit to the rows `kept`."""
         return self._seen(clone(self.estimator).fit(self.X[kept], self.y[kept]), int(kept.sum()))
@@ -78,6 +93,23 @@ class Refits:
     def on_responses(self, y: FloatArray) -> Fitted:
         """Fit to all rows with other responses; residuals are from the true ones."""
         return self._seen(clone(self.estimator).fit(self.X, y), len(y))
+
+    def subset(self, rows: IntArray) -> Refits:
+        """Return the same for some of the rows."""
+        return fits(self.estimator, self.X[rows], self.y[rows])
+
+    def left_out(self, kept: BoolArray, fitted: Fitted) -> FloatArray:
+        """Return the residual of each row of a fit from a fit without it; shape (n,).
+
+        Here from fits without a tenth of the rows; these tenths follow the order of rows.
+        """
+        rows, residual = np.flatnonzero(kept), fitted.residual.copy()
+        if len(rows) > FOLDS:
+            for fold in np.array_split(rows, FOLDS):
+                others = kept.copy()
+                others[fold] = False
+                residual[fold] = self.on_rows(others).residual[fold]
+        return np.asarray(residual[rows])
 
     def model(self, kept: BoolArray, fitted: Fitted) -> Any:
         """Return the learner as it was fitted to the rows `kept`, with `fitted` as the result."""
@@ -130,13 +162,56 @@ class WeightedRefits(Refits):
         return Fitted(residual, penalty, coef, intercept)
 
     def _weights(self, moments: Moments) -> FloatArray:
-        """Return the weights that fit rows of these moments; here of least norm."""
+        """Return the weights that fit rows of these moments."""
         values, vectors = eigh(moments.gram)
         used = values > max(RELATIVE_CUT**2 * values[-1], 0.0)
         alpha = self.estimator.alpha_for(moments.n)
         inverse = np.divide(1.0, values + alpha, out=np.zeros_like(values), where=used)
         coef: FloatArray = vectors @ (inverse * (vectors.T @ moments.cross))
         return coef
+
+
+class LeastSquaresFits(WeightedRefits):
+    """Fits of ordinary least squares, whose residuals do not depend on the columns' units."""
+
+    def _weights(self, moments: Moments) -> FloatArray:
+        squares = moments.gram.diagonal()
+        varies = squares > CANCELLED * moments.uncentred
+        size = np.sqrt(np.where(varies, squares, np.inf))
+        values, vectors = eigh(moments.gram / size / size[:, None])
+        used = values > max(RELATIVE_CUT**2 * values[-1], 0.0)
+        along = (vectors[:, used].T @ (moments.cross / size)) / values[used]
+        return least_norm(along, vectors[:, used], size)
+
+    @cached_property
+    def basis(self) -> FloatArray:
+        """An orthogonal basis of the columns and the intercept, of mean square 1; (N, r + 1).
+
+        Least squares on it has the predictions of least squares on the columns, for any set of
+        rows that determines them.
+        """
+        columns = standardised(self.X)
+        centred = columns - columns.mean(axis=0)
+        size = column_size(centred, np.abs(columns).max(axis=0))
+        U, singular, _ = np.linalg.svd(centred / size, full_matrices=False)
+        used = singular > RELATIVE_CUT * max(singular.max(initial=0.0), np.finfo(float).tiny)
+        return np.column_stack([np.ones(len(U)), np.sqrt(len(U)) * U[:, used]])
+
+    def left_out(self, kept: BoolArray, fitted: Fitted) -> FloatArray:
+        """Return the residual of each row of a fit from the fit to the others; shape (n,)."""
+        inside = self.basis[kept]
+        if np.linalg.matrix_rank(inside, tol=RELATIVE_CUT) < inside.shape[1]:
+            return super().left_out(kept, fitted)
+        Q, _ = np.linalg.qr(inside)
+        leverage = np.einsum("ij,ij->i", Q, Q)
+        return np.asarray(fitted.residual[kept] / np.maximum(1 - leverage, NOTHING))
+
+    def sensitivity(self, kept: BoolArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return how predictions move with responses, as :meth:`RidgeFits.sensitivity` does."""
+        inside, outside = self.basis[kept], self.basis[~kept]
+        inverse = np.linalg.pinv(inside, rcond=RELATIVE_CUT)
+        moved = outside @ inverse
+        return np.einsum("ij,ji->i", inside, inverse), moved, np.asarray((moved**2).sum(axis=1))
 
 
 class SparseRefits(WeightedRefits):
@@ -224,7 +299,12 @@ class RidgeFits(WeightedRefits):
         coef: FloatArray = cho_solve(factor, moments.cross, check_finite=False)
         return coef
 
-    def sensitivity(self, kept: BoolArray) -> tuple[FloatArray, FloatArray]:
+    def left_out(self, kept: BoolArray, fitted: Fitted) -> FloatArray:
+        """Return the residual of each row of a fit from the fit to the others; shape (n,)."""
+        alpha = self.estimator.alpha_for(int(kept.sum()))
+        return leave_one_out(self.X[kept], self.y[kept], fitted.residual[kept], alpha)
+
+    def sensitivity(self, kept: BoolArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return how predictions of a fit to `kept` move with its responses.
 
         Returns
@@ -233,6 +313,9 @@ class RidgeFits(WeightedRefits):
             df(x_i)/dy_i at the n rows of the fit, their leverages.
         ndarray of shape (N - n, n)
             df(x_j)/dy_i at the other rows j.
+        ndarray of shape (N - n,)
+            q_j = z_j'K z_j, K being the inverse of the penalised Gram matrix: row j, if it joins
+            the fit, raises the objective by r_j^2 / (1 + q_j).
         """
         rows, others = np.flatnonzero(kept), np.flatnonzero(~kept)
         alpha, n = self.estimator.alpha_for(len(rows)), len(rows)
@@ -240,16 +323,24 @@ class RidgeFits(WeightedRefits):
             system = self._kernel[rows][:, rows]
             system[np.diag_indices(n)] += alpha
             inverse = _inverse(system)
-            mean = inverse.sum(axis=0) / inverse.sum()  # d intercept / dy
+            sums = inverse.sum(axis=0)
+            mean = sums / sums.sum()  # d intercept / dy
             centred = inverse - np.outer(inverse.sum(axis=1), mean)
-            outside = self._kernel[others][:, rows] @ centred + mean
-            return 1 - alpha * np.diag(centred), np.asarray(outside)
+            kernel = self._kernel[others][:, rows]
+            outside = kernel @ centred + mean
+            # What the rows of the fit leave of the variance of a Gaussian process, its mean unknown
+            # (universal kriging).
+            left = self._kernel[others, others] - np.einsum("ij,ij->i", kernel @ inverse, kernel)
+            left += (1 - kernel @ sums) ** 2 / sums.sum()
+            return 1 - alpha * np.diag(centred), np.asarray(outside), np.maximum(left, 0) / alpha
         Z = self._design[rows]
         system = Z.T @ Z
         system[np.diag_indices(len(system) - 1)] += alpha
         factor = cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
         solved = cho_solve(factor, Z.T, check_finite=False)
-        return np.einsum("ij,ji->i", Z, solved), np.asarray(self._design[others] @ solved)
+        outside = self._design[others]
+        own = np.einsum("ij,ji->i", outside, cho_solve(factor, outside.T, check_finite=False))
+        return np.einsum("ij,ji->i", Z, solved), np.asarray(outside @ solved), own
 
     def _solve(self, rows: Any, weight: FloatArray) -> Fitted:
         alpha, n = self.estimator.alpha_for(len(rows)), len(rows)
@@ -277,6 +368,39 @@ class RidgeFits(WeightedRefits):
             predicted = self._design @ theta
             square = float(theta[:-1] @ theta[:-1])
         return Fitted(self.y - predicted, self.estimator.lambda_for(n) * square / 2)
+
+
+def leave_one_out(X: FloatArray, y: FloatArray, residual: FloatArray, alpha: float) -> FloatArray:
+    """Return the residual of each row under the ridge fit to the others, with the same alpha.
+
+    r_i / (1 - H_ii), H being the hat matrix.  From the smaller of rows and features; in the dual,
+    1 - H = alpha C with C = A - A 1 1'A / 1'A 1, A = (K + alpha I)^-1, free of cancellation.
+
+    Parameters
+    ----------
+    X, y : ndarray of shape (n, d) and (n,)
+        The rows of the fit.
+    residual : ndarray of shape (n,)
+        Its residuals.
+    alpha : float
+        scikit-learn's alpha.
+    """
+    n, d = X.shape
+    centred = X - X.mean(axis=0)
+    if n <= d:
+        kernel = centred @ centred.T
+        kernel[np.diag_indices(n)] += alpha
+        inverse = cho_solve(cho_factor(kernel, lower=True), np.eye(n))
+        sums = inverse.sum(axis=0)
+        diagonal = np.diag(inverse) - sums**2 / sums.sum()
+        dual = inverse @ y - sums * (sums @ y) / sums.sum()
+        # Of a single row nothing is left to predict it from.
+        return np.asarray(dual / diagonal) if n > 1 else residual
+    gram = centred.T @ centred
+    gram[np.diag_indices(d)] += alpha
+    half = solve_triangular(np.linalg.cholesky(gram), centred.T, lower=True)
+    leverage = np.einsum("ji,ji->i", half, half) + 1 / n
+    return np.asarray(residual / np.maximum(1 - leverage, NOTHING))
 
 
 def _inverse(system: FloatArray) -> FloatArray:
@@ -307,6 +431,8 @@ def fits(estimator: Any, X: FloatArray, y: FloatArray, tol: float | None = None)
         return RidgeFits(estimator, X, y)
     if isinstance(estimator, ElasticNet):
         return SparseRefits(estimator, X, y, tol)
+    if isinstance(estimator, OLS):
+        return LeastSquaresFits(estimator, X, y)
     if isinstance(estimator, LinearModel):
         return WeightedRefits(estimator, X, y)
     return Refits(estimator, X, y)

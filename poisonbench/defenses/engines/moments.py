@@ -34,6 +34,9 @@ class Moments:
         Their means.
     gram, cross, square : ndarray of shape (d, d), ndarray of shape (d,) and float
         Sums of (x - mean)(x - mean)', (x - mean)(y - mean_y) and (y - mean_y)^2.
+    uncentred : ndarray of shape (d,)
+        The diagonal of the first about the point that sums are taken from: rounding leaves errors
+        of 1e-16 of it.
     """
 
     n: int
@@ -42,6 +45,7 @@ class Moments:
     gram: FloatArray
     cross: FloatArray
     square: float
+    uncentred: FloatArray
 
 
 class RowMoments:
@@ -100,4 +104,5 @@ class RowMoments:
             centred[:d, :d],
             centred[:d, d],
             max(float(centred[d, d]), 0.0),
+            sums.diagonal()[:d],
         )

@@ -23,6 +23,7 @@ from poisonbench.defenses.engines.concentration import (
 )
 from poisonbench.defenses.engines.fits import RANKING, fits
 from poisonbench.defenses.engines.learner import learner
+from poisonbench.defenses.engines.units import columns_for
 from poisonbench.features import FloatArray
 from poisonbench.rounding import exact, rows_at
 
@@ -95,8 +96,9 @@ def search_rates(
     n_rows = len(y)
     n_steps = int(exact(max_rate) / exact(step))
     rates = np.array([float(k * exact(step)) for k in range(n_steps + 1)])
-    engine = fits(stand_in(estimator, X), X, y, RANKING)
-    squared = small_residuals(X, y, 200, rng) ** 2
+    chooser, columns = stand_in(estimator, X)
+    engine = fits(chooser, columns, y, RANKING)
+    squared = small_residuals(columns_for(chooser, columns), y, 200, rng) ** 2
     counts = [max(1, n_rows - rows_at(rate, n_rows)) for rate in rates]
     runs: list[Run] = []
     for n_kept in counts:
