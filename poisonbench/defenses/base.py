@@ -149,7 +149,7 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """
         self.estimator_ = estimator
         for name in ("coef_", "intercept_"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         if isinstance(estimator, LinearModel):
             self.coef_, self.intercept_ = estimator.coef_, estimator.intercept_
             return

@@ -10,7 +10,7 @@ in Unix seconds.  The norm that is least is that of the weights in the units giv
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -81,7 +81,7 @@ class LeastSquares(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         design = centred / size
         if len(design) > 2 * X.shape[1]:
             # The triangle of [X, y] has the same products as the rows.
-            triangle = np.linalg.qr(np.column_stack([design, target]), mode="r")
+            triangle: Any = np.linalg.qr(np.column_stack([design, target]), mode="r")
             design, target = triangle[:, :-1], triangle[:, -1]
         U, singular, Vt = np.linalg.svd(design, full_matrices=False)
         used = singular > max(RELATIVE_CUT * singular.max(initial=0.0), 0.0)

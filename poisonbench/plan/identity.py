@@ -9,7 +9,7 @@ from typing import Any
 from poisonbench.config import Choice
 from poisonbench.data.files import checksum
 
-RESULT_VERSION = 3
+RESULT_VERSION = 4
 """Part of every identity: raised whenever the same config would give other numbers."""
 
 
