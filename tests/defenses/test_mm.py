@@ -13,10 +13,9 @@ from sklearn.base import clone
 from sklearn.linear_model import Ridge as SklearnRidge
 
 from poisonbench.defenses import LTSRegressor, MMRegressor, SparseLTSRegressor, sparse_lts
-from poisonbench.defenses.engines.core import leave_one_out
+from poisonbench.defenses.engines.fits import leave_one_out
 from poisonbench.defenses.engines.indicator_columns import indicator_columns
 from poisonbench.defenses.fast_lts import lts_scale
-from poisonbench.defenses.mm import ALMOST_NONE
 from poisonbench.models import OLS, Lasso, Ridge
 
 CITIES = [f"city:{j}" for j in range(6)]
@@ -76,7 +75,7 @@ def test_the_penalised_estimating_equations_hold(seed, numeric, shrinkage, model
     cut = 4.685 * mm.scale_
     psi = np.maximum(1 - (residual / cut) ** 2, 0) ** 2 * residual
     np.testing.assert_allclose(mm.weights_ * residual, psi, atol=1e-4 * mm.scale_)
-    alpha = ALMOST_NONE if isinstance(model, OLS) else model.alpha_for(40)
+    alpha = 0.0 if isinstance(model, OLS) else model.alpha_for(40)
     penalty = np.full(numeric + 4, alpha)
     penalty[numeric:] += shrinkage * 40
     pulls = X.T @ psi - penalty * mm.coef_
