@@ -1,0 +1,122 @@
+"""Read result files back: of one output folder, or of a folder of such folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from poisonbench import records
+from poisonbench.config.choices import labelled
+from poisonbench.output.layout import StoreError
+from poisonbench.records import Labels, Measured, Timings
+
+AXES = ("variables", "initialization", "outer_objective")
+"""What tells variants of one attack apart, beside their parameters."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The rows of result files.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        The rows of ``results.csv`` and ``timings.csv`` together, with columns ``attack_label``,
+        ``defense_label``, ``model_label`` and ``dataset_label`` (name, parameters and, of an
+        attack, its axes) and ``folder``.  Texts that do not apply are empty.
+    convergence : pandas.DataFrame
+        The rows of ``convergence.csv``, with ``folder``.
+    folders : tuple of Path
+        The output folders that were read.
+    """
+
+    results: pd.DataFrame
+    convergence: pd.DataFrame
+    folders: tuple[Path, ...]
+
+
+def read(folder: Path) -> Tables:
+    """Return the result files of an output folder, or of all output folders right below it.
+
+    Raises
+    ------
+    StoreError
+        There are none, or they cannot be read.
+    """
+    places = (
+        [folder]
+        if (folder / "results.csv").is_file()
+        else sorted(path.parent for path in folder.glob("*/results.csv"))
+    )
+    if not places:
+        what = "no results.csv" if folder.is_dir() else "no folder"
+        remedy = (
+            f"; poisonbench merge {folder} --partial makes it of what is done"
+            if (folder / "index.json").exists()
+            else ", the output folder of poisonbench run or sweep, or a folder of such folders"
+        )
+        raise StoreError(f"{folder}: {what}; expected results{remedy}")
+    results = pd.concat([_results(place) for place in places], ignore_index=True)
+    convergence = [
+        _csv(place / "convergence.csv").assign(folder=place.name)
+        for place in places
+        if (place / "convergence.csv").is_file()
+    ]
+    if not len(results):
+        raise StoreError(f"{folder}: results.csv has no rows")
+    empty = pd.DataFrame(columns=["poison_file", "round", "objective", "folder"])
+    return Tables(results, pd.concat(convergence or [empty], ignore_index=True), tuple(places))
+
+
+def _results(place: Path) -> pd.DataFrame:
+    key = records.names(Labels)
+    rows = _csv(place / "results.csv")
+    missing = [name for name in ("test_mse", *key) if name not in rows]
+    if missing:
+        raise StoreError(
+            f"{place / 'results.csv'}: no column {missing[0]}; expected the file that "
+            "poisonbench run, sweep or merge writes"
+        )
+    if (place / "timings.csv").is_file():
+        rows = rows.merge(_csv(place / "timings.csv"), on=key, how="left")
+    for name in (*records.names(Measured), *records.names(Timings)):
+        if name not in rows:  # of a version that had no such column
+            rows[name] = None
+    return rows.assign(
+        folder=place.name,
+        dataset_label=[
+            labelled(*both)
+            for both in zip(rows["dataset"], rows["dataset_parameters"], strict=True)
+        ],
+        model_label=[
+            labelled(*both) for both in zip(rows["model"], rows["model_parameters"], strict=True)
+        ],
+        attack_label=[attack_label(row) for row in rows.to_dict("records")],
+        defense_label=[
+            labelled(*both)
+            for both in zip(rows["defense"], rows["defense_parameters"], strict=True)
+        ],
+    )
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    """Return a CSV file that this package wrote; texts that do not apply are empty."""
+    try:
+        rows = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"split": str})
+    except (ValueError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise StoreError(f"{path}: cannot be read: {reason}") from error
+    texts = [name for name, kind in Labels.__annotations__.items() if str(kind).startswith("str")]
+    known = [name for name in texts if name in rows]
+    filled = {name: rows[name].astype(object).fillna("").astype(str) for name in known}
+    return rows.assign(**filled)
+
+
+def attack_label(row: Mapping[Any, Any]) -> str:
+    """Return an attack as tables show it: ``optp xy bflip validation``."""
+    label = labelled(str(row["attack"]), str(row["attack_parameters"]))
+    return " ".join([label, *filter(None, (row[axis] for axis in AXES))])
