@@ -1,0 +1,532 @@
+"""Tables of results for people and papers: any rows, columns and metric, with honest marks.
+
+A table averages over seeds that all its cells have, so that its columns can be compared; where
+there are none, it says that it is not paired and gives the count of every cell.  The best of a
+column is marked only where its difference to every other is more than noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from poisonbench.config import fields
+from poisonbench.output.comparison import paired_rows
+from poisonbench.output.statistics import holm
+
+AXES = {
+    "dataset": "dataset_label",
+    "split": "split",
+    "model": "model_label",
+    "attack": "attack_label",
+    "rate": "rate",
+    "defense": "defense_label",
+    "folder": "folder",
+}
+"""What rows, columns and separate tables can be made of, and the column that holds it."""
+
+SIGNIFICANT = 0.05
+"""Level of the test that decides whether the best is marked."""
+
+STATISTICS = ("mean", "median")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure that a table can show.
+
+    Parameters
+    ----------
+    column : str
+        The column of the results.
+    title : str
+        What it is, with its unit.
+    """
+
+    column: str
+    title: str
+
+
+METRICS = {
+    "test_mse": Metric("test_mse", "test MSE"),
+    "clipped": Metric("test_mse_clipped", "test MSE, predictions clipped to [0, 1]"),
+    "median": Metric("test_median_se", "median squared test error"),
+    "mae": Metric("test_mae", "mean absolute test error"),
+    "rmse": Metric("test_rmse_unscaled", "root of the test MSE in the response's own unit"),
+    "ratio": Metric("ratio_to_clean", "test MSE / that of the learner on the clean rows"),
+    "ratio-none": Metric("ratio_to_none", "test MSE / that without a defense"),
+    "own-clean": Metric("ratio_to_own_clean", "test MSE / that of the defense without poison"),
+    "removed": Metric("removal_recall", "share of the poison rows that was removed"),
+    "attack-seconds": Metric("attack_seconds", "seconds to make the poison"),
+    "defense-seconds": Metric("defense_seconds", "seconds to fit the defense"),
+    "white-box-share": Metric("white_box_share", "share of the white box's damage"),
+}
+"""The metrics by the name that the command line knows."""
+
+HIGHER_IS_BETTER = frozenset({"removed"})
+"""Metrics of which a good defense has much."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table: statistics over seeds.
+
+    Parameters
+    ----------
+    mean, sd, median, first_quartile, third_quartile : float
+        The statistics; the standard deviation divides by the count less one and is NaN for one
+        seed.
+    count : int
+        Seeds.
+    best : bool
+        Whether it is the best of its column, beyond noise.
+    """
+
+    mean: float
+    sd: float
+    median: float
+    first_quartile: float
+    third_quartile: float
+    count: int
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, ready to be written.
+
+    Parameters
+    ----------
+    title : str
+        What it shows.
+    statistic : {"mean", "median"}
+        Whether cells show mean and standard deviation, or median and quartiles.
+    row_names : tuple of str
+        Names of the columns that label the rows.
+    columns : tuple of str
+        Labels of the columns.
+    rows : tuple of (tuple of str, tuple of (Cell or None))
+        Labels and cells.
+    counts_differ : bool
+        Whether cells are over different numbers of seeds, which are then shown.
+    notes : tuple of str
+        What a reader has to know.
+    """
+
+    title: str
+    statistic: str
+    row_names: tuple[str, ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[tuple[str, ...], tuple[Cell | None, ...]], ...]
+    counts_differ: bool
+    notes: tuple[str, ...]
+
+
+def make(
+    results: pd.DataFrame,
+    rows: Sequence[str] = ("attack", "defense"),
+    columns: str = "rate",
+    metric: str = "test_mse",
+    statistic: str = "mean",
+) -> list[Table]:
+    """Return the tables of results: one for each combination of what is neither row nor column.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        The rows of :class:`poisonbench.output.reading.Tables`.
+    rows : sequence of str
+        Keys of :data:`AXES`.
+    columns : str
+        A key of :data:`AXES`.
+    metric : str
+        A key of :data:`METRICS`.
+    statistic : {"mean", "median"}
+        What cells show.
+
+    Raises
+    ------
+    ValueError
+        An axis or a metric is unknown, given twice, or nowhere in these results.
+    """
+    for axis in (*rows, columns):
+        _check_known(axis, "axis", list(AXES))
+    _check_known(metric, "metric", list(METRICS))
+    _check_known(statistic, "statistic", list(STATISTICS))
+    if len({*rows, columns}) < len(rows) + 1:
+        raise ValueError("an axis is given twice; expected rows and columns that differ")
+    measure = METRICS[metric]
+    known_rows = _with_rates(results, measure.column)
+    known_rows = known_rows[known_rows[measure.column].notna()]
+    if known_rows.empty:
+        raise ValueError(f"no row has a {metric} ({measure.title}); expected another metric")
+    others = [axis for axis in AXES if axis not in (*rows, columns)]
+    if known_rows["folder"].nunique() == 1:
+        others.remove("folder")
+    return [
+        _table(
+            block,
+            rows,
+            columns,
+            metric,
+            statistic,
+            dict(zip(others, map(str, values), strict=True)),
+        )
+        for values, block in known_rows.groupby([AXES[axis] for axis in others], sort=False)
+    ]
+
+
+def _check_known(given: str, what: str, known: list[str]) -> None:
+    if given not in known:
+        raise ValueError(
+            f"'{given}' is no {what}{fields.hint(given, known)} expected {fields.one_of(known)}"
+        )
+
+
+def with_white_box_share(results: pd.DataFrame) -> pd.DataFrame:
+    """Return results with ``white_box_share``: the damage over that of the same attack unhindered.
+
+    Damage is the test error less the clean learner's.  The share is known where the folder has
+    the same attack with full knowledge, on the same split, at the same rate and defense.
+    """
+    known = results["attack_parameters"].str.extract(_KNOWLEDGE, expand=False)
+    key = [
+        "dataset_label",
+        "split",
+        "model_label",
+        "seed",
+        "poisoning_rate",
+        "rate_of",
+        "defense_label",
+        "attack",
+        *_ATTACK_AXES,
+        "others",
+    ]
+    others = results["attack_parameters"].str.replace(_KNOWLEDGE, "", regex=True).str.strip(",")
+    damage = results["test_mse"].astype(float) - results["test_mse_clean"].astype(float)
+    frame = results.assign(others=others, damage=damage)
+    white = frame[known.isna()].drop_duplicates(key)
+    joined = frame[[*key, "damage"]].merge(
+        white[[*key, "damage"]], on=key, how="left", suffixes=("", "_white")
+    )
+    share = (joined["damage"] / joined["damage_white"]).to_numpy()
+    shown = known.notna().to_numpy() & (results["n_poison"].to_numpy() > 0)
+    return results.assign(white_box_share=np.where(shown, share, np.nan))
+
+
+_KNOWLEDGE = r"((?:^|,)knowledge=\{[^}]*\})"
+_ATTACK_AXES = ("variables", "initialization", "outer_objective")
+
+
+def common_seeds(cells: Sequence[set[int]]) -> set[int]:
+    """Return the seeds that all cells have, of those that have any."""
+    there = [seeds for seeds in cells if seeds]
+    return set.intersection(*there) if there else set()
+
+
+def _with_rates(results: pd.DataFrame, column: str) -> pd.DataFrame:
+    if column == "white_box_share":
+        results = with_white_box_share(results)
+    rates = [
+        f"{rate:g}" if of == "clean" else f"{rate:g} of total"
+        for rate, of in zip(results["poisoning_rate"], results["rate_of"], strict=True)
+    ]
+    return results.assign(rate=rates, **{column: results[column].astype(float)})
+
+
+def _table(
+    block: pd.DataFrame,
+    rows: Sequence[str],
+    columns: str,
+    metric: str,
+    statistic: str,
+    setting: dict[str, str],
+) -> Table:
+    column = METRICS[metric].column
+    keys = [AXES[axis] for axis in rows]
+    headers = list(
+        dict.fromkeys(
+            block.sort_values("poisoning_rate", kind="stable")["rate"]
+            if columns == "rate"
+            else block[AXES[columns]]
+        )
+    )
+    labels = list(dict.fromkeys(block[keys].itertuples(index=False, name=None)))
+    grouped = {
+        (*key[:-1], key[-1]): cell
+        for key, cell in block.groupby([*keys, AXES[columns]], sort=False)
+    }
+    seeds = {key: set(cell["seed"]) for key, cell in grouped.items()}
+    shared = common_seeds(list(seeds.values()))
+    most = max(map(len, seeds.values()))
+    notes = []
+    if shared:
+        grouped = {key: cell[cell["seed"].isin(shared)] for key, cell in grouped.items()}
+        over = f"over {_seeds(len(shared))}"
+        if len(shared) < most:
+            over += " that all cells have"
+            notes.append(f"Cells have up to {_seeds(most)}; only those that all have are used.")
+    else:
+        over = f"over 1 to {_seeds(most)}"
+        notes.append(
+            "Not paired: no seed is in all cells, so columns and rows average different "
+            "splits; counts are in brackets."
+        )
+    counts = {len(cell) for cell in grouped.values()}
+    best = _best(grouped, labels, headers, rows, metric)
+    if best:
+        notes.append(
+            "Marked: better than every other of its column and "
+            f"{'attack' if 'defense' in rows else 'table'} by more than noise (corrected "
+            "resampled t-test with Holm's adjustment, 5%)."
+        )
+    made = tuple(
+        (
+            label,
+            tuple(
+                _cell(grouped[(*label, header)][column], (label, header) in best)
+                if (*label, header) in grouped
+                else None
+                for header in headers
+            ),
+        )
+        for label in labels
+    )
+    shown = ", ".join(
+        f"{axis} {value}" if axis in ("split", "folder") else value
+        for axis, value in setting.items()
+        if axis != "rate"
+    )
+    if "rate" in setting:
+        shown += f", poisoning rate {setting['rate']}"
+    what = {"mean": "mean (standard deviation)", "median": "median [quartiles]"}[statistic]
+    return Table(
+        f"{shown}: {METRICS[metric].title}, {what} {over}",
+        statistic,
+        tuple(rows),
+        tuple(map(str, headers)),
+        made,
+        len(counts) > 1,
+        tuple(notes),
+    )
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seed{'' if count == 1 else 's'}"
+
+
+def _cell(values: pd.Series, best: bool) -> Cell:
+    quartiles = values.quantile([0.25, 0.5, 0.75]).tolist()
+    return Cell(
+        float(values.mean()),
+        float(values.std()),
+        quartiles[1],
+        quartiles[0],
+        quartiles[2],
+        len(values),
+        best,
+    )
+
+
+def _best(
+    grouped: Mapping[Any, pd.DataFrame],
+    labels: list[tuple[str, ...]],
+    headers: list[str],
+    rows: Sequence[str],
+    metric: str,
+) -> set[tuple[tuple[str, ...], str]]:
+    """Return the cells that are better than every rival in their column, beyond noise.
+
+    Rivals are the defenses against one attack, or the attacks; the reference row oracle is none.
+    """
+    axis = "defense" if "defense" in rows else "attack" if "attack" in rows else None
+    if axis is None:
+        return set()
+    place = list(rows).index(axis)
+    wanted_high = (axis == "attack") != (metric in HIGHER_IS_BETTER)
+    if metric.endswith("seconds"):
+        wanted_high = False
+    column = METRICS[metric].column
+    fields_: dict[tuple[tuple[str, ...], str], list[tuple[str, ...]]] = {}
+    for label in labels:
+        for header in headers:
+            if (*label, header) in grouped and label[place] != "oracle":
+                rest = (*label[:place], *label[place + 1 :])
+                fields_.setdefault((rest, header), []).append(label)
+    found = set()
+    for (_, header), rivals in fields_.items():
+        ordered = sorted(
+            rivals,
+            key=lambda label: grouped[(*label, header)][column].mean(),
+            reverse=wanted_high,
+        )
+        winner, others = ordered[0], ordered[1:]
+        p_values = []
+        for other in others:
+            difference = paired_rows(grouped[(*winner, header)], grouped[(*other, header)], column)
+            p_values.append(
+                1.0 if difference is None or difference.p_value is None else difference.p_value
+            )
+        if others and max(holm(p_values)) < SIGNIFICANT:
+            found.add((winner, header))
+    return found
+
+
+def _number(value: float) -> str:
+    return f"{value:#.3g}".rstrip(".")
+
+
+def text_of(cell: Cell, statistic: str, *, counted: bool) -> tuple[str, str]:
+    """Return the number of a cell and, apart from it, its spread and count."""
+    if statistic == "mean":
+        main = _number(cell.mean)
+        spread = "" if np.isnan(cell.sd) else f" ({cell.sd:#.2g})"
+    else:
+        main = _number(cell.median)
+        low, high = _number(cell.first_quartile), _number(cell.third_quartile)
+        spread = f" [{low}, {high}]" if cell.count > 1 else ""
+    return main, spread + (f" [{cell.count}]" if counted else "")
+
+
+def terminal(tables: Sequence[Table]) -> str:
+    """Return tables as aligned text; the best of a column has a star."""
+    blocks = []
+    for table in tables:
+        body = [[*table.row_names, *table.columns]]
+        body += _rows(table, lambda main, spread, best: f"{'*' if best else ''}{main}{spread}")
+        n = len(table.row_names)
+        widths = [max(len(row[j]) for row in body) for j in range(len(body[0]))]
+        lines = [
+            "  ".join(
+                text.ljust(width) if j < n else text.rjust(width)
+                for j, (text, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in body
+        ]
+        lines.insert(1, "-" * max(map(len, lines)))
+        blocks.append("\n".join([table.title, *lines, *table.notes]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def markdown(tables: Sequence[Table]) -> str:
+    """Return tables in Markdown; the best of a column is bold."""
+    blocks = []
+    for table in tables:
+        n = len(table.row_names)
+        heads = [*table.row_names, *table.columns]
+        lines = [
+            f"| {' | '.join(map(_piped, heads))} |",
+            "|" + " --- |" * n + " ---: |" * len(table.columns),
+        ]
+        mark: Callable[[str, str, bool], str] = lambda main, spread, best: (  # noqa: E731
+            f"**{main}**{spread}" if best else f"{main}{spread}"
+        )
+        lines += [f"| {' | '.join(map(_piped, row))} |" for row in _rows(table, mark)]
+        blocks.append(
+            "\n".join([f"{table.title}\n", *lines, *(f"\n{note}" for note in table.notes)])
+        )
+    return "\n\n".join(blocks) + "\n"
+
+
+def latex(tables: Sequence[Table]) -> str:
+    """Return tables in LaTeX, for the packages booktabs and graphicx; the best is bold."""
+    blocks = ["% needs \\usepackage{booktabs}"]
+    for table in tables:
+        heads = " & ".join(map(_escaped, [*table.row_names, *table.columns]))
+        mark: Callable[[str, str, bool], str] = lambda main, spread, best: (  # noqa: E731
+            f"\\textbf{{{main}}}{spread}" if best else f"{main}{spread}"
+        )
+        n = len(table.row_names)
+        body = [
+            " & ".join([*map(_escaped, row[:n]), *row[n:]]) + r" \\" for row in _rows(table, mark)
+        ]
+        caption = _escaped(" ".join([f"{table.title}.", *table.notes]))
+        blocks.append(
+            "\n".join(
+                [
+                    r"\begin{table}",
+                    r"\centering",
+                    rf"\caption{{{caption}}}",
+                    rf"\begin{{tabular}}{{{'l' * n}{'r' * len(table.columns)}}}",
+                    r"\toprule",
+                    rf"{heads} \\",
+                    r"\midrule",
+                    *body,
+                    r"\bottomrule",
+                    r"\end{tabular}",
+                    r"\end{table}",
+                ]
+            )
+        )
+    return "\n\n".join(blocks) + "\n"
+
+
+def csv(tables: Sequence[Table]) -> str:
+    """Return tables as CSV with a line for each cell and all its statistics."""
+    lines = [
+        {
+            "table": table.title,
+            **dict(zip(table.row_names, label, strict=True)),
+            "column": column,
+            **vars(cell),
+        }
+        for table in tables
+        for label, cells in table.rows
+        for column, cell in zip(table.columns, cells, strict=True)
+        if cell is not None
+    ]
+    return pd.DataFrame(lines).to_csv(index=False, lineterminator="\n")
+
+
+FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
+    "text": terminal,
+    "csv": csv,
+    "markdown": markdown,
+    "latex": latex,
+}
+"""The formats of tables by the name that the command line knows."""
+
+
+def _rows(table: Table, mark: Callable[[str, str, bool], str]) -> list[list[str]]:
+    """Return the rows as texts; labels that repeat those of the row above are left out."""
+    lines = []
+    last: tuple[str, ...] = ()
+    for label, cells in table.rows:
+        same = 0
+        while same < len(label) - 1 and last[: same + 1] == label[: same + 1]:
+            same += 1
+        texts = [
+            ""
+            if cell is None
+            else mark(*text_of(cell, table.statistic, counted=table.counts_differ), cell.best)
+            for cell in cells
+        ]
+        lines.append([*([""] * same), *label[same:], *texts])
+        last = label
+    return lines
+
+
+def _piped(text: str) -> str:
+    return text.replace("|", r"\|")
+
+
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "[": "{[}",  # after the end of a row it would be a length
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+    }
+)
+
+
+def _escaped(text: str) -> str:
+    """Return a text with the characters that LaTeX reads as commands escaped."""
+    return text.translate(_LATEX)
