@@ -1,0 +1,414 @@
+"""Figures of results: error against rate, convergence, and damage against detection.
+
+Every function returns a matplotlib ``Figure`` or None where the results have nothing to show.
+Saving is deterministic: the same results give the same bytes with the same matplotlib.  Text is
+drawn as outlines, so that a figure looks the same wherever it is shown.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from poisonbench.output.styles import Style, style
+
+PANEL = (3.7, 2.9)
+"""Width and height of one panel, in inches."""
+
+LOG_RANGE = 30.0
+"""Ratio of the largest to the smallest value from which an axis is logarithmic."""
+
+MOST_TICKS = 8
+"""Most rates that are ticks of the axis themselves."""
+
+KINDS = ("png", "svg", "pdf")
+
+LOOK: Any = {
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.5,
+    "axes.formatter.useoffset": False,
+    "svg.hashsalt": "poisonbench",
+    "savefig.dpi": 160,
+    "pdf.fonttype": 42,
+}
+"""How all figures look."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with what it shows.
+
+    Parameters
+    ----------
+    name : str
+        Its file's name, without an ending.
+    title : str
+        A title.
+    caption : str
+        What it shows, in a sentence or two: also for readers who cannot see it.
+    figure : Figure
+        The figure.
+    """
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+
+
+def save(drawing: Drawing, folder: Path, kinds: Sequence[str] = KINDS) -> list[Path]:
+    """Write a figure in several formats and return the paths."""
+    paths = []
+    for kind in kinds:
+        path = folder / f"{drawing.name}.{kind}"
+        path.write_bytes(rendered(drawing.figure, kind))
+        paths.append(path)
+    return paths
+
+
+def rendered(figure: Figure, kind: str) -> bytes:
+    """Return a figure as the bytes of a file, without dates."""
+    buffer = io.BytesIO()
+    metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    with mpl.rc_context(LOOK):
+        figure.savefig(buffer, format=kind, metadata=metadata[kind])
+    return buffer.getvalue()
+
+
+def new_figure(
+    n_rows: int,
+    n_columns: int,
+    *,
+    width: float = PANEL[0],
+    height: float = PANEL[1],
+    extra: float = 0.0,
+) -> tuple[Figure, Any]:
+    """Return a figure with a grid of panels, and the panels; `extra` inches are for a legend."""
+    figure = Figure(figsize=(width * n_columns, height * n_rows + extra), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(n_rows, n_columns, squeeze=False)
+
+
+def of_results(
+    results: pd.DataFrame, convergence: pd.DataFrame, reference: pd.DataFrame | None = None
+) -> Iterator[Drawing]:
+    """Yield every figure that results have something to show in.
+
+    Parameters
+    ----------
+    results, convergence : pandas.DataFrame
+        The rows of :class:`poisonbench.output.reading.Tables`.
+    reference : pandas.DataFrame, optional
+        Published values to draw beside the measured ones.
+    """
+    drawing = attacks(results, reference)
+    if drawing is not None:
+        yield drawing
+    for attack in results.loc[results["n_poison"] > 0, "attack_label"].unique():
+        drawing = defenses(results, attack, reference)
+        if drawing is not None:
+            yield drawing
+    yield from filter(None, (rounds(results, convergence), detection(results)))
+
+
+def attacks(results: pd.DataFrame, reference: pd.DataFrame | None = None) -> Drawing | None:
+    """Draw the error of the undefended learner against the rate, a line for each attack."""
+    rows = results[(results["defense"] == "none") & (results["attack"] != "none")]
+    figure = _curves(rows, "attack", reference, "attacks")
+    if figure is None:
+        return None
+    return Drawing(
+        "attacks",
+        "What the attacks do to the undefended learner",
+        "Test error against the share of poison rows, without a defense: the median over seeds, "
+        f"with the quartiles shaded.{_dashed(figure)}",
+        figure,
+    )
+
+
+def defenses(
+    results: pd.DataFrame, attack: str, reference: pd.DataFrame | None = None
+) -> Drawing | None:
+    """Draw the error against the rate under one attack, a line for each defense."""
+    rows = results[results["attack_label"] == attack]
+    if not len(rows) or set(rows["defense"]) <= {"none"}:
+        return None
+    # The paper's defenses met OptP.
+    known = reference if rows["attack"].iloc[0] == "optp" else None
+    figure = _curves(rows, "defense", known, "defenses")
+    if figure is None:
+        return None
+    slug = "-".join("".join(c if c.isalnum() else " " for c in attack).split())
+    return Drawing(
+        f"defenses-{slug}",
+        f"What the defenses leave of {attack}",
+        f"Test error against the share of poison rows under {attack}, by defense: the median over "
+        f"seeds, with the quartiles shaded; oracle is the learner on the clean rows."
+        f"{_dashed(figure)}",
+        figure,
+    )
+
+
+def _dashed(figure: Figure) -> str:
+    drawn = any(line.get_gid() == "published" for axes in figure.axes for line in axes.lines)
+    return " Dashed with hollow markers: the published curve." if drawn else ""
+
+
+def _curves(
+    rows: pd.DataFrame, axis: str, reference: pd.DataFrame | None, figure_name: str
+) -> Figure | None:
+    if not len(rows) or rows["n_poison"].nunique() < 2:
+        return None
+    # As asked for, since p = rate n is rounded; a share of all rows as the share of the clean ones.
+    rows = rows.assign(
+        x=rows["rate_clean"].where(rows["rate_of"] == "total", rows["poisoning_rate"])
+    )
+    label = f"{axis}_label"
+    styles = _styles(rows[[axis, label]].drop_duplicates().itertuples(index=False, name=None))
+    published = (
+        None
+        if reference is None
+        else reference[(reference["figure"] == figure_name) & (reference["metric"] == "test_mse")]
+    )
+
+    def draw(axes: Axes, block: pd.DataFrame) -> None:
+        for name, line in block.groupby(label, sort=False):
+            of_rate = line.groupby("x")["test_mse"]
+            _band(axes, of_rate.quantile(np.array([0.25, 0.5, 0.75])).unstack(), styles[str(name)])
+        if published is not None:
+            first = block.iloc[0]
+            known = published[
+                (published["dataset"] == first["dataset"]) & (published["model"] == first["model"])
+            ]
+            for name in block[axis].unique():
+                curve = known[known[axis] == name].sort_values("poisoning_rate")
+                if curve.empty:
+                    continue
+                look = style(str(name))
+                axes.plot(
+                    curve["poisoning_rate"],
+                    curve["value"],
+                    color=look.colour,
+                    linestyle=(0, (3, 2)),
+                    linewidth=1,
+                    marker=look.marker,
+                    markerfacecolor="white",
+                    gid="published",
+                )
+        rates = sorted(block["x"].unique())
+        if len(rates) <= MOST_TICKS:
+            axes.set_xticks(rates, [f"{rate:.2g}" for rate in rates])
+        axes.set_xlabel("poisoning rate p/n")
+        axes.set_ylabel("test MSE (squared box unit)")
+        _log_if_needed(axes)
+
+    return _panels(rows, draw, styles)
+
+
+def _styles(pairs: Iterator[tuple[str, str]]) -> dict[str, Style]:
+    """Return a style for each label, variants of one method told apart."""
+    known: dict[str, Style] = {}
+    counts: dict[str, int] = {}
+    for name, label in pairs:
+        known[label] = style(name, counts.get(name, 0))
+        counts[name] = counts.get(name, 0) + 1
+    return known
+
+
+def _band(axes: Axes, quartiles: pd.DataFrame, look: Style) -> None:
+    x = quartiles.index.to_numpy(float)
+    axes.plot(
+        x,
+        quartiles[0.5].to_numpy(),
+        color=look.colour,
+        marker=look.marker,
+        linestyle=(0, look.dashes) if look.dashes else "-",
+    )
+    axes.fill_between(
+        x,
+        quartiles[0.25].to_numpy(),
+        quartiles[0.75].to_numpy(),
+        color=look.colour,
+        alpha=0.15,
+        linewidth=0,
+    )
+
+
+def _panels(
+    rows: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None], styles: dict[str, Style]
+) -> Figure:
+    """Draw small multiples, a panel for each data set and learner, with one legend below."""
+    names = ["dataset_label", "model_label", "split"]
+    settings = rows[names].drop_duplicates()
+    columns = list(dict.fromkeys(settings["dataset_label"]))
+    lines = list(
+        dict.fromkeys(settings[["model_label", "split"]].itertuples(index=False, name=None))
+    )
+    if len(columns) == 1:  # one data set: its learners side by side
+        places = {(columns[0], *line): (0, j) for j, line in enumerate(lines)}
+        shape = (1, len(lines))
+    else:
+        places = {
+            (name, *line): (i, j) for j, name in enumerate(columns) for i, line in enumerate(lines)
+        }
+        shape = (len(lines), len(columns))
+    several_splits = settings["split"].nunique() > 1
+    width = max(PANEL[0], 5.2 / shape[1])
+    entries = [
+        Line2D(
+            [],
+            [],
+            color=look.colour,
+            marker=look.marker,
+            label=label,
+            linestyle=(0, look.dashes) if look.dashes else "-",
+        )
+        for label, look in styles.items()
+    ]
+    longest = max(map(len, styles))
+    with mpl.rc_context(LOOK):
+        per_line = max(1, int(width * shape[1] // (0.45 + 0.073 * longest)))
+        n_lines = -(-(len(entries) + 1) // per_line)
+        figure, grid = new_figure(*shape, width=width, extra=0.22 * n_lines)
+        for key, block in rows.groupby(names, sort=False):
+            axes = grid[places[key]]
+            draw(axes, block)
+            title = f"{key[0]}, {key[1]}" + (f", split {key[2]}" if several_splits else "")
+            axes.set_title(_wrapped(title, int(width * 13)))
+        for place in np.ndindex(*shape):
+            if not grid[place].has_data():  # a learner that one data set was not run with
+                grid[place].remove()
+        if any(line.get_gid() == "published" for axes in figure.axes for line in axes.lines):
+            entries.append(
+                Line2D(
+                    [],
+                    [],
+                    color="#555555",
+                    marker="o",
+                    markerfacecolor="white",
+                    linestyle=(0, (3, 2)),
+                    linewidth=1,
+                    label="published",
+                )
+            )
+        figure.legend(handles=entries, loc="outside lower center", ncols=per_line)
+    return figure
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Return a title broken after commas where it is too long for its panel."""
+    lines = [""]
+    for part in text.split(", "):
+        joined = f"{lines[-1]}, {part}" if lines[-1] else part
+        if len(joined) > width and lines[-1]:
+            lines[-1] += ","
+            lines.append(part)
+        else:
+            lines[-1] = joined
+    return "\n".join(lines)
+
+
+def _log_if_needed(axes: Axes) -> None:
+    """Make the vertical axis logarithmic where its lines span more than a factor of 30."""
+    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
+    values = values[np.isfinite(values)]
+    if values.size and values.min() > 0 and values.max() > LOG_RANGE * values.min():
+        axes.set_yscale("log")
+    elif values.size:
+        axes.set_ylim(bottom=0)
+
+
+def rounds(results: pd.DataFrame, convergence: pd.DataFrame) -> Drawing | None:
+    """Draw the outer objective by round, at the highest rate, a line for each attack."""
+    if not len(convergence):
+        return None
+    key = ["folder", "poison_file"]
+    attacked = results.drop_duplicates(key).dropna(subset=["poison_file"])
+    most = attacked.groupby("dataset_label")["n_poison"].transform("max")
+    attacked = attacked[attacked["n_poison"] == most]
+    columns = [*key, "dataset_label", "model_label", "split", "attack", "attack_label", "seed"]
+    joined = convergence.merge(attacked[columns], on=key)
+    if joined.empty or joined["round"].max() == 0:
+        return None
+    pairs = joined[["attack", "attack_label"]].drop_duplicates()
+    styles = _styles(pairs.itertuples(index=False, name=None))
+
+    def draw(axes: Axes, block: pd.DataFrame) -> None:
+        for name, lines in block.groupby("attack_label", sort=False):
+            wide = lines.pivot_table(index="round", columns="seed", values="objective").ffill()
+            share = wide / wide.iloc[0]
+            _band(axes, share.quantile([0.25, 0.5, 0.75], axis=1).T, styles[str(name)])
+        axes.set_xlabel("round of the attack")
+        axes.set_ylabel("outer objective / at the start")
+        _log_if_needed(axes)
+
+    return Drawing(
+        "rounds",
+        "How the attacks get on",
+        "The attacker's objective by round, at the highest poisoning rate, in units of its value "
+        "at the start: the median over seeds, with the quartiles shaded. An attack that has "
+        "stopped keeps its last value.",
+        _panels(joined, draw, styles),
+    )
+
+
+def detection(results: pd.DataFrame) -> Drawing | None:
+    """Draw the error under each defense against the share of the poison that it removed."""
+    rows = results[
+        (results["n_poison"] > 0)
+        & results["removal_recall"].notna()
+        & ~results["defense"].isin(["none", "oracle"])
+    ]
+    if rows.empty:
+        return None
+    pairs = rows[["defense", "defense_label"]].drop_duplicates()
+    styles = _styles(pairs.itertuples(index=False, name=None))
+
+    def draw(axes: Axes, block: pd.DataFrame) -> None:
+        axes.axhline(1, color="#999999", linewidth=0.8)
+        for name, points in block.groupby("defense_label", sort=False):
+            medians = points.groupby(["attack_label", "poisoning_rate"])[
+                ["removal_recall", "ratio_to_clean"]
+            ].median()
+            look = styles[str(name)]
+            axes.plot(
+                medians["removal_recall"],
+                medians["ratio_to_clean"],
+                linestyle="none",
+                marker=look.marker,
+                color=look.colour,
+                alpha=0.8,
+            )
+        axes.set_xlim(-0.04, 1.04)
+        axes.set_xlabel("share of the poison rows removed")
+        axes.set_ylabel("test MSE / clean")
+        _log_if_needed(axes)
+
+    return Drawing(
+        "detection",
+        "Damage against detection",
+        "Each point is a defense under one attack at one rate: the share of the poison rows that "
+        "it removed, and its test error in units of the learner's on clean rows (medians over "
+        "seeds). A defense that removes most of the poison can still be moved by the rest.",
+        _panels(rows, draw, styles),
+    )

@@ -1,0 +1,265 @@
+"""Pictures of one poisoned training set: the rows, the poison among them, and the fitted models.
+
+With one feature these are Figures 1 and 2 of Jagielski et al. 2018: the data, the poison, the
+clean, the poisoned and the defended line, and the rounds of TRIM.  With more features the rows are
+shown on their first two principal components, and by their residuals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+
+from poisonbench.features import BoolArray, FloatArray
+from poisonbench.output.figures import LOOK, Drawing, new_figure
+from poisonbench.output.styles import BLACK, BLUE, GREEN, VERMILION
+
+GREY = "#8a8a8a"
+"""Clean rows."""
+
+
+@dataclass(frozen=True)
+class TrimRound:
+    """A round of TRIM from a random start.
+
+    Parameters
+    ----------
+    number : int
+        Fits so far.
+    kept : ndarray of bool of shape (N,)
+        The rows that the next fit would keep.
+    predicted : ndarray of shape (N,)
+        The predictions of the fit.
+    """
+
+    number: int
+    kept: BoolArray
+    predicted: FloatArray
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A poisoned training set of N = n + p rows, in the box, with the models fitted to it.
+
+    Parameters
+    ----------
+    title : str
+        What it is: data set, seed, learner, attack and number of poison rows.
+    defense : str
+        Label of the defense.
+    names : tuple of str
+        Names of the d features.
+    target : str
+        Name of the response.
+    X, y : ndarray of shape (N, d) and (N,)
+        The rows.
+    is_poison : ndarray of bool of shape (N,)
+        Which of them are poison.
+    clean, poisoned, defended : ndarray of shape (N,)
+        Predictions of the learner on the clean rows, on all rows, and under the defense.
+    kept : ndarray of bool of shape (N,) or None
+        The rows that the defense kept, where it removes rows.
+    trim : tuple of TrimRound
+        Rounds of TRIM from a random start.
+    """
+
+    title: str
+    defense: str
+    names: tuple[str, ...]
+    target: str
+    X: FloatArray
+    y: FloatArray
+    is_poison: BoolArray
+    clean: FloatArray
+    poisoned: FloatArray
+    defended: FloatArray
+    kept: BoolArray | None
+    trim: tuple[TrimRound, ...]
+
+
+def of_scene(scene: Scene) -> Iterator[Drawing]:
+    """Yield the pictures of a scene."""
+    if scene.X.shape[1] == 1:
+        yield fitted_lines(scene)
+        yield trim_rounds(scene)
+    else:
+        yield components(scene)
+    yield residuals(scene)
+
+
+def fitted_lines(scene: Scene) -> Drawing:
+    """Draw rows with one feature, and the clean, the poisoned and the defended line."""
+    with mpl.rc_context(LOOK):
+        figure, grid = new_figure(1, 1, width=5.2, height=3.4, extra=0.5)
+        axes = grid[0, 0]
+        _rows(axes, scene)
+        order = np.argsort(scene.X[:, 0])
+        for predicted, colour, dashes, label in (
+            (scene.clean, GREEN, (), "clean rows only"),
+            (scene.poisoned, VERMILION, (4, 1.5), "all rows"),
+            (scene.defended, BLUE, (1, 1), f"under {scene.defense}"),
+        ):
+            axes.plot(
+                scene.X[order, 0],
+                predicted[order],
+                color=colour,
+                linestyle=(0, dashes) if dashes else "-",
+                linewidth=2,
+                label=label,
+            )
+        axes.set_title(scene.title)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return Drawing(
+        "lines",
+        "What the poison does to a line",
+        f"{scene.title}: the training rows, the poison among them, and the learner fitted to the "
+        f"clean rows only, to all rows, and under {scene.defense}.",
+        figure,
+    )
+
+
+def trim_rounds(scene: Scene) -> Drawing:
+    """Draw rounds of TRIM on rows with one feature: the rows kept, and the line fitted."""
+    rounds = scene.trim
+    with mpl.rc_context(LOOK):
+        figure, grid = new_figure(1, len(rounds), width=2.6, height=2.7, extra=0.3)
+        order = np.argsort(scene.X[:, 0])
+        for axes, step in zip(grid[0], rounds, strict=True):
+            _rows(axes, scene, kept=step.kept)
+            axes.plot(scene.X[order, 0], step.predicted[order], color=BLUE, linewidth=2)
+            axes.set_title(f"after fit {step.number}")
+            axes.label_outer()
+        figure.suptitle(scene.title, fontsize=LOOK["axes.titlesize"])
+        figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return Drawing(
+        "trim-rounds",
+        "The rounds of TRIM",
+        f"{scene.title}: TRIM from a random start, as in the paper. Filled rows are kept after a "
+        "round, hollow ones set aside; the line is fitted to the rows kept before it.",
+        figure,
+    )
+
+
+def components(scene: Scene) -> Drawing:
+    """Draw the rows on the first two principal components of the clean rows."""
+    clean = scene.X[~scene.is_poison]
+    centre = clean.mean(axis=0)
+    directions = np.linalg.svd(clean - centre, full_matrices=False)[2][:2]
+    # The sign of a direction is arbitrary; the largest entry is made positive.
+    largest = np.abs(directions).argmax(axis=1)
+    directions *= np.sign(directions[np.arange(len(directions)), largest])[:, None]
+    x, y = ((scene.X - centre) @ directions.T).T
+    poison = scene.is_poison
+    with mpl.rc_context(LOOK):
+        figure, grid = new_figure(1, 1, width=5.2, height=3.6, extra=0.3)
+        axes = grid[0, 0]
+        shown = axes.scatter(
+            x[~poison],
+            y[~poison],
+            c=scene.y[~poison],
+            cmap="cividis",
+            s=14,
+            vmin=0,
+            vmax=1,
+            linewidths=0,
+            label="clean rows",
+        )
+        axes.scatter(
+            x[poison],
+            y[poison],
+            c=scene.y[poison],
+            cmap="cividis",
+            s=34,
+            vmin=0,
+            vmax=1,
+            marker="D",
+            edgecolors=VERMILION,
+            linewidths=1.2,
+            label="poison rows",
+        )
+        figure.colorbar(shown, ax=axes, label=f"{scene.target} (box unit)")
+        axes.set_xlabel("first principal component of the clean rows")
+        axes.set_ylabel("second principal component")
+        axes.set_title(scene.title)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return Drawing(
+        "components",
+        "Where the poison lies",
+        f"{scene.title}: clean and poison rows on the first two principal components of the clean "
+        "rows; the colour is the response.",
+        figure,
+    )
+
+
+def residuals(scene: Scene) -> Drawing:
+    """Draw the residuals of clean and poison rows without a defense and under it."""
+    poison = scene.is_poison
+    found = {
+        "undefended": scene.y - scene.poisoned,
+        f"under {scene.defense}": scene.y - scene.defended,
+    }
+    size = max(float(np.abs(values).max()) for values in found.values())
+    bins = np.linspace(-size, size, 41)
+    with mpl.rc_context(LOOK):
+        figure, grid = new_figure(1, len(found), extra=0.3)
+        grid[0, 0].sharey(grid[0, 1])
+        for axes, (name, values) in zip(grid[0], found.items(), strict=True):
+            axes.hist(values[~poison], bins, color=GREY, label="clean rows")
+            axes.hist(
+                values[poison],
+                bins,
+                histtype="step",
+                color=VERMILION,
+                hatch="////",
+                linewidth=1.4,
+                label="poison rows",
+            )
+            axes.set_xlabel("residual y - f(x) (box unit)")
+            axes.set_ylabel("training rows")
+            axes.set_title(name)
+        figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return Drawing(
+        "residuals",
+        "Residuals of clean and poison rows",
+        f"{scene.title}: residuals of the training rows, left from the undefended learner, right "
+        f"from the model under {scene.defense}. A defense can tell poison from clean rows where "
+        "the two lie apart.",
+        figure,
+    )
+
+
+def _rows(axes: Axes, scene: Scene, kept: BoolArray | None = None) -> None:
+    x = scene.X[:, 0]
+    for poison, colour, marker, label in (
+        (False, GREY, "o", "clean rows"),
+        (True, BLACK, "X", "poison rows"),
+    ):
+        chosen = scene.is_poison == poison
+        inside = chosen if kept is None else chosen & kept
+        axes.scatter(
+            x[inside],
+            scene.y[inside],
+            s=16 if not poison else 34,
+            color=colour,
+            marker=marker,
+            linewidths=0,
+            label=label,
+        )
+        if kept is not None:
+            outside = chosen & ~kept
+            axes.scatter(
+                x[outside],
+                scene.y[outside],
+                s=14 if not poison else 34,
+                facecolors="none",
+                edgecolors=colour,
+                marker=marker,
+                linewidths=0.7,
+                label=f"{label}, set aside",
+            )
+    axes.set_xlabel(f"{scene.names[0]} (box unit)")
+    axes.set_ylabel(f"{scene.target} (box unit)")

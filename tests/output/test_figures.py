@@ -1,0 +1,135 @@
+"""Figures: what is in them, that they are the same bytes, and that methods keep their looks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from poisonbench import registry
+from poisonbench.models import Ridge
+from poisonbench.output import published
+from poisonbench.output.reading import read
+from poisonbench.output.styles import style
+from poisonbench.reference_rows import REFERENCE_ROWS
+
+pytest.importorskip("matplotlib", reason="the extra plot is not installed")
+figures = pytest.importorskip("poisonbench.output.figures")
+scenes = pytest.importorskip("poisonbench.output.scenes")
+
+
+@pytest.fixture
+def curve(rows):
+    return pd.concat(
+        [
+            rows([level * (1 + rate * 40)] * 3, attack=attack, poisoning_rate=rate)
+            for attack, level in (("statp", 0.01), ("optp", 0.02))
+            for rate in (0, 0.1, 0.2)
+        ]
+    ).assign(rate_clean=lambda frame: frame["poisoning_rate"])
+
+
+def test_a_curve_is_the_median_by_rate_with_the_published_one_beside_it(curve):
+    drawing = figures.attacks(curve, published.values("jagielski2018"))
+    lines = drawing.figure.axes[0].lines
+    measured = [line for line in lines if line.get_gid() != "published"]
+    assert [line.get_ydata().tolist() for line in measured] == [
+        pytest.approx([0.01, 0.05, 0.09]),
+        pytest.approx([0.02, 0.1, 0.18]),
+    ]
+    assert sum(line.get_gid() == "published" for line in lines) == 2
+    assert "published curve" in drawing.caption
+    assert drawing.figure.axes[0].get_xlabel() == "poisoning rate p/n"
+
+
+def test_without_a_published_curve_none_is_spoken_of(curve):
+    other = curve.assign(dataset="mine", dataset_label="mine")
+    drawing = figures.attacks(other, published.values("jagielski2018"))
+    assert "published" not in drawing.caption
+    assert len(drawing.figure.axes[0].lines) == 2
+
+
+def test_a_wide_range_is_logarithmic_and_a_narrow_one_starts_at_0(curve):
+    wide = curve.assign(test_mse=curve["test_mse"] ** 3)
+    assert figures.attacks(curve).figure.axes[0].get_yscale() == "linear"
+    assert figures.attacks(curve).figure.axes[0].get_ylim()[0] == 0
+    assert figures.attacks(wide).figure.axes[0].get_yscale() == "log"
+
+
+def test_one_rate_makes_no_curve(curve):
+    assert figures.attacks(curve[curve["poisoning_rate"] == 0.2]) is None
+
+
+@pytest.mark.parametrize("kind", figures.KINDS)
+def test_the_same_results_give_the_same_bytes(folder, kind):
+    tables = read(folder)
+    twice = [
+        [figures.rendered(one.figure, kind)
+         for one in figures.of_results(tables.results, tables.convergence)][:2]
+        for _ in range(2)
+    ]  # fmt: skip
+    assert twice[0] == twice[1]
+
+
+def test_a_real_folder_gives_every_figure_and_none_is_empty(folder):
+    tables = read(folder)
+    drawings = list(figures.of_results(tables.results, tables.convergence))
+    names = [drawing.name for drawing in drawings]
+    assert names == [
+        "attacks", "defenses-statp", "defenses-optp-iterations-1-xy-bflip-validation", "rounds",
+        "detection",
+    ]  # fmt: skip
+    for drawing in drawings:
+        assert drawing.figure.axes
+        for axes in drawing.figure.axes:
+            assert axes.has_data()
+            assert axes.get_xlabel()
+            assert axes.get_ylabel()
+        assert drawing.figure.legends
+
+
+def test_no_text_of_a_figure_lies_on_another(folder):
+    tables = read(folder)
+    for drawing in figures.of_results(tables.results, tables.convergence):
+        figure = drawing.figure
+        figure.draw_without_rendering()
+        width, height = figure.bbox.size
+        for axes in figure.axes:
+            low, high = axes.get_xlim()
+            boxes = [tick.label1.get_window_extent() for tick in axes.xaxis.get_major_ticks()
+                     if low <= tick.get_loc() <= high]  # fmt: skip
+            boxes += [axes.title.get_window_extent(), axes.xaxis.label.get_window_extent()]
+            boxes += [legend.get_window_extent() for legend in figure.legends]
+            for i, one in enumerate(boxes):
+                assert one.x0 >= -1
+                assert one.x1 <= width + 1
+                assert one.y0 >= -1
+                assert one.y1 <= height + 1
+                assert not any(one.overlaps(other) for other in boxes[:i])
+
+
+def test_every_method_has_a_style_of_its_own_among_the_papers():
+    shown = ["none", "oracle", "trim", "huber", "ransac", "roni", "mm", "torrent", "chen"]
+    assert len({style(name) for name in shown}) == len(shown)
+    attacks = ["optp", "bgd", "statp", "coordinate", "subpopulation", "adaptive"]
+    assert len({style(name) for name in attacks}) == len(attacks)
+    for name in (*registry.components("defense"), *registry.components("attack"), *REFERENCE_ROWS):
+        assert style(name) == style(name)
+        assert style(name).colour == style(name, 2).colour
+        assert style(name) != style(name, 1)
+
+
+@pytest.mark.parametrize("d", [1, 4])
+def test_a_scene_shows_rows_poison_and_models(d):
+    rng = np.random.default_rng(0)
+    X, y = rng.random((40, d)), rng.random(40)
+    poison = np.arange(40) >= 30
+    predicted = Ridge(alpha=1).fit(X, y).predict(X)
+    rounds = (scenes.TrimRound(1, ~poison, predicted), scenes.TrimRound(2, ~poison, predicted))
+    scene = scenes.Scene("made up", "trim", tuple("abcd"[:d]), "y", X, y, poison, predicted,
+                         predicted, predicted, ~poison, rounds)  # fmt: skip
+    names = [drawing.name for drawing in scenes.of_scene(scene)]
+    assert names == (["lines", "trim-rounds"] if d == 1 else ["components"]) + ["residuals"]
+    for drawing in scenes.of_scene(scene):
+        assert all(axes.has_data() for axes in drawing.figure.axes)
+        assert figures.rendered(drawing.figure, "svg").startswith(b"<?xml")
