@@ -29,11 +29,16 @@ from poisonbench.cli.options import (
     Folder,
     Jobs,
     MaxParallel,
+    Metric,
     Output,
+    OutputFile,
     Overrides,
     Partition,
+    PublishedName,
     Quiet,
+    ResultFolder,
     RetryCrashed,
+    Scenes,
     Shards,
     SlurmMemory,
     SlurmTime,
@@ -331,6 +336,142 @@ def merge(
             merge_tables(index, folder, quiet=quiet)
     if missing:
         raise typer.Exit(3)
+
+
+@app.command()
+def table(
+    folder: ResultFolder,
+    rows: Annotated[
+        str,
+        typer.Option(
+            "--rows",
+            metavar="AXIS,...",
+            help="What rows are: of dataset, split, model, attack, rate, defense and folder.",
+        ),
+    ] = "attack,defense",
+    columns: Annotated[
+        str, typer.Option("--columns", metavar="AXIS", help="What columns are; the same axes.")
+    ] = "rate",
+    metric: Metric = "test_mse",
+    statistic: Annotated[
+        str,
+        typer.Option("--statistic", help="mean (with standard deviation), median (quartiles)."),
+    ] = "mean",
+    form: Annotated[
+        str, typer.Option("--format", "-f", help="text, csv, markdown or latex (booktabs).")
+    ] = "text",
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where", metavar="COLUMN=VALUE,...", help="Only rows with these values; repeatable."
+        ),
+    ] = None,
+    output: OutputFile = None,
+) -> None:
+    """Print a table of results: any rows and columns, for a terminal, a page or a paper.
+
+    Cells average over the seeds that all of them have; where there are none, the table says that
+    it is not paired.  The best of a column is marked only where its difference to every other is
+    more than noise: corrected resampled t-test, with Holm's adjustment, at 5%.
+
+    \b
+    Metrics: test_mse, clipped, median, mae, rmse, ratio, ratio-none, own-clean, removed,
+    attack-seconds, defense-seconds, white-box-share.
+
+    \b
+    Examples:
+      poisonbench table results/quickstart
+      poisonbench table results/quickstart --rows defense --columns attack --metric ratio
+      poisonbench table results/quickstart --where defense=trim,huber --format latex
+    """  # noqa: D301
+    from poisonbench.cli.results import table_of_results
+
+    table_of_results(folder, rows, columns, metric, statistic, form, where or [], output)
+
+
+@app.command()
+def compare(
+    folder: ResultFolder,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            "--reference",
+            metavar="NAME or DIR",
+            help="Published values (jagielski2018, guedes-ayala2025, reruns), or another output "
+            "folder; jagielski2018 if not given.",
+        ),
+    ] = None,
+    metric: Metric = "test_mse",
+    output: OutputFile = None,
+) -> None:
+    """Compare results with published values, or with another folder of results.
+
+    With published values: published, measured (median, mean, standard deviation, count), ratio and
+    verdict of each cell, then whether curves have the published shape.  With a folder: paired
+    differences with intervals and p-values.  Exit code 0 whatever the verdicts.
+
+    \b
+    Examples:
+      poisonbench compare results/jagielski2018
+      poisonbench compare results/house --reference guedes-ayala2025
+      poisonbench compare results/weaker --reference results/quickstart --metric clipped
+    """  # noqa: D301
+    from poisonbench.cli.results import compare_results
+
+    compare_results(folder, reference, metric, output)
+
+
+@app.command()
+def plot(
+    folder: ResultFolder,
+    reference: PublishedName = None,
+    form: Annotated[
+        str, typer.Option("--format", "-f", metavar="KIND,...", help="Of png, svg and pdf.")
+    ] = "png,svg,pdf",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="DIR", readable=False, help="DIR/figures if not given."
+        ),
+    ] = None,
+    scenes: Scenes = True,
+    data_dir: DataDir = None,
+) -> None:
+    """Draw results: error against rate, convergence, damage against detection, the rows themselves.
+
+    Needs the extra poisonbench[plot].  The pictures of rows need the data; without them they are
+    left out.
+
+    \b
+    Examples:
+      poisonbench plot results/quickstart
+      poisonbench plot results/quickstart --format pdf --no-scenes --output figures
+    """  # noqa: D301
+    from poisonbench.cli.results import plot_results
+
+    plot_results(folder, reference, form, output, scenes=scenes, data_dir=data_dir)
+
+
+@app.command()
+def report(
+    folder: ResultFolder,
+    reference: PublishedName = None,
+    output: OutputFile = None,
+    scenes: Scenes = True,
+    data_dir: DataDir = None,
+) -> None:
+    """Write one HTML file about results: what happened in plain words, tables, figures, verdicts.
+
+    The file needs no network.  Needs the extra poisonbench[plot].
+
+    \b
+    Examples:
+      poisonbench report results/quickstart
+      poisonbench report results/jagielski2018 --output report.html
+    """  # noqa: D301
+    from poisonbench.cli.results import report_results
+
+    report_results(folder, reference, output, scenes=scenes, data_dir=data_dir)
 
 
 @app.command(cls=ConfigCommand)

@@ -117,3 +117,31 @@ MaxParallel = Annotated[
     int | None,
     typer.Option("--max-parallel", min=1, help="With --emit-slurm: most tasks at once."),
 ]
+ResultFolder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR", readable=False, help="An output folder, or a folder of output folders."
+    ),
+]
+Metric = Annotated[str, typer.Option("--metric", metavar="NAME", help="What is shown; see above.")]
+OutputFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", readable=False, help="Write it to a file instead."
+    ),
+]
+PublishedName = Annotated[
+    str | None,
+    typer.Option(
+        "--reference",
+        metavar="NAME",
+        help="Published values to show beside the measured ones, or none; if not given, "
+        "jagielski2018 where it has the data sets.",
+    ),
+]
+Scenes = Annotated[
+    bool,
+    typer.Option(
+        "--scenes/--no-scenes", help="Whether to draw the rows themselves, which needs the data."
+    ),
+]

@@ -1,0 +1,264 @@
+"""What ``compare``, ``table``, ``plot`` and ``report`` do: read results, write what is asked for.
+
+Everything is imported where it is used, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from poisonbench.cli.messages import say, to_stderr, usage, user_errors, using
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from poisonbench.output.figures import Drawing
+    from poisonbench.output.reading import Tables
+
+
+def check_extra(command: str) -> None:
+    """Complain where what figures and reports need is not installed."""
+    absent = [name for name in ("matplotlib", "jinja2") if find_spec(name) is None]
+    if absent:
+        raise usage(
+            f"poisonbench {command}: {absent[0]} is not here; expected the extra, python "
+            "-m pip install 'poisonbench[plot]'"
+        )
+
+
+def read_tables(folder: Path) -> Tables:
+    """Return the results of a folder."""
+    with user_errors(), using(folder):
+        from poisonbench.output.reading import read
+
+        return read(folder)
+
+
+def published_values(name: str | None, results: pd.DataFrame) -> tuple[str, pd.DataFrame] | None:
+    """Return the published values of a name; where none is given, the paper's if they fit.
+
+    They fit where the results hold one of the paper's data sets with one of its learners.
+    """
+    from poisonbench.output import published
+
+    if name == "none":
+        return None
+    with user_errors():
+        values = published.values(name or published.DEFAULT)
+    measured = set(results[["dataset", "model"]].itertuples(index=False, name=None))
+    known = set(values[["dataset", "model"]].itertuples(index=False, name=None))
+    if name is None and not measured & known:
+        return None
+    return name or published.DEFAULT, values
+
+
+def compare_results(folder: Path, reference: str | None, metric: str, output: Path | None) -> None:
+    """Compare results with published values, or with those of another folder."""
+    with user_errors():
+        from poisonbench.output import comparison, pivot, published
+
+    tables = read_tables(folder)
+    name = published.DEFAULT if reference is None else reference
+    if name not in published.names() and Path(name).is_dir():
+        if metric not in pivot.METRICS:
+            raise usage(f"--metric {metric}: expected {', '.join(pivot.METRICS)}")
+        column = pivot.METRICS[metric].column
+        found = comparison.of_folders(tables.results, read_tables(Path(name)).results, column)
+        if found.empty:
+            raise usage(
+                f"{folder} and {name} have no cell in common: expected the same data set, "
+                "split, learner, attack, rate and defense, and a common seed"
+            )
+        say(
+            f"{folder} (first) and {name} (second): {pivot.METRICS[metric].title}, paired over "
+            "seeds; difference second - first with its 95% BCa interval; p of the corrected "
+            f"resampled t-test, Holm's adjustment over {len(found)} cells\n"
+        )
+        say(frame_text(found))
+        written = found
+    else:
+        with user_errors():
+            values = published.values(name)
+        compared = comparison.with_published(tables.results, values)
+        if compared.cells.empty:
+            raise usage(
+                f"{folder} has no cell that {name} has a value for; it has {_available(values)}"
+            )
+        say(
+            f"{folder} beside {name}: median test MSE over seeds / published value.  An attack is "
+            "stronger, the larger the error of the undefended learner; a defense, the smaller the "
+            "error that it leaves; within 5% it is met.\n"
+        )
+        say(frame_text(compared.cells))
+        if len(compared.checks):
+            say(f"\n{frame_text(compared.checks)}")
+        written = compared.cells
+        if output is not None:
+            _write(
+                output.with_name(f"{output.stem}-checks{output.suffix}"),
+                compared.checks.to_csv(index=False, lineterminator="\n"),
+            )
+    if output is not None:
+        _write(output, written.to_csv(index=False, lineterminator="\n"))
+
+
+def _available(values: pd.DataFrame) -> str:
+    pairs = values[["dataset", "model"]].drop_duplicates().itertuples(index=False, name=None)
+    return ", ".join(f"{dataset} with {model}" for dataset, model in pairs)
+
+
+def table_of_results(
+    folder: Path,
+    rows: str,
+    columns: str,
+    metric: str,
+    statistic: str,
+    form: str,
+    where: list[str],
+    output: Path | None,
+) -> None:
+    """Write a table of results."""
+    with user_errors():
+        from poisonbench.config import fields
+        from poisonbench.output import pivot
+
+    if form not in pivot.FORMATS:
+        raise usage(
+            f"--format {form}: not a format{fields.hint(form, list(pivot.FORMATS))} "
+            f"expected {fields.one_of(list(pivot.FORMATS))}"
+        )
+    results = chosen_rows(read_tables(folder).results, where)
+    try:
+        made = pivot.make(results, rows.split(","), columns, metric, statistic)
+    except ValueError as error:
+        raise usage(f"poisonbench table: {error}") from None
+    text = pivot.FORMATS[form](made)
+    if output is None:
+        say(text, nl=False)
+    else:
+        _write(output, text)
+
+
+def chosen_rows(results: pd.DataFrame, where: list[str]) -> pd.DataFrame:
+    """Return the rows in which columns have the values asked for, ``defense=trim,huber``."""
+    from poisonbench.config import fields
+
+    for condition in where:
+        column, equals, text = condition.partition("=")
+        if not equals or column not in results:
+            hint = fields.hint(column, list(map(str, results)))
+            raise usage(
+                f"--where {condition}: no column '{column}'{hint} expected a column of "
+                "results.csv, such as --where defense=trim,huber"
+            )
+        values = results[column]
+        wanted = text.split(",")
+        shown = values.map(lambda value: f"{value:g}" if isinstance(value, float) else str(value))
+        kept = results[shown.isin(wanted)]
+        if kept.empty:
+            raise usage(
+                f"--where {condition}: no row; expected one of {', '.join(sorted(set(shown))[:12])}"
+            )
+        results = kept
+    return results
+
+
+def plot_results(
+    folder: Path,
+    reference: str | None,
+    kinds: str,
+    output: Path | None,
+    *,
+    scenes: bool,
+    data_dir: Path | None,
+) -> None:
+    """Write the figures of results."""
+    check_extra("plot")
+    with user_errors():
+        from poisonbench.config import fields
+        from poisonbench.output import figures
+
+    wanted = kinds.split(",")
+    for kind in wanted:
+        if kind not in figures.KINDS:
+            raise usage(
+                f"--format {kinds}: '{kind}' is no format{fields.hint(kind, figures.KINDS)} "
+                f"expected {fields.one_of(figures.KINDS)}, or several with commas"
+            )
+    tables = read_tables(folder)
+    known = published_values(reference, tables.results)
+    out = output or folder / "figures"
+    with using(out):
+        out.mkdir(parents=True, exist_ok=True)
+        values = None if known is None else known[1]
+        written: list[Path] = []
+        for drawing in figures.of_results(tables.results, tables.convergence, values):
+            written += figures.save(drawing, out, wanted)
+        for drawing in pictures(tables, data_dir) if scenes else ():
+            written += figures.save(drawing, out, wanted)
+    if not written:
+        raise usage(f"{folder}: nothing to draw; expected results at two or more poisoning rates")
+    for path in written:
+        say(str(path))
+
+
+def pictures(tables: Tables, data_dir: Path | None) -> Iterator[Drawing]:
+    """Yield the pictures of training sets, where the data are there to make them."""
+    from dataclasses import replace
+
+    from poisonbench.config.strict_yaml import ConfigError
+    from poisonbench.output import replay
+    from poisonbench.output.layout import StoreError
+    from poisonbench.output.scenes import of_scene
+
+    for place in tables.folders:
+        rows = tables.results[tables.results["folder"] == place.name]
+        try:
+            found = replay.scenes(place, replay.plan_of(place, data_dir), rows)
+        except (ConfigError, StoreError) as error:
+            to_stderr(f"No pictures of the rows of {place}, which need the data: {error}")
+            continue
+        for scene in found:
+            slug = "-".join("".join(c if c.isalnum() else " " for c in scene.title).split())
+            for drawing in of_scene(scene):
+                yield replace(drawing, name=f"{drawing.name}-{place.name}-{slug}")
+
+
+def report_results(
+    folder: Path,
+    reference: str | None,
+    output: Path | None,
+    *,
+    scenes: bool,
+    data_dir: Path | None,
+) -> Path:
+    """Write the report of results, one HTML file, and return its path."""
+    check_extra("report")
+    with user_errors():
+        from poisonbench.output.report import html
+
+    tables = read_tables(folder)
+    known = published_values(reference, tables.results)
+    drawings = list(pictures(tables, data_dir)) if scenes else []
+    name = folder.resolve().name
+    path = output or folder / "report.html"
+    _write(path, html(tables, f"Poisoning of linear regression: {name}", known, drawings))
+    return path
+
+
+def frame_text(frame: pd.DataFrame) -> str:
+    """Return a frame as aligned text, without columns that say the same in every row."""
+    shown = frame[
+        [name for name in frame if len(frame) == 1 or frame[name].astype(str).nunique() > 1]
+    ]
+    return str(shown.to_string(index=False, float_format=lambda value: f"{value:.3g}", na_rep=""))
+
+
+def _write(path: Path, text: str) -> None:
+    with using(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    say(f"Written: {path}")

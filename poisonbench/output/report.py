@@ -1,0 +1,308 @@
+"""The report of a folder of results: one HTML file that needs nothing else.
+
+It begins with what happened in plain words, then shows figures and tables, the verdicts beside
+published values, the threat model, and how to run it again.  Whatever comes from files, such as
+names of columns and parameters, is escaped by the template.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from poisonbench import __version__, registry
+from poisonbench.output import comparison, figures, pivot
+from poisonbench.output.figures import Drawing
+from poisonbench.output.reading import Tables
+
+HELD = comparison.TRIM_TARGET
+"""A defense held if its error under every attack is at most this many times the clean error."""
+
+BROKEN = 2.0
+"""A defense is named as broken from this many times the clean error."""
+
+WIDE = 1.9
+"""Ratio of width to height from which a figure scrolls on a phone rather than shrinking."""
+
+INCH = 0.135
+"""Inches of a figure that take a rem of the page."""
+
+_SETTING = ["dataset_label", "model_label", "split"]
+
+
+def html(
+    tables: Tables,
+    title: str,
+    reference: tuple[str, pd.DataFrame] | None = None,
+    drawings: Iterable[Drawing] = (),
+) -> str:
+    """Return the report as HTML.
+
+    Parameters
+    ----------
+    tables : Tables
+        The results.
+    title : str
+        Its title.
+    reference : tuple of (str, pandas.DataFrame), optional
+        Published values to compare with, and their name.
+    drawings : iterable of Drawing
+        Pictures beside those of the results themselves.
+    """
+    results = tables.results
+    known = None if reference is None else reference[1]
+    shown = [*figures.of_results(results, tables.convergence, known), *drawings]
+    environment = Environment(autoescape=True, trim_blocks=True, undefined=StrictUndefined)
+    template = environment.from_string(
+        files("poisonbench.output").joinpath("report.html.j2").read_text(encoding="utf-8")
+    )
+    seeds = results["seed"].nunique()
+    return template.render(
+        title=title,
+        subtitle=f"{len(results)} rows over {seeds} seed{'' if seeds == 1 else 's'}, "
+        f"made by poisonbench {__version__}.",
+        findings=list(findings(results)),
+        not_covered=list(not_covered(results)),
+        figures=[
+            {"title": one.title, "caption": one.caption, "svg": _inline(one)} for one in shown
+        ],
+        tables=[_table(table) for table in pivot.make(results)],
+        comparison=None if reference is None else _compared(results, *reference),
+        provenance=list(_provenance(tables.folders)),
+        reruns=list(_reruns(tables.folders)),
+    )
+
+
+def findings(results: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield, for each data set and learner, what happened, in sentences."""
+    for (dataset, model, split), rows in results.groupby(_SETTING, sort=False):
+        sentences = [*_damage(rows), *_defended(rows)]
+        if sentences:
+            yield {"title": f"{dataset}, {model}, split {split}", "sentences": sentences}
+
+
+def _damage(rows: pd.DataFrame) -> Iterator[str]:
+    undefended = rows[(rows["defense"] == "none") & (rows["n_poison"] > 0)]
+    if undefended.empty:
+        yield "No row has poison and no defense, so the damage of the attacks is not known."
+        return
+    at_most = undefended[undefended["n_poison"] == undefended["n_poison"].max()]
+    medians = at_most.groupby("attack_label")["test_mse"].median().sort_values(ascending=False)
+    strongest = at_most[at_most["attack_label"] == medians.index[0]]
+    p, n = int(strongest["n_poison"].iloc[0]), int(strongest["n_clean"].iloc[0])
+    before, after = _typical_errors(strongest)
+    ratio = strongest["ratio_to_clean"].astype(float).median()
+    yield (
+        f"{p} poison rows beside {n} clean ones ({p / n:.0%}) moved the typical error on test rows "
+        f"(root of the mean squared error) from {before} to {after}: the mean squared error is "
+        f"{_times(ratio)} that of the learner trained on the clean rows. Medians over "
+        f"{strongest['seed'].nunique()} splits."
+    )
+    others = ", ".join(f"{name} {value:#.2g}" for name, value in medians.items())
+    yield (
+        f"The strongest attack is {medians.index[0]}. Median test MSE by attack: {others}."
+        if len(medians) > 1
+        else f"One attack was run: {medians.index[0]}."
+    )
+
+
+def _typical_errors(rows: pd.DataFrame) -> tuple[str, str]:
+    """Return the clean and the poisoned typical error, in the response's own unit if known."""
+    unscaled = rows["test_rmse_unscaled"].astype(float)
+    unit = rows["response_unit"].iloc[0] if "response_unit" in rows else None
+    clean_mse, mse = rows["test_mse_clean"].astype(float), rows["test_mse"].astype(float)
+    if isinstance(unit, str) and unit and unscaled.notna().all():
+        clean = unscaled * (clean_mse / mse) ** 0.5
+        return f"{clean.median():,.3g} {unit}", f"{unscaled.median():,.3g} {unit}"
+    before, now = float((clean_mse**0.5).median()), float((mse**0.5).median())
+    return f"{before:.1%} of the response's range", f"{now:.1%} of it"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.3g} times"
+
+
+def _defended(rows: pd.DataFrame) -> Iterator[str]:
+    defended = rows[(rows["n_poison"] > 0) & ~rows["defense"].isin(["none", "oracle"])]
+    if defended.empty:
+        yield "No defense was run."
+        return
+    at_most = defended[defended["n_poison"] == defended["n_poison"].max()]
+    medians = at_most.groupby(["defense_label", "attack_label"])["ratio_to_clean"].apply(
+        lambda values: values.astype(float).median()
+    )
+    worst = medians.groupby("defense_label").max().sort_values()
+    best = str(worst.index[0])
+    under = str(medians[best].idxmax())
+    p = int(at_most["n_poison"].iloc[0])
+    clean = rows[(rows["n_poison"] == 0) & (rows["defense_label"] == best)]["ratio_to_clean"]
+    cost = (
+        f"; on clean rows it costs {_times(float(clean.astype(float).median()))} the plain "
+        "learner's error"
+        if len(clean)
+        else "; what it costs on clean rows was not measured"
+    )
+    word = "held" if worst.iloc[0] <= HELD else "came closest"
+    n_attacks = at_most["attack_label"].nunique()
+    yield (
+        f"With {p} poison rows {best} {word}: under the worst of {n_attacks} "
+        f"attack{'' if n_attacks == 1 else 's'} ({under}) its test MSE is "
+        f"{_times(float(worst.iloc[0]))} the clean learner's{cost}."
+    )
+    also = [
+        f"{name} ({value:.2g})" for name, value in worst.items() if value <= HELD and name != best
+    ]
+    if also:
+        yield f"At most {HELD:g} times the clean error under every attack, too: {', '.join(also)}."
+    broken = [f"{name} ({value:.2g})" for name, value in worst.items() if value >= BROKEN]
+    if broken:
+        yield (
+            f"At {BROKEN:g} times the clean error or more under some attack: {', '.join(broken)}."
+        )
+
+
+def not_covered(results: pd.DataFrame) -> Iterator[str]:
+    """Yield what the results do not say."""
+    attacks = set(results["attack"])
+    missing = [
+        name
+        for name in registry.components("attack")
+        if name not in attacks and name not in ("none", "file")
+    ]
+    if missing:
+        yield f"Attacks that were not run: {', '.join(missing)}."
+    if "adaptive" not in attacks and set(results["defense"]) - {"none", "oracle"}:
+        yield (
+            "No attack here was tuned to a defense (adaptive): what a defense withstands here "
+            "it may not withstand from an attacker who knows it."
+        )
+    told = results[results["n_poison_source"].fillna("") == "oracle"]
+    told_names = sorted(set(told["defense"]) - {"oracle"})
+    if told_names:
+        yield (
+            f"{', '.join(told_names)} {'was' if len(told_names) == 1 else 'were'} told the true "
+            "number of poison rows, which a defender rarely knows."
+        )
+    seeds = results.groupby(_SETTING)["seed"].nunique()
+    if seeds.min() < 10:
+        yield (
+            f"{seeds.min()} split{'' if seeds.min() == 1 else 's'} of each data set: rare "
+            "outcomes of single splits do not show."
+        )
+    if not results["attack_parameters"].astype(str).str.contains("knowledge=").any():
+        yield "Every attacker here knows the training rows and the learner."
+    yield "Attacks that change or remove clean rows, and learners that are not linear."
+
+
+def _inline(drawing: Drawing) -> Markup:
+    """Return a figure as an SVG element for a page, with a name that readers of screens say."""
+    text = figures.rendered(drawing.figure, "svg").decode()
+    text = text[text.index("<svg") :]
+    # Several figures on one page must not share identities.
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{drawing.name}-", text)
+    width, height = drawing.figure.get_size_inches()
+    wide = ' class="wide"' if width / height > WIDE else ""
+    wide += f' style="max-width: {width / INCH:.0f}rem"'
+    label = Markup.escape(f"{drawing.title}. {drawing.caption}")
+    text = re.sub(
+        r'<svg ([^>]*?)\bwidth="[^"]*"',
+        rf'<svg role="img" aria-label="{{label}}"{wide} \1',
+        text,
+        count=1,
+    )
+    text = re.sub(r'\bheight="[^"]*pt"', "", text, count=1)
+    # matplotlib draws the SVG, and the label is escaped.
+    return Markup(text.replace("{label}", str(label), 1))
+
+
+def _table(table: pivot.Table) -> dict[str, Any]:
+    rows = []
+    for label, cells in table.rows:
+        row = [{"text": text, "value": None, "best": False} for text in label]
+        for cell in cells:
+            if cell is None:
+                row.append({"text": "", "value": None, "best": False})
+                continue
+            main, spread = pivot.text_of(cell, table.statistic, counted=table.counts_differ)
+            value = cell.mean if table.statistic == "mean" else cell.median
+            row.append({"text": main + spread, "value": repr(value), "best": cell.best})
+        rows.append(row)
+    return {
+        "title": table.title,
+        "heads": [*table.row_names, *table.columns],
+        "rows": rows,
+        "n_labels": len(table.row_names),
+        "notes": table.notes,
+    }
+
+
+def _compared(results: pd.DataFrame, name: str, reference: pd.DataFrame) -> dict[str, Any] | None:
+    found = comparison.with_published(results, reference)
+    made = []
+    for title, frame in (("Verdicts by cell", found.cells), ("Shapes of the curves", found.checks)):
+        if frame.empty:
+            continue
+        columns = [column for column in frame if frame[column].nunique() > 1]
+        made.append(
+            {
+                "title": title,
+                "heads": columns,
+                "rows": [
+                    [_shown(row[column]) for column in columns] for row in frame.to_dict("records")
+                ],
+                "n_labels": 1,
+            }
+        )
+    return {"name": name, "tables": made} if made else None
+
+
+def _shown(value: Any) -> dict[str, Any]:
+    if isinstance(value, float):
+        missing = value != value
+        return {
+            "text": "" if missing else f"{value:.3g}",
+            "value": None if missing else repr(value),
+            "best": False,
+        }
+    return {"text": str(value), "value": None, "best": False}
+
+
+def _provenance(folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
+    """Yield what the cells were computed with, from a cell of each folder."""
+    seen: dict[str, set[str]] = {}
+    for folder in folders:
+        for path in sorted((folder / "meta").glob("*/*.json"))[:50]:
+            try:
+                facts = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+            for name in ("poisonbench", "python", "platform"):
+                if name in facts:
+                    seen.setdefault(name, set()).add(str(facts[name]))
+            for name, version in (facts.get("libraries") or {}).items():
+                seen.setdefault(name, set()).add(str(version or "not installed"))
+    yield "folders", ", ".join(folder.name for folder in folders)
+    for name, values in seen.items():
+        yield name, ", ".join(sorted(values))
+
+
+def _reruns(folders: Sequence[Path]) -> Iterator[dict[str, str]]:
+    for folder in folders:
+        try:
+            plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        yield {
+            "folder": folder.name,
+            "command": f"poisonbench run config.yaml --output results/{folder.name}",
+            "config": yaml.safe_dump(plan.get("config", {}), sort_keys=False, width=90),
+        }

@@ -1,0 +1,187 @@
+"""The report: what it says, that names in it are no markup, and how a browser shows it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from poisonbench.output import published
+from poisonbench.output.reading import read
+
+report = pytest.importorskip("poisonbench.output.report", reason="the extra plot is missing")
+
+
+class Page(HTMLParser):
+    """Which elements open and close, which identities and links there are, and all text."""
+
+    VOID = frozenset({"meta", "link", "br", "img", "hr"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.tags: set[str] = set()
+        self.text = ""
+        self.feed(text)
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.tags.add(tag)
+        self.ids += [given["id"]] if "id" in given else []
+        self.links += [given[key] for key in ("href", "src", "xlink:href") if given.get(key)]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return report.html(read(folder), "Results")
+
+
+def test_the_page_is_well_formed_and_needs_nothing_else(page):
+    found = Page(page)
+    assert len(found.ids) == len(set(found.ids))
+    for link in found.links:
+        assert link.startswith("#") or link == "data:,"
+        assert link == "data:," or link[1:] in found.ids
+    assert not re.findall(r"url\((?!#)", page)
+
+
+def test_figures_have_names_for_readers_of_screens(page):
+    figures = re.findall(r"<svg [^>]*>", page)
+    assert len(figures) == 5
+    for figure in figures:
+        assert 'role="img"' in figure
+        assert "aria-label=" in figure
+
+
+def test_it_says_what_happened(rows):
+    results = pd.concat(
+        [
+            rows([0.04] * 3),
+            rows([0.16] * 3, attack="coordinate"),
+            rows([0.0105] * 3, attack="coordinate", defense="trim"),
+            rows([0.05] * 3, attack="coordinate", defense="huber"),
+            rows([0.012] * 3, attack="coordinate", defense="trim", poisoning_rate=0),
+        ]
+    ).assign(test_rmse_unscaled=100.0, response_unit="")
+    (found,) = report.findings(results)
+    damage, strongest, held, broken = found["sentences"]
+    assert "60 poison rows beside 300 clean ones (20%)" in damage
+    assert "from 10.0% of the response's range to 40.0% of it" in damage
+    assert "16 times" in damage
+    assert strongest.startswith("The strongest attack is coordinate.")
+    assert "trim held: under the worst of 1 attack (coordinate) its test MSE is 1.05 times" in held
+    assert "on clean rows it costs 1.2 times" in held
+    assert broken == "At 2 times the clean error or more under some attack: huber (5)."
+    with_unit = results.assign(response_unit="US dollars")
+    assert "to 100 US dollars" in next(iter(report.findings(with_unit)))["sentences"][0]
+
+
+def test_what_is_not_covered(rows):
+    said = " ".join(report.not_covered(rows([0.1], defense="trim", n_poison_source="oracle")))
+    assert "adaptive" in said
+    assert "trim was told the true number" in said
+    assert "1 split of each data set" in said
+
+
+def test_names_are_escaped(folder):
+    tables = read(folder)
+    evil = '<script>alert("x")</script>'
+    results = tables.results.assign(
+        dataset=evil, dataset_label=evil, defense_label="<b>&trim", model_label="'\"<img src=x>"
+    )
+    text = report.html(replace(tables, results=results), evil)
+    assert evil not in text
+    assert "<b>&trim" not in text
+    assert Page(text).tags.isdisjoint({"b", "img"})
+
+
+def test_it_shows_the_verdicts(folder):
+    tables = read(folder)
+    house = tables.results.assign(dataset="house", dataset_label="house")
+    values = published.values("jagielski2018")
+    text = report.html(replace(tables, results=house), "Results", ("jagielski2018", values))
+    assert "Beside the published values" in Page(text).text
+    assert "weaker by" in text
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
+                None)  # fmt: skip
+
+WATCH = """
+<script>
+window.faults = [];
+window.addEventListener("error", event => window.faults.push(String(event.message)));
+const said = console.error; console.error = (...all) => window.faults.push(all.join(" "));
+</script>
+"""
+
+MEASURE = """
+<script>
+window.addEventListener("load", () => {
+  const wide = document.documentElement.scrollWidth > window.innerWidth + 1;
+  const svgs = [...document.querySelectorAll("figure svg")];
+  const button = document.querySelector("table.sortable th.n button");
+  const column = button.closest("th").cellIndex;
+  const read = () => [...button.closest("table").tBodies[0].rows]
+    .map(row => Number(row.cells[column].dataset.value));
+  button.click(); const up = read(); button.click(); const down = read();
+  document.body.innerHTML = ""; document.title = "";
+  document.body.append(JSON.stringify({
+    faults: window.faults, wide, figures: svgs.length, up, down, width: window.innerWidth,
+    requests: performance.getEntriesByType("resource").map(entry => entry.name)
+      .filter(name => !name.startsWith("data:")),
+  }));
+});
+</script>
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@pytest.mark.parametrize("width", [1200, 500])
+def test_a_browser_shows_it_without_faults_and_requests(page, tmp_path, width):
+    # Measured before the page is emptied; the frame gives a phone's width to any Chromium.
+    inner = page.replace("<head>", f"<head>{WATCH}", 1).replace("</body>", f"{MEASURE}</body>")
+    path = tmp_path / "report.html"
+    path.write_text(inner, encoding="utf-8")
+    done = subprocess.run(
+        [
+            str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-quic", "--no-first-run", "--disable-background-networking",
+            "--disable-component-update", "--disable-sync",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--window-size={width},900", "--dump-dom", path.as_uri(),
+        ],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    found = json.loads(re.search(r"\{.*\}", done.stdout.split("<body>")[-1])[0])
+    assert found["faults"] == []
+    assert found["requests"] == []
+    assert not found["wide"]
+    assert found["figures"] == 5
+    assert found["up"] == sorted(found["up"])
+    assert found["down"] == sorted(found["down"], reverse=True)
