@@ -159,14 +159,7 @@ def check(poison: PoisonSet, n_poison: int, space: FeatureSpace) -> None:
         The number of rows is another, a value is not finite or lies outside the box, or a
         one-hot group is not legal.
     """
-    found = space.violations(poison.X)
-    if poison.y.shape != (len(poison.X),):
-        found.append(f"the responses have shape {poison.y.shape}, expected ({len(poison.X)},)")
-    else:
-        response = FeatureSpace(("the response",))
-        found += response.violations(poison.y[:, None])
-    if len(poison.X) != n_poison:
-        found.insert(0, f"it has {len(poison.X)} rows, expected {n_poison}")
+    found = poison.violations(n_poison, space)
     if found:
         raise PoisonError(f"the poison set is not legal: {'; '.join(found)}")
 

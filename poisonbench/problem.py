@@ -109,6 +109,31 @@ class PoisonSet:
     variant: dict[str, str] = field(default_factory=dict)
     trace: tuple[float, ...] = ()
 
+    def violations(self, n_poison: int, space: FeatureSpace) -> list[str]:
+        """Say why this is not a set of `n_poison` legal rows.
+
+        Parameters
+        ----------
+        n_poison : int
+            The number of rows that it should have.
+        space : FeatureSpace
+            Which rows are legal.
+
+        Returns
+        -------
+        list of str
+            One sentence for each kind of violation: another number of rows, a value that is not
+            finite or outside the box, an illegal one-hot group; empty if there is none.
+        """
+        found = space.violations(self.X)
+        if self.y.shape != (len(self.X),):
+            found.append(f"the responses have shape {self.y.shape}, expected ({len(self.X)},)")
+        else:
+            found += FeatureSpace(("the response",)).violations(self.y[:, None])
+        if len(self.X) != n_poison:
+            found.insert(0, f"it has {len(self.X)} rows, expected {n_poison}")
+        return found
+
 
 @dataclass(frozen=True)
 class Setting:

@@ -142,6 +142,11 @@ def names(record: type) -> list[str]:
     return [entry.name.rstrip("_") for entry in fields(record)]
 
 
+def types(record: type) -> dict[str, str]:
+    """Return the type of each column of a record type, such as ``"float | None"``, in order."""
+    return {entry.name.rstrip("_"): str(entry.type) for entry in fields(record)}
+
+
 def values(record: Any) -> list[Any]:
     """Return the values of a record, in the order of :func:`names`."""
     return [getattr(record, entry.name) for entry in fields(record)]

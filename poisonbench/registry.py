@@ -114,6 +114,45 @@ def components(kind: str) -> dict[str, Any]:
     return dict(sorted(found.items()))
 
 
+def exported(package: str, name: str) -> Any:
+    """Return what a package of components has under `name`, for its ``__getattr__``.
+
+    So every component can be imported from its package, and is in ``__all__``, although no list
+    names it; and the package imports none of them until one is asked for.
+
+    Parameters
+    ----------
+    package : str
+        One of the packages of :data:`KINDS`.
+    name : str
+        The name of a class, or ``"__all__"``.
+
+    Returns
+    -------
+    type or list of str
+        The class, or the names of all classes and of their bases.
+
+    Raises
+    ------
+    AttributeError
+        The package has no such class.
+    """
+    bases = {kind: base for kind, (place, base) in KINDS.items() if place == package}
+    # Modules, which an import looks for here before it looks for their files, are in lower case.
+    if name == "__all__" or name[:1].isupper():
+        classes = {
+            cls.__name__: cls
+            for kind in bases
+            for cls in components(kind).values()
+            if cls.__module__.startswith(f"{package}.")  # not another distribution's
+        }
+        if name == "__all__":
+            return sorted({*bases.values(), *classes})
+        if name in classes:
+            return classes[name]
+    raise AttributeError(f"module '{package}' has no attribute '{name}'")
+
+
 def nearest(word: str, valid: Iterable[str]) -> str | None:
     """Return the name in `valid` that `word` may be a slip of, if any."""
     known = {name.lower(): name for name in valid}  # papers write OptP and TRIM

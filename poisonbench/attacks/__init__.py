@@ -1,7 +1,37 @@
-"""Attacks, one a file; initializations and outer objectives beside them."""
+"""Attacks, one a file; initializations and outer objectives beside them.
 
-from poisonbench.attacks.base import Attack
-from poisonbench.attacks.initialization import Initialization
-from poisonbench.attacks.objectives import OuterObjective
+All of them can be imported from here.  The registry finds them when one is asked for, so a new file
+needs no line in this one.
+"""
 
-__all__ = ["Attack", "Initialization", "OuterObjective"]
+from typing import TYPE_CHECKING, Any
+
+from poisonbench import registry
+from poisonbench.attacks.base import Attack as Attack
+from poisonbench.attacks.initialization import Initialization as Initialization
+from poisonbench.attacks.objectives import OuterObjective as OuterObjective
+
+if TYPE_CHECKING:  # type checkers and editors do not run __getattr__
+    from poisonbench.attacks.adaptive import Adaptive as Adaptive
+    from poisonbench.attacks.bgd import BGD as BGD
+    from poisonbench.attacks.coordinate import Coordinate as Coordinate
+    from poisonbench.attacks.file import File as File
+    from poisonbench.attacks.initialization import BFlip as BFlip
+    from poisonbench.attacks.initialization import InvFlip as InvFlip
+    from poisonbench.attacks.none import NoAttack as NoAttack
+    from poisonbench.attacks.objectives import Clipped as Clipped
+    from poisonbench.attacks.objectives import PredictionShift as PredictionShift
+    from poisonbench.attacks.objectives import Training as Training
+    from poisonbench.attacks.objectives import Validation as Validation
+    from poisonbench.attacks.optp import OptP as OptP
+    from poisonbench.attacks.sever import Sever as Sever
+    from poisonbench.attacks.statp import StatP as StatP
+    from poisonbench.attacks.subpopulation import Subpopulation as Subpopulation
+
+
+def __getattr__(name: str) -> Any:
+    return registry.exported(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *registry.exported(__name__, "__all__")})

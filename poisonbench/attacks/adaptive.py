@@ -109,6 +109,17 @@ class Adaptive(Attack):
         Sets tried, of rows and pulls drawn at random, beside those of other attacks.
     refinements : int, default=20
         Further trials of the best of them, with weaker and stronger pulls.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from poisonbench.attacks import Adaptive
+    >>> X = np.linspace(0, 10, 40)[:, None]
+    >>> y = 3 * X[:, 0] + 1
+    >>> attack = Adaptive(defense="trim", candidates=2, refinements=1)
+    >>> poison = attack.poison(X, y, n_poison=4, X_val=X, y_val=y, random_state=0)
+    >>> poison.X.shape, poison.y.shape
+    ((4, 1), (4,))
     """
 
     name = "adaptive"

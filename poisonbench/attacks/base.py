@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from poisonbench import registry
+from poisonbench.attacks import own_data
 from poisonbench.data.scaling import Scaling
 from poisonbench.features import FeatureSpace, IntArray
 from poisonbench.problem import AttackProblem, PoisonSet
@@ -18,10 +20,13 @@ AXES = ("variables", "initialization", "outer_objective")
 class Attack(ABC):
     """A way to choose p poison rows.
 
+    Call :meth:`poison` for poison rows for data of your own.
+
     A subclass has a ``name`` and a ``reference``, assigns its parameters in ``__init__``, and
-    implements :meth:`generate`.  An attack that has a parameter ``initialization`` or
-    ``outer_objective`` takes it from the config's word of that name, unless its own mapping sets
-    it; these and ``variables`` are the :data:`AXES` by which tables tell its variants apart.
+    implements :meth:`generate`, which an experiment calls.  An attack that has a parameter
+    ``initialization`` or ``outer_objective`` takes it from the config's word of that name, unless
+    its own mapping sets it; these and ``variables`` are the :data:`AXES` by which tables tell its
+    variants apart.
     """
 
     name: ClassVar[str]
@@ -96,3 +101,80 @@ class Attack(ABC):
         PoisonSet
             The rows, which the harness checks before use.
         """
+
+    def poison(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        model: Any = None,
+        n_poison: int | None = None,
+        X_val: Any = None,
+        y_val: Any = None,
+        groups: Sequence[Sequence[int | str]] | None = None,
+        box: own_data.Box | None = None,
+        y_box: own_data.Box | None = None,
+        random_state: int | None = None,
+    ) -> PoisonSet:
+        """Return poison rows for data of your own, in the data's own units.
+
+        The rows are scaled to the box [0, 1], attacked, and the poison is scaled back.  So the
+        learner is attacked as it is after ``MinMaxScaler``, and its strength refers to features
+        and responses in the box, as in a config.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n, d)
+            The clean training rows, all numbers; categories one-hot.
+        y : array-like or Series of shape (n,)
+            Their responses.
+        model : LinearModel or scikit-learn estimator, optional
+            The learner: one of :mod:`poisonbench.models`, or scikit-learn's ``LinearRegression``,
+            ``Ridge``, ``Lasso`` or ``ElasticNet``; ``Ridge()`` of :mod:`poisonbench.models` if
+            None.  It is neither changed nor needs to be fitted.
+        n_poison : int, optional
+            Number of poison rows p; only an attack that brings its own rows needs none.
+        X_val, y_val : array-like of shape (m, d) and (m,), optional
+            The attacker's validation rows.
+        groups : sequence of sequence of int or str, optional
+            The columns of each one-hot group, by index or name.  If None, columns of a data frame
+            named ``Group:value`` that hold 0 and 1 only are the groups.
+        box : tuple of (low, high), optional
+            Smallest and largest values that features may have, outside groups: two numbers, or
+            two arrays of shape (d,).  If None, those of the training rows.
+        y_box : tuple of (float, float), optional
+            The same for the response.
+        random_state : int, optional
+            Seed of the attack's random numbers; with None they differ from call to call.
+
+        Returns
+        -------
+        PoisonSet
+            With ``X`` of shape (p, d) and ``y`` of shape (p,): legal rows in the data's units, as
+            a data frame and a series where `X` and `y` are such.  Its objectives are in the box.
+
+        Raises
+        ------
+        ValueError
+            The rows cannot be used, some lie outside a box that is given, a parameter of the
+            attack is out of its range, or the attack needs validation rows and has none.
+        TypeError
+            The learner is none that can be attacked.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.linear_model import Ridge
+        >>> from poisonbench.attacks import StatP
+        >>> X = np.random.default_rng(0).uniform(20, 60, size=(50, 2))
+        >>> poison = StatP().poison(X, X.sum(axis=1), model=Ridge(0.1), n_poison=5, box=(0, 80))
+        >>> np.unique(poison.X)
+        array([ 0., 80.])
+        """
+        data = own_data.read(X, y, X_val, y_val, groups, box, y_box)
+        problem = own_data.problem_of(self, data, model, n_poison, random_state)
+        made = self.generate(problem)
+        if wrong := made.violations(problem.n_poison, problem.space):
+            raise ValueError(f"{self.name} made rows that are not legal: {'; '.join(wrong)}")
+        poison = data.in_own_units(made)
+        return replace(poison, X=own_data.like(poison.X, X), y=own_data.like(poison.y, y))

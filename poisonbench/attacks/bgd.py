@@ -28,6 +28,18 @@ class BGD(Attack):
         Rounds over all poison rows at most.
     tol : float, default=1e-4
         Relative change of the objective over a round at which the attack stops.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from poisonbench.attacks import BGD
+    >>> X = np.linspace(0, 10, 40)[:, None]
+    >>> y = 3 * X[:, 0] + 1
+    >>> poison = BGD().poison(X, y, n_poison=4, random_state=0)
+    >>> poison.X.ravel().round()
+    array([ 0., 10.,  0., 10.])
+    >>> poison.objective_final > poison.objective_initial
+    True
     """
 
     name = "bgd"

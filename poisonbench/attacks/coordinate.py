@@ -81,6 +81,16 @@ class Coordinate(Attack):
         Adds kappa times the squared weights of one-hot columns to the function climbed.
     warm_start : {"none", "optp"}, default="none"
         Whether the first start is the result of `optp` with the same objective.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from poisonbench.attacks import Coordinate
+    >>> X = np.linspace(0, 10, 40)[:, None]
+    >>> attack = Coordinate(outer_objective="training", preset="fast")
+    >>> poison = attack.poison(X, 3 * X[:, 0] + 1, n_poison=4, random_state=0)
+    >>> poison.X.ravel(), poison.y
+    (array([10., 10., 10., 10.]), array([1., 1., 1., 1.]))
     """
 
     name = "coordinate"

@@ -32,6 +32,21 @@ class File(Attack):
     ----------
     path : Path
         The file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from poisonbench.attacks import File
+    >>> rows = pd.DataFrame({"size": [50.0, 90.0, 120.0], "price": [100.0, 180.0, 240.0]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "poison.csv"
+    ...     pd.DataFrame({"size": [120.0], "price": [100.0]}).to_csv(path, index=False)
+    ...     poison = File(path=path).poison(rows[["size"]], rows["price"])
+    >>> poison.X
+        size
+    0  120.0
     """
 
     name = "file"

@@ -33,7 +33,15 @@ class Initialization(ABC):
 
 
 class InvFlip(Initialization):
-    """Inverted responses, y = 1 - y."""
+    """Inverted responses, y = 1 - y.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from poisonbench.attacks import InvFlip
+    >>> InvFlip().responses(np.array([0.2, 0.7, 1.0])).round(1)
+    array([0.8, 0.3, 0. ])
+    """
 
     name = "invflip"
 
@@ -44,7 +52,15 @@ class InvFlip(Initialization):
 
 
 class BFlip(Initialization):
-    """Inverted responses rounded to the boundary, y = round(1 - y)."""
+    """Inverted responses rounded to the boundary, y = round(1 - y).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from poisonbench.attacks import BFlip
+    >>> BFlip().responses(np.array([0.2, 0.7, 1.0])).round(1)
+    array([1., 0., 0.])
+    """
 
     name = "bflip"
 

@@ -11,7 +11,15 @@ from poisonbench.problem import AttackProblem, PoisonSet
 
 
 class NoAttack(Attack):
-    """No poison rows; brings its own poisoning rate, 0."""
+    """No poison rows; brings its own poisoning rate, 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from poisonbench.attacks import NoAttack
+    >>> NoAttack().poison(np.eye(3), [0.0, 0.5, 1.0]).X.shape
+    (0, 3)
+    """
 
     name = "none"
     reference = "the clean training set"

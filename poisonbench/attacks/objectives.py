@@ -37,7 +37,19 @@ class OuterObjective(ABC):
 
 
 class Training(OuterObjective):
-    """The learner's regularised loss on the clean training rows, W_tr."""
+    """The learner's regularised loss on the clean training rows, W_tr.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from poisonbench.attacks import Coordinate
+    >>> X = np.linspace(0, 1, 20)[:, None]
+    >>> y = X[:, 0] ** 2
+    >>> attack = Coordinate(outer_objective="training")
+    >>> poison = attack.poison(X, y, n_poison=2, X_val=X, y_val=y, random_state=0)
+    >>> poison.objective_final > poison.objective_initial
+    True
+    """
 
     name = "training"
 
@@ -49,7 +61,19 @@ class Training(OuterObjective):
 
 
 class Validation(OuterObjective):
-    """The mean squared error on the attacker's validation rows, W_val."""
+    """The mean squared error on the attacker's validation rows, W_val.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from poisonbench.attacks import Coordinate
+    >>> X = np.linspace(0, 1, 20)[:, None]
+    >>> y = X[:, 0] ** 2
+    >>> attack = Coordinate(outer_objective="validation")
+    >>> poison = attack.poison(X, y, n_poison=2, X_val=X, y_val=y, random_state=0)
+    >>> poison.objective_final > poison.objective_initial
+    True
+    """
 
     name = "validation"
     needs_validation = True
@@ -60,7 +84,19 @@ class Validation(OuterObjective):
 
 
 class PredictionShift(OuterObjective):
-    """The mean squared change of the predictions on the clean training rows, W'_tr."""
+    """The mean squared change of the predictions on the clean training rows, W'_tr.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from poisonbench.attacks import Coordinate
+    >>> X = np.linspace(0, 1, 20)[:, None]
+    >>> y = X[:, 0] ** 2
+    >>> attack = Coordinate(outer_objective="prediction-shift")
+    >>> poison = attack.poison(X, y, n_poison=2, X_val=X, y_val=y, random_state=0)
+    >>> poison.objective_final > poison.objective_initial
+    True
+    """
 
     name = "prediction-shift"
 
@@ -79,6 +115,17 @@ class Clipped(OuterObjective):
     does better where it first brings the predictions on validation and training rows towards a
     point far outside the box, on the side away from the mean response, and then climbs the error
     clipped to a wider box.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from poisonbench.attacks import Coordinate
+    >>> X = np.linspace(0, 1, 20)[:, None]
+    >>> y = X[:, 0] ** 2
+    >>> attack = Coordinate(outer_objective="clipped")
+    >>> poison = attack.poison(X, y, n_poison=2, X_val=X, y_val=y, random_state=0)
+    >>> poison.objective_final > poison.objective_initial
+    True
     """
 
     name = "clipped"

@@ -43,6 +43,19 @@ class OptP(Attack):
     best_of : bool, default=False
         Run all eight variants of the three axes and keep the one with the largest error of the
         poisoned model on the attacker's validation rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from poisonbench.attacks import OptP
+    >>> X = np.linspace(0, 10, 40)[:, None]
+    >>> y = 3 * X[:, 0] + 1
+    >>> attack = OptP(outer_objective="training")
+    >>> poison = attack.poison(X, y, n_poison=4, random_state=0)
+    >>> poison.X.ravel().round(), poison.y
+    (array([ 0., 10.,  0., 10.]), array([31.,  1., 31.,  1.]))
+    >>> poison.objective_final > poison.objective_initial
+    True
     """
 
     name = "optp"

@@ -55,6 +55,16 @@ class Sever(Attack):
     candidates : int, default=12
         Single rows, and as many pairs, that are tried on TRIM: those whose copies move the
         undefended learner most.  A trial costs some ten fits of the learner.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from poisonbench.attacks import Sever
+    >>> X = np.linspace(0, 10, 40)[:, None]
+    >>> y = 3 * X[:, 0] + 1
+    >>> poison = Sever().poison(X, y, n_poison=4, X_val=X, y_val=y, random_state=0)
+    >>> poison.X.ravel().round(1), poison.y
+    (array([10., 10., 10., 10.]), array([1., 1., 1., 1.]))
     """
 
     name = "sever"

@@ -18,7 +18,17 @@ COVARIANCE_RIDGE = 0.01
 
 
 class StatP(Attack):
-    """Gaussian rows at the corners of the box with responses opposite to the model's."""
+    """Gaussian rows at the corners of the box with responses opposite to the model's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from poisonbench.attacks import StatP
+    >>> X = np.linspace(0, 10, 40)[:, None]
+    >>> poison = StatP().poison(X, 3 * X[:, 0] + 1, n_poison=4, random_state=0)
+    >>> poison.X.ravel(), poison.y
+    (array([10.,  0., 10., 10.]), array([ 1., 31.,  1.,  1.]))
+    """
 
     name = "statp"
     reference = "Jagielski et al. 2018, Sec. IV-C"

@@ -54,6 +54,16 @@ class Subpopulation(Attack):
     candidates : int, default=12
         Groups, each with both directions, that are tried on TRIM: those with the most validation
         rows.  A trial costs some ten fits of the learner.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from poisonbench.attacks import Subpopulation
+    >>> X = np.linspace(0, 10, 40)[:, None]
+    >>> y = 3 * X[:, 0] + 1
+    >>> poison = Subpopulation().poison(X, y, n_poison=4, X_val=X, y_val=y, random_state=0)
+    >>> poison.X.ravel().round(1)
+    array([ 9.5,  9.7, 10. ,  9.5])
     """
 
     name = "subpopulation"

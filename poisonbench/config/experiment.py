@@ -25,7 +25,7 @@ from poisonbench.config.quantities import (
     read_splits,
 )
 from poisonbench.config.reader import Reader
-from poisonbench.config.source import Source, check_given_once
+from poisonbench.config.source import Source, check_given_once, from_mapping
 from poisonbench.config.source import load as load_source
 from poisonbench.config.strict_yaml import ConfigError, KeyPath
 from poisonbench.config.sweep import Exclusion, Thing
@@ -108,7 +108,7 @@ class Config:
 
 
 def load(
-    path: Path,
+    config: Path | Mapping[str, Any],
     overrides: Sequence[str] = (),
     *,
     sweep: bool | None = False,
@@ -118,8 +118,8 @@ def load(
 
     Parameters
     ----------
-    path : Path
-        The file.
+    config : Path or mapping
+        The file, or what it would hold.
     overrides : sequence of str
         Arguments ``key=value`` of the command line.
     sweep : bool or None, default=False
@@ -140,7 +140,10 @@ def load(
         Whatever is wrong with it, all of it that could be found.
     """
     check_given_once(overrides)
-    source = load_source(path, (), long_form)
+    if isinstance(config, Path):
+        source = load_source(config, (), long_form)
+    else:
+        source = from_mapping(config)
     has_block = bool(sweeps.block(source))
     sweep = has_block if sweep is None else sweep
     if sweep:
@@ -186,7 +189,7 @@ def load(
         exclude = sweeps.exclusions(reader, things)
     reader.check()
     return Config(
-        path=path,
+        path=source.path,
         datasets=chosen["dataset"],
         models=chosen["model"],
         attacks=chosen["attack"],

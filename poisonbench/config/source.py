@@ -7,7 +7,7 @@ say where.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -198,6 +198,37 @@ def load(path: Path, overrides: Sequence[str], long_form: LongForm) -> Source:
     for argument in overrides:
         source.override(argument, long_form)
     return source
+
+
+def from_mapping(mapping: Mapping[str, Any]) -> Source:
+    """Return a config that a program gives in place of a file, relative to the current folder.
+
+    Parameters
+    ----------
+    mapping : mapping
+        What a file would hold; also with tuples, paths and NumPy's numbers and arrays.
+
+    Raises
+    ------
+    ConfigError
+        It is no mapping.
+    """
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(f"config: {mapping!r} is neither the path of a file nor a mapping; "
+                          "expected such as {'dataset': 'diabetes', 'attack': 'optp', "
+                          "'poisoning_rate': 0.1}")  # fmt: skip
+    return Source(Path("config"), _plain(mapping))
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` as a YAML file would give it."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value.tolist() if hasattr(value, "tolist") else value  # of NumPy
 
 
 def assignment(argument: str) -> tuple[list[str], str]:

@@ -36,9 +36,22 @@ def one_hot_groups(names: Sequence[str], X: FloatArray) -> tuple[OneHotGroup, ..
             members.setdefault(prefix, []).append(column)
     groups = []
     for prefix, columns in members.items():
-        if not is_binary[columns].all():
-            continue
-        ones = np.count_nonzero(X[:, columns], axis=1)
-        all_zero, one_of_k = bool((ones == 0).any()), bool((ones <= 1).all())
-        groups.append(OneHotGroup(prefix, tuple(columns), all_zero, one_of_k))
+        if is_binary[columns].all():
+            groups.append(one_hot_group(prefix, columns, X))
     return tuple(groups)
+
+
+def one_hot_group(name: str, columns: Sequence[int], X: FloatArray) -> OneHotGroup:
+    """Return the group of these columns of 0 and 1; its rows may hold what rows of `X` hold.
+
+    Parameters
+    ----------
+    name : str
+        The group's name.
+    columns : sequence of int
+        Column indices.
+    X : ndarray of shape (rows, d)
+        All rows of the data.
+    """
+    ones = np.count_nonzero(X[:, columns], axis=1)
+    return OneHotGroup(name, tuple(columns), bool((ones == 0).any()), bool((ones <= 1).all()))

@@ -27,6 +27,20 @@ class Csv(DatasetLoader):
         rows, or none: the file is scaled already, and any value outside is an error.
     delimiter : str, optional
         What separates the cells; comma, semicolon, tab and pipe are detected if not given.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from poisonbench.datasets.csv import Csv
+    >>> rows = pd.DataFrame({"size": [50, 90], "sale:new": [1, 0], "price": [100, 150]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "houses.csv"
+    ...     rows.to_csv(path, index=False)
+    ...     data = Csv(path=path, target="price").load()
+    >>> data.space.names, data.space.groups[0].name, data.y
+    (('size', 'sale:new'), 'sale', array([100., 150.]))
     """
 
     name = "csv"

@@ -23,6 +23,15 @@ class Diabetes(DatasetLoader):
     ----------
     scaling : {"train", "full"}, default="train"
         Rows whose smallest and largest values bound the box: the training rows, or all.
+
+    Examples
+    --------
+    >>> from poisonbench.datasets.diabetes import Diabetes
+    >>> data = Diabetes().load()
+    >>> data.X.shape, data.target
+    ((442, 11), 'progression')
+    >>> data.space.groups
+    (OneHotGroup(name='sex', columns=(1, 2), all_zero=False, one_of_k=True),)
     """
 
     name = "diabetes"

@@ -48,6 +48,15 @@ class Synthetic(DatasetLoader):
         Seed of the data; independent of the seeds of the experiment.
     scaling : {"train", "full"}, default="train"
         Rows whose smallest and largest values bound the box: the training rows, or all.
+
+    Examples
+    --------
+    >>> from poisonbench.datasets.synthetic import Synthetic
+    >>> data = Synthetic(n=100, d=6, groups=(3,)).load()
+    >>> data.X.shape
+    (100, 9)
+    >>> data.space.names
+    ('x0', 'x1', 'x2', 'x3', 'x4', 'x5', 'g0:a', 'g0:b', 'g0:c')
     """
 
     name = "synthetic"

@@ -10,11 +10,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from poisonbench import registry
-from poisonbench.defenses.engines.parameters import check_parameters
 from poisonbench.defenses.engines.row_order import Keys, content_keys
 from poisonbench.defenses.engines.units import column_units
 from poisonbench.features import FeatureSpace, FloatArray
 from poisonbench.models import LinearModel
+from poisonbench.parameters import check_parameters
 
 AFFINE = 1e-6
 """Largest deviation of predictions from a plane, relative to their spread, that is rounding."""

@@ -79,6 +79,20 @@ class LTSRegressor(Defense):
     ----------
     Rousseeuw, "Least median of squares regression", 1984; Rousseeuw and Van Driessen, "Computing
     LTS regression for large data sets", 2006.
+
+    Examples
+    --------
+    Every fifth response is 1; the others lie on a line from 0.2 to 0.7.
+
+    >>> import numpy as np
+    >>> from poisonbench.defenses import LTSRegressor
+    >>> X = np.linspace(0, 1, 40)[:, None]
+    >>> y = np.where(np.arange(40) % 5 == 0, 1.0, 0.2 + X[:, 0] / 2)
+    >>> model = LTSRegressor(random_state=0).fit(X, y)
+    >>> model.predict([[0.0], [1.0]]).round(2)
+    array([0.2, 0.7])
+    >>> int(model.support_.sum())
+    32
     """
 
     name = "lts"

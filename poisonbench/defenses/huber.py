@@ -86,6 +86,18 @@ class HuberDefense(Defense):
     ----------
     Huber, "Robust estimation of a location parameter", 1964; the scale after Owen, "A robust
     hybrid of lasso and ridge regression", 2006; compared in Jagielski et al. 2018.
+
+    Examples
+    --------
+    Every fifth response is 1; the others lie on a line from 0.2 to 0.7.
+
+    >>> import numpy as np
+    >>> from poisonbench.defenses import HuberDefense
+    >>> X = np.linspace(0, 1, 40)[:, None]
+    >>> y = np.where(np.arange(40) % 5 == 0, 1.0, 0.2 + X[:, 0] / 2)
+    >>> model = HuberDefense(random_state=0).fit(X, y)
+    >>> model.predict([[0.0], [1.0]]).round(2)
+    array([0.2, 0.7])
     """
 
     name = "huber"

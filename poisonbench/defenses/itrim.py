@@ -78,6 +78,22 @@ class ITRIMRegressor(Defense):
     ----------
     Mueller, Kao and Boettinger, "Data poisoning attacks on regression learning and corresponding
     defenses", PRDC 2020.
+
+    Examples
+    --------
+    Every fifth response is 1; the others lie on a line from 0.2 to 0.7.
+
+    >>> import numpy as np
+    >>> from poisonbench.defenses import ITRIMRegressor
+    >>> X = np.linspace(0, 1, 40)[:, None]
+    >>> y = np.where(np.arange(40) % 5 == 0, 1.0, 0.2 + X[:, 0] / 2)
+    >>> model = ITRIMRegressor(random_state=0).fit(X, y)
+    >>> model.predict([[0.0], [1.0]]).round(2)
+    array([0.2, 0.7])
+    >>> int(model.support_.sum())
+    32
+    >>> model.n_poison_
+    8
     """
 
     name = "itrim"

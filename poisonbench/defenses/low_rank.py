@@ -113,6 +113,20 @@ class LowRankDefense(Defense):
     ----------
     Liu, Li, Vorobeychik and Oprea, "Robust linear regression against training data poisoning",
     AISec 2017.
+
+    Examples
+    --------
+    Every fifth response is 1; the others lie on a line from 0.2 to 0.7.
+
+    >>> import numpy as np
+    >>> from poisonbench.defenses import LowRankDefense
+    >>> X = np.linspace(0, 1, 40)[:, None]
+    >>> y = np.where(np.arange(40) % 5 == 0, 1.0, 0.2 + X[:, 0] / 2)
+    >>> model = LowRankDefense(n_poison=8, random_state=0).fit(X, y)
+    >>> model.predict([[0.0], [1.0]]).round(2)
+    array([0.2, 0.7])
+    >>> int(model.support_.sum())
+    32
     """
 
     name = "low-rank"

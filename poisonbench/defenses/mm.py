@@ -127,6 +127,20 @@ class MMRegressor(Defense):
     Maronna, "Robust ridge regression for high-dimensional data", 2011; Smucler and Yohai, "Robust
     and sparse estimators for linear regression models", 2017.  The penalty on categories and the
     bound above: this project.
+
+    Examples
+    --------
+    Every fifth response is 1; the others lie on a line from 0.2 to 0.7.
+
+    >>> import numpy as np
+    >>> from poisonbench.defenses import MMRegressor
+    >>> X = np.linspace(0, 1, 40)[:, None]
+    >>> y = np.where(np.arange(40) % 5 == 0, 1.0, 0.2 + X[:, 0] / 2)
+    >>> model = MMRegressor(random_state=0).fit(X, y)
+    >>> model.predict([[0.0], [1.0]]).round(2)
+    array([0.2, 0.7])
+    >>> int(model.support_.sum())
+    32
     """
 
     name = "mm"

@@ -85,6 +85,20 @@ class NLIDDefense(Defense):
     Weerasinghe, Erfani, Alpcan, Leckie and Kopacz, "Defending regression learners against
     poisoning attacks", arXiv:2008.09279, 2020; the estimate after Amsaleg et al., "Estimating
     local intrinsic dimensionality", KDD 2015.
+
+    Examples
+    --------
+    Twenty poison rows crowd in a corner of the box, and get less weight than most others.
+
+    >>> import numpy as np
+    >>> from poisonbench.defenses import NLIDDefense
+    >>> X = np.random.default_rng(0).random((200, 2))
+    >>> y = X.sum(axis=1) / 2
+    >>> X[:20] = 1 - X[:20] / 1000
+    >>> y[:20] = 0.0
+    >>> model = NLIDDefense(random_state=0).fit(X, y)
+    >>> bool(np.median(model.weights_[:20]) < np.median(model.weights_[20:]))
+    True
     """
 
     name = "nlid"

@@ -100,6 +100,20 @@ class RANSACDefense(Defense):
     Fischler and Bolles, "Random sample consensus", 1981; compared in Jagielski et
     al. 2018; computed by scikit-learn's ``RANSACRegressor``.  Chum, Matas and Kittler, "Locally
     optimized RANSAC", 2003.
+
+    Examples
+    --------
+    Every fifth response is 1; the others lie on a line from 0.2 to 0.7.
+
+    >>> import numpy as np
+    >>> from poisonbench.defenses import RANSACDefense
+    >>> X = np.linspace(0, 1, 40)[:, None]
+    >>> y = np.where(np.arange(40) % 5 == 0, 1.0, 0.2 + X[:, 0] / 2)
+    >>> model = RANSACDefense(random_state=0).fit(X, y)
+    >>> model.predict([[0.0], [1.0]]).round(2)
+    array([0.2, 0.7])
+    >>> int(model.support_.sum())
+    32
     """
 
     name = "ransac"

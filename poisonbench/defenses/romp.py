@@ -74,6 +74,18 @@ class RoMPDefense(Defense):
     ----------
     Chen, Caramanis and Mannor, "Robust high dimensional sparse regression and matching pursuit",
     arXiv 1301.2725, 2013.
+
+    Examples
+    --------
+    Every fifth response is 1; the others lie on a line from 0.2 to 0.7.
+
+    >>> import numpy as np
+    >>> from poisonbench.defenses import RoMPDefense
+    >>> X = np.linspace(0, 1, 40)[:, None]
+    >>> y = np.where(np.arange(40) % 5 == 0, 1.0, 0.2 + X[:, 0] / 2)
+    >>> model = RoMPDefense(n_poison=8, random_state=0).fit(X, y)
+    >>> model.predict([[0.0], [1.0]]).round(2)
+    array([0.18, 0.73])
     """
 
     name = "romp"

@@ -83,6 +83,20 @@ class SanitizerDefense(Defense):
     Koh, Steinhardt and Liang, "Stronger data poisoning attacks break data sanitization defenses",
     Machine Learning 2022; Cook, "Detection of influential observation in linear regression",
     1977; Liu, Ting and Zhou, "Isolation forest", 2008.
+
+    Examples
+    --------
+    Every fifth response is 1; the others lie on a line from 0.2 to 0.7.
+
+    >>> import numpy as np
+    >>> from poisonbench.defenses import SanitizerDefense
+    >>> X = np.linspace(0, 1, 40)[:, None]
+    >>> y = np.where(np.arange(40) % 5 == 0, 1.0, 0.2 + X[:, 0] / 2)
+    >>> model = SanitizerDefense(n_poison=8, random_state=0).fit(X, y)
+    >>> model.predict([[0.0], [1.0]]).round(2)
+    array([0.2, 0.7])
+    >>> int(model.support_.sum())
+    32
     """
 
     name = "sanitizer"

@@ -78,6 +78,18 @@ class SEVERDefense(Defense):
     ----------
     Diakonikolas, Kamath, Kane, Li, Steinhardt and Stewart, "Sever: a robust meta-algorithm for
     stochastic optimization", ICML 2019.
+
+    Examples
+    --------
+    Every fifth response is 1; the others lie on a line from 0.2 to 0.7.
+
+    >>> import numpy as np
+    >>> from poisonbench.defenses import SEVERDefense
+    >>> X = np.linspace(0, 1, 40)[:, None]
+    >>> y = np.where(np.arange(40) % 5 == 0, 1.0, 0.2 + X[:, 0] / 2)
+    >>> model = SEVERDefense(n_poison=8, random_state=0).fit(X, y)
+    >>> model.predict([[0.0], [1.0]]).round(2)
+    array([0.2, 0.7])
     """
 
     name = "sever"

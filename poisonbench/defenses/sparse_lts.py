@@ -101,6 +101,20 @@ class SparseLTSRegressor(Defense):
     ----------
     Alfons, Croux and Gelper, "Sparse least trimmed squares regression for analyzing
     high-dimensional large data sets", 2013.
+
+    Examples
+    --------
+    Every fifth response is 1; the others lie on a line from 0.2 to 0.7.
+
+    >>> import numpy as np
+    >>> from poisonbench.defenses import SparseLTSRegressor
+    >>> X = np.linspace(0, 1, 40)[:, None]
+    >>> y = np.where(np.arange(40) % 5 == 0, 1.0, 0.2 + X[:, 0] / 2)
+    >>> model = SparseLTSRegressor(random_state=0).fit(X, y)
+    >>> model.predict([[0.0], [1.0]]).round(2)
+    array([0.2, 0.7])
+    >>> int(model.support_.sum())
+    32
     """
 
     name = "sparse-lts"

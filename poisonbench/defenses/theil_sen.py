@@ -66,6 +66,18 @@ class TheilSenDefense(Defense):
     ----------
     Dang, Peng, Wang and Zhang, "Theil-Sen estimators in a multiple linear regression model",
     2008; computed by scikit-learn's ``TheilSenRegressor``.
+
+    Examples
+    --------
+    Every fifth response is 1; the others lie on a line from 0.2 to 0.7.
+
+    >>> import numpy as np
+    >>> from poisonbench.defenses import TheilSenDefense
+    >>> X = np.linspace(0, 1, 40)[:, None]
+    >>> y = np.where(np.arange(40) % 5 == 0, 1.0, 0.2 + X[:, 0] / 2)
+    >>> model = TheilSenDefense(random_state=0).fit(X, y)
+    >>> model.predict([[0.0], [1.0]]).round(2)
+    array([0.2, 0.7])
     """
 
     name = "theil-sen"

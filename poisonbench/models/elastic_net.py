@@ -35,6 +35,16 @@ class ElasticNet(PenalizedModel):
         scikit-learn's alpha = lambda / 2.
     rho : float, default=0.5
         Share of the l1 norm in the penalty, in (0, 1].
+
+    Examples
+    --------
+    >>> from poisonbench.models import ElasticNet
+    >>> X = [[0.0, 1.0], [1.0, 0.0], [2.0, 1.0], [3.0, 0.0]]
+    >>> model = ElasticNet(lam=0.5, rho=0.5).fit(X, [0.0, 1.0, 2.0, 3.0])
+    >>> (model.coef_ + 0.0).round(3)
+    array([0.818, 0.   ])
+    >>> round(model.penalty(model.coef_), 3)
+    0.576
     """
 
     name = "elastic-net"

@@ -14,6 +14,16 @@ class Lasso(ElasticNet):
         The paper's lambda, held fixed whatever the number of rows; 1e-3 if neither is given.
     alpha : float, optional
         scikit-learn's alpha = lambda / 2.
+
+    Examples
+    --------
+    >>> from poisonbench.models import Lasso
+    >>> X = [[0.0, 1.0], [1.0, 0.0], [2.0, 1.0], [3.0, 0.0]]
+    >>> model = Lasso(lam=0.5).fit(X, [0.0, 1.0, 2.0, 3.0])
+    >>> (model.coef_ + 0.0).round(3)
+    array([0.8, 0. ])
+    >>> model.alpha_for(n_rows=4)
+    0.25
     """
 
     name = "lasso"

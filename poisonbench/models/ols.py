@@ -31,6 +31,15 @@ class OLS(LinearModel):
 
     Predictions do not depend on the units of the columns where the rows determine them; where they
     do not, the least norm of the weights does.
+
+    Examples
+    --------
+    >>> from poisonbench.models import OLS
+    >>> model = OLS().fit([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]], [1.0, 3.0, 5.0])
+    >>> model.coef_.round(3)  # of all that fit, those of minimum norm
+    array([1., 1.])
+    >>> round(model.intercept_, 3)
+    1.0
     """
 
     name = "ols"

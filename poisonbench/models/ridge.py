@@ -28,6 +28,15 @@ class Ridge(PenalizedModel):
         The paper's lambda, held fixed whatever the number of rows; 1e-3 if neither is given.
     alpha : float, optional
         scikit-learn's alpha, held fixed whatever the number of rows.
+
+    Examples
+    --------
+    >>> from poisonbench.models import Ridge
+    >>> model = Ridge(alpha=0.5).fit([[0.0], [1.0], [2.0], [3.0]], [0.0, 1.0, 2.0, 3.0])
+    >>> model.coef_.round(3)
+    array([0.909])
+    >>> model.lambda_for(n_rows=4)
+    0.25
     """
 
     name = "ridge"

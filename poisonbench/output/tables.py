@@ -12,6 +12,7 @@ import pandas as pd
 from poisonbench import records
 from poisonbench.config.choices import labelled
 from poisonbench.output import store
+from poisonbench.output.layout import StoreError
 from poisonbench.records import Labels, Measured, Round, Row, Timings
 
 METRICS = ("test_mse", "test_mse_clipped")
@@ -41,6 +42,15 @@ class Results:
     results: pd.DataFrame
     timings: pd.DataFrame
     convergence: pd.DataFrame
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The MSE table, over seeds: the rows of ``table.csv``; see :func:`mse_table`."""
+        return mse_table(self.results)
+
+    def __str__(self) -> str:
+        """Return the MSE table as ``poisonbench run`` prints it."""
+        return render(self.results)
 
 
 def collect(rows: Iterable[Row], out: Path) -> Results:
@@ -90,7 +100,9 @@ def mse_table(results: pd.DataFrame) -> pd.DataFrame:
         seeds; the standard deviation divides by the count less one and is empty for one seed.
     """
     # Texts throughout: a key column that is empty in every row would match nothing.
-    texts = results.assign(**{name: results[name].fillna("").astype(str) for name in ROW_KEY})
+    texts = results.assign(
+        **{name: results[name].astype(object).fillna("").astype(str) for name in ROW_KEY}
+    )
     long = texts.melt(
         [*ROW_KEY, "poisoning_rate"], list(METRICS), var_name="metric", value_name="value"
     )
@@ -132,6 +144,62 @@ def write_csvs(results: Results, out: Path) -> list[Path]:
         frame.to_csv(buffer, index=False, lineterminator="\n", na_rep="")
         store.write(out / name, buffer.getvalue().encode())
     return [out / name for name in frames]
+
+
+def read_csvs(out: Path) -> Results:
+    """Read the CSV files of an output folder.
+
+    Parameters
+    ----------
+    out : Path
+        The folder.
+
+    Returns
+    -------
+    Results
+        Labels that are texts are ordered categories, in the order in which the config has them;
+        counts that may be missing are ``Int64``; floats are exact.
+
+    Raises
+    ------
+    StoreError
+        A file is not there, or has other columns.
+    """
+    return Results(
+        _read_csv(out / "results.csv", Labels, Measured),
+        _read_csv(out / "timings.csv", Labels, Timings),
+        _read_csv(out / "convergence.csv", Round),
+    )
+
+
+def _read_csv(path: Path, *kinds: type) -> pd.DataFrame:
+    types = {name: kind for record in kinds for name, kind in records.types(record).items()}
+    try:
+        # As texts first: not every version of pandas reads floats exactly.  Only what is empty is
+        # missing: a defense may be called none.
+        frame = pd.read_csv(path, dtype=object, keep_default_na=False, na_values=[""])
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no such file; expected the output folder of poisonbench run, or "
+                         "that of a sweep after poisonbench merge") from None  # fmt: skip
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: cannot be read: {error}") from error
+    if list(frame) != list(types):
+        odd = sorted({*frame} ^ {*types}) or list(frame)
+        raise StoreError(f"{path}: its columns are not those of this version ({odd[0]}, for one); "
+                         "poisonbench merge makes it anew")  # fmt: skip
+    labels = records.names(Labels)
+    for name, kind in types.items():
+        if kind == "int":
+            frame[name] = frame[name].astype("int64")
+        elif kind == "int | None":
+            frame[name] = frame[name].astype("float64").astype("Int64")
+        elif kind.startswith("float"):
+            frame[name] = frame[name].astype("float64")
+        elif name in labels:
+            texts = frame[name] if kind == "str | None" else frame[name].fillna("")
+            order = texts.dropna().unique()
+            frame[name] = pd.Categorical(texts, categories=order, ordered=True)
+    return frame
 
 
 def render(results: pd.DataFrame) -> str:

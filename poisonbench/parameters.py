@@ -1,7 +1,7 @@
 """Parameters checked against their own annotations, so that a bound is written once.
 
-The config's schema is made from the same annotations; this check is for those who construct a
-defense in Python, where scikit-learn's convention is that ``fit`` complains.
+The config's schema is made from the same annotations; this check is for those who construct an
+attack or a defense in Python, where scikit-learn's convention is that its method complains.
 """
 
 from __future__ import annotations
