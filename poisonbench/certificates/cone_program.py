@@ -39,7 +39,7 @@ def proposals(problem: Poisoning, loss: Loss) -> list[Proposal]:
     b, r = problem.moment, len(program.values)
     beta, chi = program.linear_terms(np.zeros(len(b)))
     # The variables: zeta, m, E; auxiliary ones; tau; the bound on E^2 / m; v for l1 > 0.
-    n_main, n_auxiliary = len(b) + 2, given.owner.shape[1]
+    n_main, n_auxiliary = len(b) + 2, len(given.auxiliary)
     n_dual = len(b) - 1 if problem.l1 else 0
     tau = n_main + n_auxiliary
     v = tau + r + 1
@@ -59,7 +59,18 @@ def proposals(problem: Poisoning, loss: Loss) -> list[Proposal]:
         return sparse.csr_array(([value], ([0], [column])), shape=(1, n_variables))
 
     # Left sides F x + f, in the order of their cones.
-    inner = wide(given.rows, 0) + wide(given.owner, n_main)
+    where, owned = (np.flatnonzero(index < end) for index, end in
+                    ((given.columns, n_main), (given.owners, n_auxiliary)))  # fmt: skip
+    inner = sparse.csr_array(
+        (
+            np.concatenate([given.signs[where], np.ones(len(owned))]),
+            (
+                np.concatenate([where, owned]),
+                np.concatenate([given.columns[where], n_main + given.owners[owned]]),
+            ),
+        ),
+        shape=(len(given.shift), n_variables),
+    )
     outer = wide(sparse.csr_array(given.outer.T), 0) - wide(
         sparse.csr_array(given.auxiliary.T), n_main
     )

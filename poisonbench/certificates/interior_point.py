@@ -14,7 +14,7 @@ LASSO problem.  The two problems take turns.
 from __future__ import annotations
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import linalg
 
 from poisonbench.attacks.engines.active_set import solve_elastic_net
 from poisonbench.certificates.poisoning import Loss, Poisoning
@@ -95,21 +95,36 @@ class _Newton:
     """
 
     def __init__(self, given: Inequalities, H: FloatArray, weights: FloatArray) -> None:
-        self.given = given
-        inner = sparse.diags_array(weights[:-2])
-        self.own = given.owner.T @ weights[:-2]  # second derivatives in the auxiliary variables
-        self.coupling = given.rows.T @ (inner @ given.owner)
-        H += (
-            given.rows.T @ (inner @ given.rows)
-            - self.coupling @ (sparse.diags_array(1 / self.own) @ self.coupling.T)
-        ).toarray()
+        self.given, self.inner = given, weights[:-2]
+        self.own = given.onto_a(self.inner)  # second derivatives in the auxiliary variables
+        diagonal = given.onto_x(given.signs * self.inner)
+        # What eliminating them takes off: of those with one column each a diagonal,
+        # of those of groups a matrix of rank one.
+        single = self.inner * given.signs * ~given.grouped
+        diagonal -= given.onto_x(given.signs * single * self._per_owner(single))
+        H[np.diag_indices_from(H)] += diagonal
+        rows = given.grouped
+        groups = np.zeros((len(H), 2 * given.n_groups))
+        owners = given.owners[rows]
+        groups[given.columns[rows], owners - given.n_free] = self.inner[rows] / np.sqrt(
+            self.own[owners]
+        )
+        H -= groups @ groups.T
         # The two inequalities of E hold all auxiliary variables: two more unknowns.
         scaled = given.auxiliary / self.own[:, None]
-        self.B = given.outer + self.coupling @ scaled
+        self.B = given.outer + np.stack([self._couple(column) for column in scaled.T], axis=1)
         self.capacity = np.linalg.inv(np.diag(1 / weights[-2:]) + given.auxiliary.T @ scaled)
         H += self.B @ self.capacity @ self.B.T
-        H += np.diag(1e-13 * np.diagonal(H))
+        H[np.diag_indices_from(H)] *= 1 + 1e-13
         self.factor = linalg.cho_factor(H, overwrite_a=True, check_finite=False)
+
+    def _per_owner(self, values: FloatArray) -> FloatArray:
+        """Return for each inequality the sum over its auxiliary variable's, over ``own``."""
+        return np.append(self.given.onto_a(values) / self.own, 0.0)[self.given.owners]
+
+    def _couple(self, a: FloatArray) -> FloatArray:
+        """Return the mixed second derivatives of x and a, times `a`."""
+        return self.given.onto_x(self.inner * np.append(a, 0.0)[self.given.owners])
 
     def __call__(
         self, gradient: FloatArray, target: FloatArray
@@ -123,14 +138,15 @@ class _Newton:
         target : ndarray
             The dual variables for which the slacks need not move.
         """
-        given, own, coupling = self.given, self.own, self.coupling
-        main = given.rows.T @ target[:-2] + given.outer @ target[-2:] - gradient
-        side = given.owner.T @ target[:-2] - given.auxiliary @ target[-2:] - given.auxiliary_cost
+        given, own = self.given, self.own
+        main = given.onto_x(target[:-2]) + given.outer @ target[-2:] - gradient
+        side = given.onto_a(target[:-2]) - given.auxiliary @ target[-2:] - given.auxiliary_cost
         pull = -given.auxiliary.T @ (side / own)
-        right = main - coupling @ (side / own) - self.B @ (self.capacity @ pull)
+        right = main - self._couple(side / own) - self.B @ (self.capacity @ pull)
         dx = linalg.cho_solve(self.factor, right, check_finite=False)
         outer = self.capacity @ (self.B.T @ dx + pull)
-        da = (side + given.auxiliary @ outer - coupling.T @ dx) / own
+        moved = given.onto_a(self.inner * given.signs * np.append(dx, 0.0)[given.columns])
+        da = (side + given.auxiliary @ outer - moved) / own
         return dx, da, given.slopes(dx, da)
 
 
@@ -169,8 +185,8 @@ def _minimised(program: Program, u: FloatArray) -> list[Proposal]:
     x = np.concatenate([clean(m), [m, 0.0]])
     start = program.proposal(x[:-2], m, numerator(x[:-2], m))
     room = 0.1 * m
-    a = np.full(given.owner.shape[1], -np.inf)
-    np.maximum.at(a, given.owner.indices, -(given.rows @ x)[:-1])
+    a = np.full(len(given.auxiliary), -np.inf)
+    np.maximum.at(a, given.owners[:-1], -given.slopes(x, np.zeros(len(a)))[:-3])
     a += room
     x[-1] = (given.auxiliary.T @ a - given.outer.T @ x).max() + room
     best, best_bound = (x[:-2].copy(), m), bound(x[:-2], m)

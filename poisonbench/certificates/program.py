@@ -15,13 +15,15 @@ linear inequalities with an auxiliary variable for each free column and two for 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import linalg
 
 from poisonbench.certificates.poisoning import Loss, Poisoning
-from poisonbench.features import FloatArray
+from poisonbench.features import BoolArray, FloatArray, IntArray
 
 MARGIN = 1e-6
 """How far m stays above the largest eigenvalue, relative to it."""
@@ -116,24 +118,41 @@ class Program:
         return Proposal(m * self.scale, zeta / m, self.V @ (q / (2 * (m - self.values))))
 
 
-class Inequalities(NamedTuple):
-    """The linear description of E, in the variables (zeta, m, E) and auxiliary ones a.
+@dataclass(frozen=True)
+class Inequalities:
+    """The linear description of E, in x = (zeta, m, E) and auxiliary variables a.
 
-    Every row of ``rows @ (zeta, m, E) + a[owner] + shift >= 0`` has one auxiliary variable, but
-    the last, which bounds m.  The two of E are ``outer.T @ (zeta, m, E) >= auxiliary.T @ a``.
+    An inequality i other than the two of E has one variable of x at most and one of a at most:
+
+        signs[i] x[columns[i]] + a[owners[i]] + shift[i] >= 0;
+
+    the last of them bounds m.  Those of E are outer'x - auxiliary'a >= 0.  Where there is no
+    variable the index is one past the last.
     """
 
-    rows: sparse.csr_array
-    owner: sparse.csr_array
+    columns: IntArray
+    signs: FloatArray
+    owners: IntArray
     shift: FloatArray
     outer: FloatArray
     auxiliary: FloatArray
     cost: FloatArray
     auxiliary_cost: FloatArray
+    n_free: int
+    """The auxiliary variables are one for each free column,"""
+    n_groups: int
+    """two for each one-hot group and, for l1 > 0, one for each column of a group."""
+
+    @cached_property
+    def grouped(self) -> BoolArray:
+        """Which inequalities join a column of a one-hot group with a variable of the group."""
+        end = self.n_free + 2 * self.n_groups
+        in_group = (self.owners >= self.n_free) & (self.owners < end)
+        return in_group & (self.columns < len(self.cost))
 
     def slopes(self, x: FloatArray, a: FloatArray) -> FloatArray:
         """Return the left sides without ``shift``, those of E last."""
-        inner = self.rows @ x + self.owner @ a
+        inner = self.signs * np.append(x, 0.0)[self.columns] + np.append(a, 0.0)[self.owners]
         return np.concatenate([inner, self.outer.T @ x - self.auxiliary.T @ a])
 
     def slacks(self, x: FloatArray, a: FloatArray) -> FloatArray:
@@ -142,6 +161,16 @@ class Inequalities(NamedTuple):
         left[: len(self.shift)] += self.shift
         return left
 
+    def onto_x(self, values: FloatArray) -> FloatArray:
+        """Return the sum of the inequalities' coefficients of x, weighted; not those of E."""
+        sums = np.bincount(self.columns, self.signs * values, len(self.cost) + 1)
+        return sums[:-1].astype(np.float64)
+
+    def onto_a(self, values: FloatArray) -> FloatArray:
+        """Return the same for a."""
+        sums = np.bincount(self.owners, values, len(self.auxiliary_cost) + 1)
+        return sums[:-1].astype(np.float64)
+
 
 def inequalities(program: Program) -> Inequalities:
     """Return the description of E, and the linear costs of l1 ||zeta_w||_1 - b.zeta."""
@@ -149,32 +178,24 @@ def inequalities(program: Program) -> Inequalities:
     legal, l1, b = problem.legal, problem.l1, problem.moment
     d, F, n_groups = len(b) - 1, len(legal.free), len(legal.all_zero)
     zero = np.flatnonzero(legal.all_zero)
-    none = np.full(1, -1)
-    # Column of zeta, its sign, and the auxiliary variable of each row; -1 where there is none.
+    weights = legal.choices if l1 else legal.choices[:0]
+    n_auxiliary = F + 2 * n_groups + len(weights)
     t, T = np.arange(F), F + legal.group_of
-    U, absolute = T + n_groups, F + 2 * n_groups + np.arange(len(legal.choices) if l1 else 0)
-    weights = legal.choices[: len(absolute)]
+    U, absolute = T + n_groups, F + 2 * n_groups + np.arange(len(weights))
+    no_column, no_owner = d + 3, np.array([n_auxiliary])
     blocks = [
-        (np.full(F, -1), 0.0, t),
+        (np.full(F, no_column), 0.0, t),
         (legal.free, -1.0, t),
         (legal.choices, -1.0, T),
-        (np.full(len(zero), -1), 0.0, F + zero),
+        (np.full(len(zero), no_column), 0.0, F + zero),
         (legal.choices, 1.0, U),
-        (np.full(len(zero), -1), 0.0, F + n_groups + zero),
+        (np.full(len(zero), no_column), 0.0, F + n_groups + zero),
         (weights, -1.0, absolute),
         (weights, 1.0, absolute),
-        (np.full(1, d + 1), 1.0, none),
+        (np.array([d + 1]), 1.0, no_owner),
     ]
-    columns = np.concatenate([block[0] for block in blocks])
     signs = np.concatenate([np.full(len(block[0]), block[1]) for block in blocks])
-    owners = np.concatenate([block[2] for block in blocks])
-    n_rows, n_auxiliary = len(columns), F + 2 * n_groups + len(absolute)
-    where, owned = np.flatnonzero(columns >= 0), np.flatnonzero(owners >= 0)
-    rows = sparse.csr_array((signs[where], (where, columns[where])), shape=(n_rows, d + 3))
-    owner = sparse.csr_array(
-        (np.ones(len(owned)), (owned, owners[owned])), shape=(n_rows, n_auxiliary)
-    )
-    shift = np.zeros(n_rows)
+    shift = np.zeros(len(signs))
     shift[-1] = -program.lowest
     outer = np.zeros((d + 3, 2))
     outer[d] = -1.0, 1.0
@@ -188,5 +209,16 @@ def inequalities(program: Program) -> Inequalities:
     if l1:  # |zeta_j| = 2 max(zeta_j, 0) - zeta_j
         cost[legal.free] -= l1
         auxiliary_cost[:F] = 2 * l1
-        auxiliary_cost[F + 2 * n_groups :] = l1
-    return Inequalities(rows, owner, shift, outer, auxiliary, cost, auxiliary_cost)
+        auxiliary_cost[absolute] = l1
+    return Inequalities(
+        np.concatenate([block[0] for block in blocks]),
+        signs,
+        np.concatenate([block[2] for block in blocks]),
+        shift,
+        outer,
+        auxiliary,
+        cost,
+        auxiliary_cost,
+        F,
+        n_groups,
+    )
