@@ -22,7 +22,6 @@ from poisonbench.defenses.base import Defense
 from poisonbench.defenses.engines.concentration import best_run, small_starts, smallest
 from poisonbench.defenses.engines.fits import fits
 from poisonbench.defenses.engines.rate_search import assumed_poison
-from poisonbench.defenses.engines.units import column_units
 from poisonbench.features import BoolArray, FloatArray
 from poisonbench.models import OLS
 from poisonbench.models.ols import RELATIVE_CUT
@@ -66,7 +65,8 @@ class LowRankDefense(Defense):
 
     It wraps no learner: the model is least squares on k principal components, whatever the
     penalty of the learner that is attacked.  Where the response depends on directions of little
-    variance it is biased without any poison.
+    variance it is biased without any poison.  Components depend on the units of the columns: scale
+    columns in different units first.
 
     It costs 2 to 20 singular value decompositions of the rows, and 20 to 60 least-squares fits
     with k features.
@@ -94,8 +94,7 @@ class LowRankDefense(Defense):
     coef_, intercept_ : ndarray of shape (d,) and float
         The model.
     components_ : ndarray of shape (k, d)
-        An orthonormal basis of the subspace, the rows of V', for columns in units of their own:
-        twice the distance between their quartiles, or their range where these coincide.
+        An orthonormal basis of the subspace, the rows of V'.
     near_subspace_ : ndarray of bool of shape (N,)
         The rows that the subspace was fitted to.
     support_ : ndarray of bool of shape (N,)
@@ -155,8 +154,6 @@ class LowRankDefense(Defense):
     def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
         self.n_poison_ = assumed_poison(self, X, y, rng)
         n_kept = len(y) - self.n_poison_
-        _, unit = column_units(X)
-        X = X / unit
         rank = explaining_rank(X, self.variance) if self.rank is None else self.rank
         found = subspace(X, rank, n_kept, self.max_iter)
         mean, V = found.mean, found.basis
@@ -171,9 +168,8 @@ class LowRankDefense(Defense):
             starts = small_starts(OLS(), U, y, n_kept, self.restarts, rng)
             self.support_ = kept = best_run(fits(OLS(), U, y), starts, self.max_iter).kept
         beta = OLS().fit(U[kept], y[kept])
-        weights = V @ beta.coef_[: self.rank_]
-        self.coef_ = weights / unit
-        self.intercept_ = float(beta.intercept_ - mean @ weights)
+        self.coef_ = V @ beta.coef_[: self.rank_]
+        self.intercept_ = float(beta.intercept_ - mean @ self.coef_)
 
 
 def explaining_rank(X: FloatArray, share: float) -> int:

@@ -214,3 +214,31 @@ def test_selection_knows_the_other_parameters() -> None:
     assert chosen[0.1] != chosen[1.0]
     assert chosen[1.0] == Lasso().select_lambda(X, y, random_state=0)
     assert OLS().select_lambda(X, y, random_state=0) == 0
+
+
+@pytest.mark.parametrize("factor", [1e-12, 1.0, 1e12])
+def test_ols_does_not_depend_on_units(factor: float) -> None:
+    """A share beside a time in Unix seconds, and an exact cubic."""
+    rng = np.random.default_rng(0)
+    share, seconds = rng.random(200), 1.7e9 + 1e6 * rng.random(200)
+    X = np.column_stack([share * factor, seconds])
+    y = 5 * share + 2e-6 * seconds
+    np.testing.assert_allclose(OLS().fit(X, y).coef_ * [factor, 1.0], [5.0, 2e-6], rtol=1e-6)
+    x = factor * np.linspace(0, 1000, 50)
+    cubic = np.column_stack([x, x**2, x**3])
+    truth = 1 + 2 * (x / factor) - 3e-3 * (x / factor) ** 2 + 1e-6 * (x / factor) ** 3
+    np.testing.assert_allclose(OLS().fit(cubic, truth).predict(cubic), truth, atol=1e-8)
+
+
+def test_ols_of_least_norm_is_that_of_the_units_given() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.random((30, 6))
+    X[:, 4], X[:, 5] = 100 * X[:, 0] + X[:, 1], 1e-3 * X[:, 2]
+    y = rng.random(30)
+    centred = X - X.mean(axis=0)
+    shortest = np.linalg.pinv(centred, rcond=1e-10) @ (y - y.mean())
+    np.testing.assert_allclose(OLS().fit(X, y).coef_, shortest, atol=1e-8)
+    weight = rng.random(30) + 0.1
+    solved = OLS().solver(30).fit(X[:, :4], y, sample_weight=weight)
+    theirs = linear_model.LinearRegression().fit(X[:, :4], y, sample_weight=weight)
+    np.testing.assert_allclose(solved.coef_, theirs.coef_, atol=1e-10)
