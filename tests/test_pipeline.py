@@ -456,6 +456,27 @@ def test_the_bound_is_the_papers(tmp_path, select_on):
     assert measured.bound_theorem2 == pytest.approx((1 + alpha / (1 - alpha)) * L)
 
 
+@pytest.mark.parametrize("assumed", [6, 12, 30])
+def test_the_penalty_in_the_bound_is_that_of_as_many_rows_as_are_kept(tmp_path, assumed):
+    """With alpha given, lambda = 2 alpha / h; h = N - p only where the defense is told p."""
+    trim = {"name": "trim", "restarts": 2, "n_poison": {"count": assumed}}
+    model = {"name": "ridge", "alpha": 5.0}
+    work = planned(tmp_path, model=model, attack="statp", defense=trim)
+    stage = pipeline.stage(work.groups[0], next(iter(work.datasets.values())))
+    (task,) = work.groups[0].tasks
+    measured, _ = pipeline.measure(stage, task)
+    w = pipeline.defended(stage, task).model.coef_
+    h = 132 - assumed
+    m = h - 12
+    assert measured.bound_theorem2 - measured.bound_sharp == pytest.approx(
+        h / m * 5.0 / h * (w @ w)
+    )
+    train = stage.setting.train
+    clean = Ridge(5.0).fit(train.X, train.y)
+    L = mean_squared_error(train.y, clean.predict(train.X)) + 5.0 / 120 * clean.coef_ @ clean.coef_
+    assert measured.bound_theorem2 == pytest.approx(h / m * L)
+
+
 def test_a_defense_is_told_which_columns_are_categories(tmp_path):
     work = planned(tmp_path, model=CONFIG["model"][0], attack="statp", defense="mm")
     stage = pipeline.stage(work.groups[0], next(iter(work.datasets.values())))

@@ -247,6 +247,7 @@ def test_a_strength_selected_on_poisoned_rows_is_of_these_rows(bench, selections
 
 
 RIDGE = {"name": "ridge", "lambda": 0.01}
+ONE_DRAW = {"name": "ransac", "max_trials": 1, "refinements": 0, "min_samples": 0.25}
 RANSAC = {"name": "ransac", "max_trials": 3, "min_samples": 0.25}
 
 
@@ -259,8 +260,7 @@ RANSAC = {"name": "ransac", "max_trials": 3, "min_samples": 0.25}
         ({"model": [RIDGE, {"name": "lasso", "lambda": 0.01}]}, "model"),
         ({"model": {"name": "ridge", "lambda": [0.01, 0.3]}}, "model_parameters"),
         ({"defense": [RANSAC, "none", "median"]}, "defense"),
-        ({"defense": [RANSAC, {**RANSAC, "max_trials": 1, "refinements": 0}]},
-         "defense_parameters"),
+        ({"defense": [RANSAC, ONE_DRAW]}, "defense_parameters"),
         ({"defense": {"name": "trim", "n_poison": [{"count": 4}, {"count": 5}]}},
          "defense_parameters"),
     ],

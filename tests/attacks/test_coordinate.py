@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
 from sklearn.linear_model import Ridge as SklearnRidge
 
+from poisonbench import registry
 from poisonbench.attacks.coordinate import PRESETS, Coordinate, Preset
 from poisonbench.attacks.engines import climb, quadratic_sweep
 from poisonbench.attacks.engines.functions import with_intercept
@@ -312,3 +314,27 @@ def test_training_anew_on_the_way_holds_the_drift(monkeypatch):
         drifts.append(abs(poison.trace[-1] / poison.objective_final - 1))
     assert drifts[0] < 1e-9
     assert drifts[0] < drifts[1] / 10
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("model", "parameters"),
+    [
+        (None, {"kappa": 1000.0}),  # climbs the weights of one-hot columns, at W's cost
+        (None, {"anneal": (1e6,), "sweeps": 1}),  # climbs another learner's W
+        (OLS(), {}),  # a ridge stands in for it where it is not determined
+        (Lasso(0.02), {}),
+        (None, {"outer_objective": "clipped"}),
+    ],
+)
+def test_it_never_ends_below_its_start(seed, model, parameters):
+    problem = random_problem(seed, model=model, n=20)
+    poison = Coordinate(sweeps=parameters.pop("sweeps", 2), **parameters).generate(problem)
+    assert poison.objective_final >= poison.objective_initial
+    objective = parameters.get("outer_objective", "validation")
+    W = registry.components("outer_objective")[objective]().function(problem)
+    fitted = clone(problem.model).fit(
+        np.vstack([problem.train.X, poison.X]), np.append(problem.train.y, poison.y)
+    )
+    reached = W.value(np.append(fitted.coef_, fitted.intercept_))
+    assert poison.objective_final == pytest.approx(reached, rel=1e-5)

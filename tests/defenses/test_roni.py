@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import Ridge as SklearnRidge
 
 from poisonbench.defenses import (
@@ -80,3 +81,26 @@ def test_roni_in_parallel_is_the_same(noisy: Rows) -> None:
         RONIDefense(Lasso(1e-2), trials=2, n_jobs=jobs, random_state=0).fit(X, y) for jobs in (1, 2)
     )
     assert np.array_equal(one.impact_, two.impact_)
+
+
+class CountingRegressor(RegressorMixin, BaseEstimator):
+    """Predicts the number of rows that it was fitted to."""
+
+    def fit(self, X: Any, y: Any) -> Any:
+        self.coef_, self.intercept_ = np.zeros(X.shape[1]), float(len(y))
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return np.full(len(X), self.intercept_)
+
+
+def test_the_impact_is_the_mean_over_trials_that_a_row_joined() -> None:
+    """A row that a trial is trained on cannot join it, and that trial says nothing of the row."""
+    rng = np.random.default_rng(0)
+    X, y = rng.random((40, 2)), np.zeros(40)
+    roni = RONIDefense(
+        CountingRegressor(), n_poison=4, trials=6, train_share=0.25, validation_share=0.5,
+        random_state=0,
+    ).fit(X, y)  # fmt: skip
+    # With responses 0, one more row than 10 raises every squared error from 100 to 121.
+    assert roni.impact_ == pytest.approx(np.full(40, 21.0))

@@ -40,7 +40,7 @@ MOST_SURVIVORS = 0.15
 NOTHING = ": no fault"
 """Ends the name of what is no mutant: the tests as they are, which must pass."""
 
-SLOWEST = 240
+SLOWEST = 420
 """Seconds after which a mutant that never ends counts as noticed."""
 
 # Imported once, in the parent of all; the package itself is not, as each child has its own.
