@@ -194,7 +194,11 @@ def main() -> None:
     reasons = yaml.safe_load((HERE / "survivors.yaml").read_text()) or {}
     todo = chosen(modules, given.modules, None if given.every else given.sample)
     todo = [mutant for mutant in todo if given.match in mutant.name]
-    kinds = {mutant.file: Mutant(mutant.file, mutant.file + NOTHING, 0, 0, "") for mutant in todo}
+    # Once for each list of tests.
+    kinds = {
+        str(modules[mutant.file]): Mutant(mutant.file, mutant.file + NOTHING, 0, 0, "")
+        for mutant in todo
+    }
     if given.list:
         print("\n".join(mutant.name for mutant in todo))
         return
