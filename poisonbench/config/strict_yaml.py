@@ -33,6 +33,9 @@ _CORE_SCHEMA = {
 
 _TAG = "tag:yaml.org,2002:"
 
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
+"""NUL, which ends a path, and halves of characters, which no encoding has."""
+
 
 class ConfigError(Exception):
     """One or several things that are wrong with a config.
@@ -77,8 +80,7 @@ for _name, (_pattern, _first) in _CORE_SCHEMA.items():
 def parse(text: str, where: str) -> tuple[Any, dict[KeyPath, int]]:
     """Return the one document in `text`, and the line of each of its parts."""
     try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
+        node = _node(_Loader(text), where)
         if node is None:
             return None, {}
         converter = _Converter(where)
@@ -95,6 +97,16 @@ def parse(text: str, where: str) -> tuple[Any, dict[KeyPath, int]]:
         raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise ConfigError(f"{where}: nested too deeply") from None
+
+
+def _node(loader: _Loader, where: str) -> yaml.Node | None:
+    try:
+        node: yaml.Node | None = loader.get_single_node()
+    except (ValueError, OverflowError) as error:  # PyYAML does not expect these of an escape
+        place = _at(where, loader.get_mark())
+        raise ConfigError(f"{place}: not valid YAML: an escape that is no character ({error})"
+                          ) from None  # fmt: skip
+    return node
 
 
 def dump(data: Mapping[str, Any]) -> str:
@@ -147,7 +159,7 @@ class _Converter:
             if key_node.tag != _TAG + "str":
                 shown = key_node.value if isinstance(key_node, yaml.ScalarNode) else "a list or map"
                 raise self._error(key_node, f"the key {shown} is not a text; quote it if it is one")
-            key = key_node.value
+            key = self._text(key_node)
             if key == "<<" and key_node.style is None:
                 raise self._error(key_node, "merge keys (<<) are not part of YAML 1.2; write the "
                                             "keys out")  # fmt: skip
@@ -162,7 +174,7 @@ class _Converter:
         text: str = node.value
         kind = node.tag.removeprefix(_TAG)
         if kind == "str":
-            return text
+            return self._text(node)
         pattern = _CORE_SCHEMA.get(kind, ("(?!)", []))[0]
         if not re.fullmatch(pattern, text):
             raise self._error(node, f"'{text}' does not fit the tag '{node.tag}'")
@@ -176,6 +188,14 @@ class _Converter:
             return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
         except ValueError:  # Python refuses integers of thousands of digits
             raise self._error(node, f"a number of {len(text)} digits") from None
+
+    def _text(self, node: yaml.Node) -> str:
+        """Return a text, provided that it can be the name of a file and be written to one."""
+        text: str = node.value
+        if bad := _NO_TEXT.search(text):
+            raise self._error(node, f"a text holds the character U+{ord(bad[0]):04X}, which no "
+                                    "name and no file can")  # fmt: skip
+        return text
 
     def _error(self, node: yaml.Node, message: str) -> ConfigError:
         return ConfigError(f"{_at(self.where, node.start_mark)}: {message}")

@@ -182,7 +182,9 @@ def test_malformed_overrides_are_named(source, override, message):
     assert message in str(caught.value)
 
 
-texts = st.text() | st.sampled_from(["yes", "1e-3", ".5e1", "0o7", "1_000", "null", "", "~", "="])
+characters = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
+words = ["yes", "1e-3", ".5e1", "0o7", "1_000", "null", "", "~", "="]
+texts = st.text(characters) | st.sampled_from(words)
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
@@ -193,6 +195,21 @@ values = st.recursive(
 @given(st.dictionaries(texts, values, max_size=4))
 def test_what_is_dumped_is_read_back(data):
     assert parse(dump(data), "x")[0] == (data or {})
+
+
+@pytest.mark.parametrize(
+    ("escape", "message"),
+    [
+        (r"\U00110000", "not valid YAML: an escape that is no character"),
+        (r"\UFFFFFFFF", "not valid YAML: an escape that is no character"),
+        (r"\ud800", r"a text holds the character U\+D800"),
+        (r"\0", r"a text holds the character U\+0000"),
+    ],
+)
+@pytest.mark.parametrize("line", ['b: "x{}"', '"x{}": 1', 'b: [{{"x{}": 1}}]'])
+def test_characters_that_no_text_has(escape, message, line):
+    with pytest.raises(ConfigError, match=f"^x.yaml:2: {message}"):
+        parse(f"a: 1\n{line.format(escape)}\n", "x.yaml")
 
 
 @given(st.text())
