@@ -5,6 +5,7 @@ A test keeps the tables of ``results/README.md`` equal to what :func:`dictionary
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -116,6 +117,9 @@ class Measured:
     poison_file: str | None = column("path of the poison file, relative to the output folder; "
                                      "empty without poison")  # fmt: skip
 
+    def __post_init__(self) -> None:
+        _check(self)
+
 
 @dataclass(frozen=True)
 class Timings:
@@ -126,6 +130,9 @@ class Timings:
     defense_seconds: float | None = column("fitting the defense", "seconds")
     attack_rounds: int | None = column("rounds of the attack's outer loop")
 
+    def __post_init__(self) -> None:
+        _check(self)
+
 
 @dataclass(frozen=True)
 class Round:
@@ -135,6 +142,20 @@ class Round:
     round: int = column("round of the attack's outer loop; 0 is the start; of several climbs, the "
                         "one that was kept")  # fmt: skip
     objective: float = column("outer objective after the round, for the learner or its surrogate")
+
+
+def _check(record: Any) -> None:
+    """Complain of a value that is not of its column's type, or not finite."""
+    for entry in fields(record):
+        value = getattr(record, entry.name)
+        kind, _, empty = str(entry.type).partition(" | ")
+        if value is None and empty:
+            continue
+        expected = {"float": float | int, "int": int, "str": str}[kind]
+        if isinstance(value, bool) or not isinstance(value, expected):
+            raise TypeError(f"{entry.name} is {value!r}, expected {entry.type}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{entry.name} is {value}, expected a finite number")
 
 
 def names(record: type) -> list[str]:

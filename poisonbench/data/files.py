@@ -32,7 +32,7 @@ def written_whole(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name[:32]}.{_owner()}.{uuid4().hex[:8]}{TEMPORARY}")
     try:
-        with temporary.open("xb") as file:
+        with temporary.open("x+b") as file:
             yield file
             file.flush()
             if durable:

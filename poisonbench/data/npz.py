@@ -1,11 +1,12 @@
-"""Reading the arrays of an ``.npz`` file that someone else may have made."""
+"""Reading the arrays of an ``.npz`` file that someone else may have made, and sealing our own."""
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 import zlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,9 @@ from poisonbench.data.base import DatasetError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+DIGITS = 64
+"""Characters of a checksum."""
 
 UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)
 """What NumPy and zipfile raise for a file that is absent, damaged, or of another kind."""
@@ -49,3 +53,38 @@ def read_arrays(
     if missing:
         raise DatasetError(f"{path}: no array '{missing[0]}', expected {', '.join(names)}")
     return arrays
+
+
+def seal(file: IO[bytes]) -> None:
+    """Put a checksum of all that precedes it at the end of a zip file, as the archive's comment.
+
+    The checksums that zip has are of each content alone, and looked at where it is read.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for reading and writing.
+    """
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.comment = b"0" * DIGITS
+    digest = _digest(file)
+    file.seek(-DIGITS, 2)
+    file.write(digest)
+
+
+def is_sealed(path: Path) -> bool:
+    """Return whether a file is as :func:`seal` left it, to the last bit."""
+    with path.open("rb") as file:
+        digest = _digest(file)
+        return file.read() == digest
+
+
+def _digest(file: IO[bytes]) -> bytes:
+    """Return the checksum of all but the last digits of a file; leave it there."""
+    left = max(file.seek(0, 2) - DIGITS, 0)
+    file.seek(0)
+    digest = hashlib.sha256()
+    while left and (block := file.read(min(left, 1 << 20))):
+        digest.update(block)
+        left -= len(block)
+    return digest.hexdigest().encode()

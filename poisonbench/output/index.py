@@ -6,14 +6,13 @@ the data.  Nothing here needs more than the standard library, so that they answe
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from poisonbench.output.layout import StoreError
+from poisonbench.output.layout import StoreError, read_json
 from poisonbench.records import Labels, Row
 
 if TYPE_CHECKING:
@@ -106,19 +105,19 @@ def read_index(out: Path) -> Index:
     """
     path = out / "index.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and {"plan", "groups", "rows"} <= set(content):
+        content = read_json(path)
+        absent = content is None and not path.exists()
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+    if absent:
+        what = "no folder" if not out.is_dir() else f"no {path.name}"
+        raise StoreError(f"{out}: {what}; expected the output folder of poisonbench run or sweep")
+    try:
+        if content is not None:
             index = Index(content)
             for entries in (index.cells(), index.rows):
                 deque(entries, maxlen=0)  # to its end, so that nothing else meets what is damaged
             return index
-    except (FileNotFoundError, NotADirectoryError):
-        what = "no folder" if not out.is_dir() else f"no {path.name}"
-        raise StoreError(
-            f"{out}: {what}; expected the output folder of poisonbench run or sweep"
-        ) from None
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError):
+    except (KeyError, ValueError, TypeError):
         pass
     raise StoreError(f"{path}: damaged; the command that made the folder makes it again")

@@ -1,10 +1,14 @@
-"""Where things lie in an output folder."""
+"""Where things lie in an output folder, and how its JSON files tell that they are whole."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
+
+_SEAL = re.compile(rb',(?:\n "sha256": "([0-9a-f]{64})"\n|"sha256":"([0-9a-f]{64})")\}\n\Z')
 
 
 class StoreError(Exception):
@@ -16,10 +20,52 @@ def place(out: Path, kind: str, id_: str) -> Path:
     return out / kind / id_[:2] / f"{id_}.json"
 
 
+def sealed(content: dict[str, Any], *, compact: bool = False) -> bytes:
+    """Return a JSON object, not an empty one, as text that ends with its own checksum.
+
+    Parameters
+    ----------
+    content : dict
+        JSON values; numbers are finite.
+    compact : bool, default=False
+        Whether it stands on one line.
+    """
+    text = json.dumps(
+        content,
+        indent=None if compact else 1,
+        separators=(",", ":") if compact else None,
+        sort_keys=not compact,
+        allow_nan=False,
+    )
+    body = text.removesuffix("}").rstrip("\n").encode()
+    seal = f'"sha256":"{_digest(body)}"' if compact else f'\n "sha256": "{_digest(body)}"\n'
+    return b"%b,%b}\n" % (body, seal.encode())
+
+
+def is_whole(text: bytes) -> bool:
+    """Return whether a text is as :func:`sealed` made it, to the last bit."""
+    seal = _SEAL.search(text[-100:])
+    if seal is None:
+        return False
+    body = text[: len(text[:-100]) + seal.start()]
+    return _digest(body).encode() == (seal[1] or seal[2])
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Return what a JSON file of the folder holds, or None where it is not there or damaged."""
+    """Return what a sealed JSON file holds, or None where it is not there or not whole."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        text = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    return content if isinstance(content, dict) else None
+    if not is_whole(text):
+        return None
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):  # nobody but a forger makes these
+        return None
+    content.pop("sha256")
+    return dict(content)
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from poisonbench.output.index import Cell, Index
-from poisonbench.output.layout import place, read_json
+from poisonbench.output.layout import is_whole, place, read_json
 
 SAMPLE = 20
 """Cells of each kind whose seconds are looked up for the estimate."""
@@ -120,24 +120,16 @@ def _ids(kind: Path) -> set[str]:
 
 
 def _whole(kind: Path) -> set[str]:
-    """Return the cells whose file ends as it must; merge reads them in full."""
+    """Return the cells whose file is whole."""
     found = set()
     for folder in _folders(kind):
         for name in os.listdir(folder):
             # Hidden ones are still being written, and may be gone already.
             if name.startswith("."):
                 continue
-            path = os.path.join(folder, name)
             try:
-                handle = os.open(path, os.O_RDONLY)
+                if is_whole(Path(folder, name).read_bytes()):
+                    found.add(name.removesuffix(".json"))
             except FileNotFoundError:  # removed a moment ago
                 continue
-            try:
-                if os.read(handle, 1 << 16).endswith(b"}\n"):
-                    found.add(name.removesuffix(".json"))
-            except OSError as error:
-                error.filename = path  # reading by number does not know it
-                raise
-            finally:
-                os.close(handle)
     return found

@@ -15,10 +15,8 @@ cell write the same bytes, so no file is ever locked.
 from __future__ import annotations
 
 import errno
-import io
 import json
 import os
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -28,9 +26,9 @@ import numpy as np
 
 from poisonbench.data.base import DatasetError
 from poisonbench.data.files import remove_leftovers, written_whole
-from poisonbench.data.npz import UNREADABLE, read_arrays
+from poisonbench.data.npz import is_sealed, read_arrays, seal
 from poisonbench.output.index import index_of, read_index
-from poisonbench.output.layout import StoreError, place, read_json
+from poisonbench.output.layout import StoreError, place, read_json, sealed
 from poisonbench.plan.groups import Group, Plan, Task
 from poisonbench.plan.identity import digest
 from poisonbench.problem import Poisoned, PoisonSet, Setting
@@ -88,7 +86,7 @@ def check_folder(out: Path, plan: Plan, *, extend: bool = False) -> bool:
                              "else; give another folder with --output")  # fmt: skip
     except OSError as error:
         raise StoreError(f"{error.filename or out}: cannot be used: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"{path}: damaged ({error}); delete the folder, or give another with "
                          "--output") from error  # fmt: skip
     return False
@@ -123,10 +121,10 @@ def open_folder(out: Path, plan: Plan, *, extend: bool = False) -> None:
             _check_writable(folder)
         # Of the two plan.json says whose the folder is; a stop between them mends itself.
         if not known:
-            write(out / "plan.json", _json(identity))
+            text = json.dumps(identity, indent=1, sort_keys=True)
+            write(out / "plan.json", f"{text}\n".encode())
         if (read_json(out / "index.json") or {}).get("plan") != index.content["plan"]:
-            text = json.dumps(index.content, separators=(",", ":"))
-            write(out / "index.json", f"{text}\n".encode())
+            write(out / "index.json", sealed(index.content, compact=True))
     except OSError as error:
         raise StoreError(
             f"{error.filename or out}: cannot be written to: {error.strerror}"
@@ -167,13 +165,13 @@ def write(path: Path, content: bytes, *, durable: bool = True) -> None:
 def write_cell(out: Path, cell: str, measured: Measured, timings: Timings, facts: Any) -> None:
     """Write a cell's numbers, and apart from them what is not reproducible."""
     # Nothing depends on meta, so it may be lost with the power.
-    write(place(out, "meta", cell), _json({**asdict(timings), **facts}), durable=False)
-    write(place(out, "cells", cell), _json({"id": cell, **asdict(measured)}))
+    write(place(out, "meta", cell), sealed({**asdict(timings), **facts}), durable=False)
+    write(place(out, "cells", cell), sealed({"id": cell, **asdict(measured)}))
 
 
 def write_failure(out: Path, cell: str, failure: Mapping[str, Any]) -> None:
     """Write why a cell failed."""
-    write(place(out, "failed", cell), _json(failure))
+    write(place(out, "failed", cell), sealed(dict(failure)))
 
 
 def tidy(out: Path) -> None:
@@ -200,7 +198,7 @@ def read_cell(out: Path, cell: str) -> Measured | None:
         return None
     try:
         return Measured(**content)
-    except TypeError:
+    except (TypeError, ValueError):
         return None
 
 
@@ -209,7 +207,7 @@ def read_timings(out: Path, cell: str) -> Timings | None:
     content = read_json(place(out, "meta", cell)) or {}
     try:
         return Timings(**{name: content[name] for name in Timings.__dataclass_fields__})
-    except KeyError:
+    except (KeyError, TypeError, ValueError):
         return None
 
 
@@ -241,7 +239,7 @@ def write_poison(out: Path, group: Group, setting: Setting, made: Poisoned) -> N
         "rounds": poison.rounds,
         "variant": poison.variant,
     }
-    meta = _json({"attack_seconds": made.seconds, "engine": made.engine})
+    meta = sealed({"attack_seconds": made.seconds, "engine": made.engine})
     write(place(out, "meta", group.id), meta, durable=False)
     with written_whole(out / group.poison_file) as file:
         np.savez(
@@ -256,35 +254,31 @@ def write_poison(out: Path, group: Group, setting: Setting, made: Poisoned) -> N
             trace=np.array(poison.trace, dtype=np.float64),
             summary=np.array(json.dumps(summary)),
         )
+        seal(file)
 
 
 def has_poison(out: Path, group: Group) -> bool:
     """Whether the poison set of a group is there in full; without reading its arrays."""
     if group.poison_file is None:
         return True
-    arrays = {f"{name}.npy" for name in POISON_ARRAYS}
+    path = out / group.poison_file
     try:
-        with zipfile.ZipFile(out / group.poison_file) as file:
-            if file.testzip() or not arrays <= set(file.namelist()):
-                return False
-            summary = np.lib.format.read_array(io.BytesIO(file.read("summary.npy")))
-            return bool(json.loads(str(summary))["id"] == group.id)
-    except (*UNREADABLE, KeyError):
+        if not is_sealed(path):
+            return False
+        summary = json.loads(str(read_arrays(path, ["summary"])["summary"]))
+        return bool(summary["id"] == group.id)
+    except (OSError, DatasetError, ValueError, TypeError, KeyError, RecursionError):
         return False
 
 
 def read_poison(out: Path, group: Group) -> Poisoned | None:
     """Return the stored poison set of a group, or None where it is not there or damaged."""
-    if group.poison_file is None or not (out / group.poison_file).exists():
+    if group.poison_file is None or not has_poison(out, group):
         return None
-    try:
-        # All of them, as what others rely on must be whole too.
-        arrays = read_arrays(out / group.poison_file, POISON_ARRAYS)
-        summary = json.loads(str(arrays["summary"]))
-    except (DatasetError, ValueError):
-        return None
-    if summary.pop("id", None) != group.id:
-        return None
+    # All of them, as what others rely on must be whole too.
+    arrays = read_arrays(out / group.poison_file, POISON_ARRAYS)
+    summary = json.loads(str(arrays["summary"]))
+    del summary["id"]
     trace = tuple(arrays["trace"].tolist())
     meta = read_json(place(out, "meta", group.id)) or {}
     poison = PoisonSet(arrays["X"], arrays["y"], **summary, trace=trace)
@@ -297,7 +291,3 @@ def read_trace(out: Path, poison_file: str) -> tuple[float, ...]:
         return tuple(read_arrays(out / poison_file, ("trace",))["trace"].tolist())
     except DatasetError:
         return ()
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()

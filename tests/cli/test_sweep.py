@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import re
@@ -22,6 +21,7 @@ from typer.testing import CliRunner, Result
 from poisonbench.cli.app import app
 from poisonbench.config import ConfigError, load
 from poisonbench.config.sweep import PAPER_RATES
+from poisonbench.output.layout import read_json, sealed
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -349,8 +349,8 @@ def test_a_damaged_cell_and_one_of_another_version_are_named_and_made_again(out)
     one, other = sorted(out.glob("cells/*/*.json"))[:2]
     kept = {path: path.read_bytes() for path in (one, other)}
     one.write_bytes(kept[one][:50])
-    content = json.loads(kept[other])
-    other.write_text(json.dumps({**content, "of_the_future": 1}, indent=1) + "\n")
+    content = read_json(other)
+    other.write_bytes(sealed({**content, "of_the_future": 1}))
     assert "20 cells: 19 done, 0 failed, 1 missing" in invoke("status", "out").stdout
     table = (out / "results.csv").read_bytes()
     refused = invoke("merge", "out", code=3).stderr
@@ -361,7 +361,7 @@ def test_a_damaged_cell_and_one_of_another_version_are_named_and_made_again(out)
     assert (out / "results.csv").read_bytes() == table
 
 
-@pytest.mark.parametrize("content", ["", "null", "[1]", "3", '"x"', "{", "\x00\xff"])
+@pytest.mark.parametrize("content", ["", "null", "[1]", "3", "{", "\x00\xff", "[" * 100_000])
 def test_whatever_is_damaged_is_as_if_it_were_not_there(out, content):
     """Of a cell, of what is kept beside it, and of why one failed."""
     cells = sorted(out.glob("cells/*/*.json"))
@@ -383,9 +383,9 @@ def test_whatever_is_damaged_is_as_if_it_were_not_there(out, content):
 
 def test_tables_of_mixed_processors_are_said_to_be_so(out):
     path = next(path for path in sorted(out.glob("meta/*/*.json")) if "blas" in path.read_text())
-    content = json.loads(path.read_text())
+    content = read_json(path)
     content["libraries"]["numpy"] = "0.1"
-    path.write_text(json.dumps(content))
+    path.write_bytes(sealed(content))
     assert "different numpy, which may differ in the last digits: 0.1, " in (
         invoke("merge", "out").stderr
     )
@@ -395,10 +395,10 @@ def test_tables_of_mixed_processors_are_said_to_be_so(out):
 def test_folders_that_are_none(out, command):
     assert "no folder; expected the output folder" in invoke(command, "absent", code=2).stderr
     assert "no index.json" in invoke(command, ".", code=2).stderr
-    whole = json.loads((out / "index.json").read_text())
+    whole = read_json(out / "index.json")
     short_rows = {**whole, "rows": [row[:3] for row in whole["rows"]]}
-    for content in (json.dumps(short_rows), json.dumps({**whole, "groups": [1]}), "{"):
-        (out / "index.json").write_text(content)
+    for content in (sealed(short_rows), sealed({**whole, "groups": [1]}), b"{"):
+        (out / "index.json").write_bytes(content)
         assert "index.json: damaged" in invoke(command, "out", code=2).stderr
     sweep("--quiet")  # makes it again
     invoke(command, "out")
