@@ -24,7 +24,7 @@ from poisonbench.certificates.theorem2 import Certificate, certificate
 from poisonbench.config import Choice
 from poisonbench.data.base import Dataset
 from poisonbench.data.scaling import Scaling
-from poisonbench.data.split import rows_of
+from poisonbench.data.split import rows_of, spare_rows
 from poisonbench.defenses.base import Defense
 from poisonbench.features import BoolArray, FeatureSpace, FloatArray
 from poisonbench.memo import OwnCleanError, SelectedStrength, once
@@ -84,7 +84,7 @@ def stage(group: Group, dataset: Dataset, made: Poisoned | None = None) -> Stage
     """
     setting = prepare(group, dataset)
     clean = learner(group.model, setting.train, setting, group.seed)
-    made = made or attack(group, setting, clean)
+    made = made or attack(group, setting, clean, dataset)
     check(made.poison, group.n_poison, setting.space)
     rows, is_poison = poisoned_rows(setting, made.poison, group.seed)
     undefended = {
@@ -132,10 +132,11 @@ def learner(choice: Choice, rows: Sample, setting: Setting, seed: int) -> Linear
     return model.fit(rows.X, rows.y)
 
 
-def attack(group: Group, setting: Setting, model: LinearModel) -> Poisoned:
-    """Run the group's attack."""
+def attack(group: Group, setting: Setting, model: LinearModel, dataset: Dataset) -> Poisoned:
+    """Run the group's attack on what its attacker knows."""
+    train, model = known_to_attacker(group, setting, model, dataset)
     problem = AttackProblem(
-        train=setting.train,
+        train=train,
         validation=setting.validation,
         model=deepcopy(model),  # an attack may well refit it
         space=setting.space,
@@ -148,6 +149,46 @@ def attack(group: Group, setting: Setting, model: LinearModel) -> Poisoned:
     chosen = group.attack.build()
     poison = chosen.generate(problem)
     return Poisoned(poison, time.perf_counter() - start, chosen.engine)
+
+
+def known_to_attacker(
+    group: Group, setting: Setting, model: LinearModel, dataset: Dataset
+) -> tuple[Sample, LinearModel]:
+    """Return the rows and the learner that the attacker has: the true ones, or surrogates.
+
+    Parameters
+    ----------
+    group : Group
+        Its attack says what is not known, by its parameter ``knowledge``.
+    setting : Setting
+        The data of the group.
+    model : LinearModel
+        The learner, fitted on the clean training rows.
+    dataset : Dataset
+        The data set, from which a disjoint sample is drawn.
+
+    Returns
+    -------
+    train : Sample
+        The training rows, or as many rows that are in no part of the split, clipped to the box.
+    model : LinearModel
+        A learner fitted on them.
+    """
+    knowledge = group.attack.parameters.get("knowledge")
+    if not knowledge:
+        return setting.train, model
+    train, choice = setting.train, group.model
+    if knowledge["surrogate"] in ("data", "both"):
+        stream = seeds.generator(group.seed, "surrogate", setting.content)
+        rows = spare_rows(setting.split, len(dataset.y), len(train), stream)
+        X = setting.scaling.transform(dataset.X[rows])
+        y = setting.scaling.transform_response(dataset.y[rows])
+        # Bounds from the training rows leave other rows a little outside, where no poison may lie.
+        train = read_only(np.clip(X, 0.0, 1.0), np.clip(y, 0.0, 1.0))
+    if knowledge["surrogate"] in ("model", "both"):
+        has_strength = registry.accepts(registry.components("model")[knowledge["model"]], "lam")
+        choice = Choice("model", knowledge["model"], {"lambda": "cv"} if has_strength else {})
+    return train, learner(choice, train, setting, group.seed)
 
 
 def check(poison: PoisonSet, n_poison: int, space: FeatureSpace) -> None:

@@ -37,11 +37,12 @@ class AttackProblem:
     Parameters
     ----------
     train : Sample
-        The clean training rows D_tr (n rows).
+        The clean training rows D_tr (n rows), or the attacker's own sample in their place.
     validation : Sample
         The attacker's validation rows D_val; may be empty.
     model : LinearModel
-        The learner, with its regularisation strength fixed, fitted on ``train``.
+        The learner, or the attacker's own in its place, with its regularisation strength fixed,
+        fitted on ``train``.
     space : FeatureSpace
         Which rows are legal.
     target : str

@@ -146,6 +146,8 @@ def parameters(kind: str, name: str) -> tuple[Parameter, ...]:
             found.append(_SELECT_ON)
     if kind == "defense" and registry.accepts(cls, "n_poison"):
         found.append(_N_POISON)
+    if kind == "attack" and cls.takes_rate:
+        found.append(_knowledge())
     return tuple(found)
 
 
@@ -295,6 +297,8 @@ def _choice(
         axis = kind == "attack" and key in AXES
         if key not in values and (axis or parameter.required or not _applies(key, values)):
             continue
+        if key == KNOWLEDGE and values.get(key) is None:  # everything is known, as ever
+            continue
         value = complete[key] = values.get(key, parameter.default)
         if not axis and (parameter.required or value != parameter.default):
             given[key] = _short(value)
@@ -316,6 +320,31 @@ def _short(value: Any) -> str:
         return ",".join(f"{key}:{_short(item)}" for key, item in value.items())
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
+
+def _knowledge() -> Parameter:
+    """Return the parameter that says what an attacker has in place of what it does not know."""
+    learners = Literal[tuple(registry.components("model"))]
+    data = TypedDict("data", {"surrogate": Literal["data"]})  # noqa: UP013
+    model = TypedDict(  # noqa: UP013
+        "model",
+        {"surrogate": Literal["model", "both"], "model": learners},  # type: ignore[valid-type]
+    )
+    for form in (data, model):
+        form.__pydantic_config__ = ConfigDict(extra="forbid", **fields.STRICT)  # type: ignore[attr-defined]
+    return Parameter(
+        KNOWLEDGE,
+        KNOWLEDGE,
+        data | model | None,
+        None,
+        "What the attacker has in place of what it does not know: surrogate: data is a disjoint "
+        "sample of as many rows as the training set, from rows that the split leaves over; "
+        "surrogate: model another learner, named by model, with its strength selected by "
+        "cross-validation; both is both.  If not given, it knows the training set and the learner.",
+    )
+
+
+KNOWLEDGE = "knowledge"
+"""The parameter of an attack that says what its attacker does not know."""
 
 _STRENGTH = {
     "lambda": Parameter(

@@ -130,6 +130,26 @@ def rows_of(split: SplitCounts | Split, dataset: Dataset, seed: int) -> Split:
     return draw(len(dataset.y), split, stream)
 
 
+def spare_rows(split: Split, n_rows: int, count: int, generator: np.random.Generator) -> IntArray:
+    """Return row indices that are in no part of a split, drawn at random.
+
+    Parameters
+    ----------
+    split : Split
+        The split.
+    n_rows : int
+        Number of rows of the data set.
+    count : int
+        How many to draw; at most as many as there are.
+    generator : numpy.random.Generator
+        The stream that draws.
+    """
+    used = np.concatenate([split.train, split.validation, split.test])
+    spare = np.setdiff1d(np.arange(n_rows), used)
+    drawn: IntArray = generator.permutation(spare)[:count].astype(np.intp, copy=False)
+    return drawn
+
+
 def read_indices(path: Path, n_rows: int) -> Split:
     """Read a split from an ``.npz`` file with the arrays ``train``, ``validation``, ``test``.
 

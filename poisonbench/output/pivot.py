@@ -218,7 +218,7 @@ def with_white_box_share(results: pd.DataFrame) -> pd.DataFrame:
     return results.assign(white_box_share=np.where(shown, share, np.nan))
 
 
-_KNOWLEDGE = r"((?:^|,)knowledge=\{[^}]*\})"
+_KNOWLEDGE = r"((?:^|,)knowledge=surrogate:\w+(?:,model:[\w-]+)?)"
 _ATTACK_AXES = ("variables", "initialization", "outer_objective")
 
 

@@ -17,7 +17,7 @@ from poisonbench.datasets.catalogued import MissingDataError
 from poisonbench.plan.groups import Group, Plan, Task
 from poisonbench.plan.identity import attack_key, digest
 from poisonbench.plan.rates import assumed_poison, rates
-from poisonbench.plan.setup import Ground, check_test_rows_unseen, split_rows
+from poisonbench.plan.setup import Ground, check_spare_rows, check_test_rows_unseen, split_rows
 from poisonbench.records import Labels, Row
 from poisonbench.reference_rows import REFERENCE_ROWS
 
@@ -48,6 +48,7 @@ def make_plan(config: Config, data_dir: Path | None = None) -> Plan:
             ground = Ground(choice, dataset, split_choice, split, model)
             for attack in config.attacks:
                 check_test_rows_unseen(config, attack, ground)
+                check_spare_rows(config, attack, ground)
                 for rate, p in rates(config, attack, ground):
                     key = attack_key(attack if p else NO_ATTACK)
                     for seed in config.seeds:

@@ -68,6 +68,23 @@ def split_rows(config: Config, choice: SplitChoice, dataset: Dataset) -> SplitCo
         raise config.error(choice.where, str(error)) from error
 
 
+def check_spare_rows(config: Config, attack: Choice, ground: Ground) -> None:
+    """Complain of an attacker with a sample of its own where the split leaves too few rows."""
+    knowledge = attack.parameters.get("knowledge")
+    if not knowledge or knowledge["surrogate"] == "model":
+        return
+    split = ground.split
+    used = sum(split) if isinstance(split, SplitCounts) else sum(
+        map(len, (split.train, split.validation, split.test)))  # fmt: skip
+    left = len(ground.dataset.y) - used
+    if left < ground.n_clean:
+        raise config.error(
+            attack.where,
+            f"{attack.label} needs {ground.n_clean} rows of its own, as many as the training set, "
+            f"and the split leaves {left} of {len(ground.dataset.y)}; expected a smaller split",
+        )
+
+
 def check_test_rows_unseen(config: Config, attack: Choice, ground: Ground) -> None:
     """Complain of poison rows that were made with rows that are test rows here."""
     seen = attack.build().rows_seen()

@@ -66,7 +66,7 @@ def test_optp_is_the_best_of_its_variants_where_that_was_run(rows):
 
 
 def test_a_black_box_attack_is_not_what_was_published(rows):
-    results = rows([1.0], attack_parameters="knowledge={surrogate: data}")
+    results = rows([1.0], attack_parameters="knowledge=surrogate:data")
     assert comparison.with_published(results, reference(statp=(0.1, 0.1))).cells.empty
 
 

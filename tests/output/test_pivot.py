@@ -90,8 +90,8 @@ def test_the_white_boxs_share_of_the_damage(rows):
     results = pd.concat(
         [
             rows([0.21, 0.21]),
-            rows([0.06, 0.06], attack_parameters="knowledge={surrogate: data}"),
-            rows([0.06], attack="bgd", attack_parameters="knowledge={surrogate: data}"),
+            rows([0.06, 0.06], attack_parameters="knowledge=surrogate:data"),
+            rows([0.06], attack="bgd", attack_parameters="knowledge=surrogate:data"),
         ]
     )
     shares = pivot.with_white_box_share(results)["white_box_share"].tolist()
