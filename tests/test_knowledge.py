@@ -47,7 +47,9 @@ def problems(bench, monkeypatch):
     def run(knowledge: dict[str, str] | None = None, **words: Any) -> list[AttackProblem]:
         SEEN.clear()
         given = {"name": "watch", **({"knowledge": knowledge} if knowledge else {})}
-        bench.run({**CONFIG, "attack": given, **words}, out=f"out-{len(list(bench.folder.iterdir()))}")
+        bench.run(
+            {**CONFIG, "attack": given, **words}, out=f"out-{len(list(bench.folder.iterdir()))}"
+        )
         return list(SEEN)
 
     return run

@@ -323,14 +323,15 @@ def _short(value: Any) -> str:
 
 def _knowledge() -> Parameter:
     """Return the parameter that says what an attacker has in place of what it does not know."""
-    learners = Literal[tuple(registry.components("model"))]
+    learners: Any = Literal[tuple(registry.components("model"))]
     data = TypedDict("data", {"surrogate": Literal["data"]})  # noqa: UP013
     model = TypedDict(  # noqa: UP013
         "model",
-        {"surrogate": Literal["model", "both"], "model": learners},  # type: ignore[valid-type]
+        {"surrogate": Literal["model", "both"], "model": learners},
     )
-    for form in (data, model):
-        form.__pydantic_config__ = ConfigDict(extra="forbid", **fields.STRICT)  # type: ignore[attr-defined]
+    forms: list[Any] = [data, model]
+    for form in forms:
+        form.__pydantic_config__ = ConfigDict(extra="forbid", **fields.STRICT)
     return Parameter(
         KNOWLEDGE,
         KNOWLEDGE,
