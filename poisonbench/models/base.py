@@ -81,10 +81,10 @@ class LinearModel(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         copy: Self = clone(self).set_params(**strength)
         return copy
 
-    def penalty(self, w: FloatArray) -> float:
-        """Return Omega(w)."""
+    def penalty(self, w: FloatArray) -> Any:
+        """Return Omega(w), or that of each row of weights of shape (..., d)."""
         rho = self.l1_ratio()
-        return float(rho * np.abs(w).sum() + (1 - rho) / 2 * (w @ w))
+        return rho * np.abs(w).sum(axis=-1) + (1 - rho) / 2 * (w * w).sum(axis=-1)
 
     def penalty_gradient(self, w: FloatArray) -> FloatArray:
         """Return the gradient of Omega, with sign(0) = 0 at the kinks; shape (d,)."""
@@ -95,7 +95,7 @@ class LinearModel(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def objective(self, X: FloatArray, y: FloatArray) -> float:
         """Return L(D, theta) of the fitted model on rows `X`, `y` (Eq. 1)."""
         loss = float(np.mean((self.predict(X) - y) ** 2))
-        return loss + self.lambda_for(len(y)) * self.penalty(self.coef_)
+        return loss + self.lambda_for(len(y)) * float(self.penalty(self.coef_))
 
 
 class PenalizedModel(LinearModel):

@@ -18,7 +18,6 @@ import numpy as np
 from scipy import linalg
 
 from poisonbench.attacks.engines import quadratic_sweep, row_sweep
-from poisonbench.attacks.engines.active_set import solve_elastic_net
 from poisonbench.attacks.engines.functions import Function, Quadratic, RowLosses, moments
 from poisonbench.attacks.engines.moves import Moves
 from poisonbench.attacks.engines.quadratic_sweep import State, with_rows
@@ -30,6 +29,7 @@ from poisonbench.attacks.engines.surrogate import (
     working_alpha,
 )
 from poisonbench.features import FloatArray, IntArray
+from poisonbench.models.engines.active_set import solve_elastic_net
 from poisonbench.problem import AttackProblem, Sample
 
 try:
@@ -241,8 +241,8 @@ class Climb:
                 moment[:-1] - n * mean_y * mean,
                 n * alpha * rho,
                 n * alpha * (1 - rho),
-                np.zeros(len(mean)) if near is None else near[:-1],
-            ).w
+                None if near is None else near[:-1],
+            )
             theta: FloatArray = np.append(w, mean_y - mean @ w)
         else:
             gram[np.diag_indices(len(self.penalty))] += self.penalty

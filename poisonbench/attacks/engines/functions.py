@@ -98,11 +98,20 @@ class Quadratic(Function):
         m = len(sample)
         return cls(A / m, c / m, float(sample.y @ sample.y) / m, gamma, model)
 
+    def value(self, theta: FloatArray) -> float:
+        """Return W(theta)."""
+        W = float(theta @ (self.A @ theta - 2 * self.c)) + self.k
+        return W + self.gamma * self.model.penalty(theta[:-1]) if self.gamma else W
+
     def values(self, thetas: FloatArray) -> FloatArray:
         """Return W for each row of `thetas`; shape (candidates,)."""
-        W: FloatArray = np.einsum("ij,ij->i", thetas @ self.A - 2 * self.c, thetas) + self.k
+        A, c, weights = self.A, self.c, thetas
+        used = np.flatnonzero(thetas.any(axis=0))
+        if 4 * len(used) < 3 * len(c):  # candidates for a sparse model have zeros in common
+            A, c, weights = A[used][:, used], c[used], thetas[:, used]
+        W: FloatArray = np.einsum("ij,ij->i", weights @ A - 2 * c, weights) + self.k
         if self.gamma:
-            W += self.gamma * np.array([self.model.penalty(theta[:-1]) for theta in thetas])
+            W += self.gamma * self.model.penalty(thetas[:, :-1])
         return W
 
     def gradient(self, theta: FloatArray) -> FloatArray:

@@ -18,15 +18,16 @@ and elastic net by an active-set solve on the Gram matrix from the present solut
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 from scipy import linalg
 
-from poisonbench.attacks.engines.active_set import solve_elastic_net
 from poisonbench.attacks.engines.functions import Function, moments, with_intercept
 from poisonbench.attacks.engines.surrogate import working_alpha
 from poisonbench.features import FloatArray
 from poisonbench.models.base import LinearModel
+from poisonbench.models.engines.active_set import ActiveSet, engine
 from poisonbench.problem import Sample
 
 
@@ -189,12 +190,18 @@ class RidgeRetraining(Retraining):
         self.K = linalg.blas.dger(factor, k, k, a=self.K, overwrite_a=True)
 
 
+Row = tuple[FloatArray, float]
+"""A row z = (x, 1) of shape (d + 1,) and its response."""
+
+
 class ElasticNetRetraining(Retraining):
     """Exact retraining for LASSO and elastic net by an active-set method on the Gram matrix.
 
-    The Hessian is taken on the active set A: a small change of a row moves only the weights that
-    are not zero.  Candidates are ranked by the model that they would give if A and the signs
-    stayed as they are, and the first that raises W after true retraining is taken.
+    The intercept is a weight without a penalty, so that a change of one row is one of two terms of
+    Z'Z, and the inverse of its active block follows in two rank-one updates.  The Hessian is taken
+    on the active set A: a small change of a row moves only the weights that are not zero.
+    Candidates are ranked by the model that they would give if A and the signs stayed as they are,
+    and the first that raises W after true retraining is taken.
 
     Parameters
     ----------
@@ -207,61 +214,71 @@ class ElasticNetRetraining(Retraining):
     TRIES = 3
     """Candidates that are retrained on before a row is left as it is."""
 
+    GAIN = 1e-9
+    """Least relative gain of W for which a row is replaced, so that rounding decides nothing."""
+
     def __init__(self, train: Sample, poison: Sample, alpha: float, l1_ratio: float) -> None:
-        n_rows = len(train) + len(poison)
-        self.l1 = n_rows * alpha * l1_ratio
-        self.l2 = n_rows * alpha * (1 - l1_ratio)
-        self.theta = np.zeros(train.X.shape[1] + 1)
+        n_rows, penalised = len(train) + len(poison), np.ones(train.X.shape[1] + 1)
+        penalised[-1] = 0.0
+        self.l1 = n_rows * alpha * l1_ratio * penalised
+        self.l2 = n_rows * alpha * (1 - l1_ratio) * penalised
         super().__init__(train, poison)
 
     def _start(self, gram: FloatArray, moment: FloatArray) -> None:
         self._gram, self._moment = gram, moment
-        # The intercept drops out by centring: the last row of Z'Z has the sums of the columns.
-        mean, mean_y = gram[-1, :-1] / self.n_rows, moment[-1] / self.n_rows
-        centred = gram[:-1, :-1] - self.n_rows * np.outer(mean, mean)
-        solution = solve_elastic_net(
-            centred,
-            moment[:-1] - self.n_rows * mean_y * mean,
-            self.l1,
-            self.l2,
-            self.theta[:-1],
-        )
-        self.theta = np.append(solution.w, mean_y - mean @ solution.w)
-        self._active = np.append(solution.active, len(mean))
-        # Back to rows with an intercept: (Z_A'Z_A + l2 D)^{-1} from the centred block's inverse.
-        border = -solution.inverse @ mean[solution.active]
-        corner = 1 / self.n_rows - border @ mean[solution.active]
-        self.K = np.block([[solution.inverse, border[:, None]], [border[None, :], corner]])
+        self._state = ActiveSet.near(gram, self.l1, self.l2, np.zeros(len(moment)))
+        engine().solve(gram, moment, self.l1, self.l2, self._state)
+        self.theta = self._state.w
 
     def _adjoint(self, gradient: FloatArray) -> FloatArray:
-        v = np.zeros_like(self.theta)
-        v[self._active] = (self.n_rows / 2) * (self.K @ gradient[self._active])
+        v, A = np.zeros_like(gradient), self._state.active
+        v[A] = (self.n_rows / 2) * (self._state.inverse @ gradient[A])
         return v
 
     def replace(self, c: int, z: FloatArray, y: float) -> None:
         """Replace poison row `c` by (z, y) and retrain."""
-        z_out, y_out = self.Z[c].copy(), self.y[c]
-        self.Z[c], self.y[c] = z, y
-        gram = self._gram + np.outer(z, z) - np.outer(z_out, z_out)
-        self._start(gram, self._moment + y * z - y_out * z_out)
+        self._try(c, [(z, y)], lambda _: True)
 
     def improve(self, c: int, Z: FloatArray, y: FloatArray, W: Function) -> bool:
         """Replace poison row `c` by the best of the candidates; see the base class."""
-        out = (self.Z[c].copy(), float(self.y[c]))
-        present, A = W.value(self.theta), self._active
-        predicted = np.zeros((len(Z), len(self.theta)))
-        predicted[:, A] = self._exchange(self.K, self.theta[A], (out[0][A], out[1]), Z[:, A], y)
-        state = self._gram, self._moment, self.theta, self._active, self.K
-        values = W.values(predicted)
-        for best in np.argsort(-values)[: self.TRIES]:
-            if values[best] <= present:
-                break
-            self.replace(c, Z[best], float(y[best]))
-            if W.value(self.theta) > present:
+        least = (1 + self.GAIN) * W.value(self.theta)
+        values = W.values(self._predicted(c, Z, y))
+        best = [i for i in np.argsort(-values, kind="stable")[: self.TRIES] if values[i] > least]
+        return self._try(c, [(Z[i], float(y[i])) for i in best], lambda w: W.value(w) > least)
+
+    def _try(self, c: int, rows: list[Row], accept: Callable[[FloatArray], bool]) -> bool:
+        """Replace poison row `c` by the first of `rows` whose theta `accept` accepts, if any."""
+        z_out, y_out = near, _ = self.Z[c], self.y[c]
+        state = self._state.copy()
+        for z, y in rows:
+            touched = np.flatnonzero((z != 0) | (z_out != 0))
+            present, pair = self._gram[touched], np.array([z, z_out])
+            self._gram[touched] = present + (pair[:, touched] * [[1.0], [-1.0]]).T @ pair
+            moment = self._moment + y * z - y_out * z_out
+            # Rows tried resemble each other: the last one's solution is near the next one's.
+            state.add_row(z)
+            state.remove_row(near, self.l1)
+            near = z
+            engine().solve(self._gram, moment, self.l1, self.l2, state)
+            if accept(state.w):
+                self._moment, self._state, self.theta = moment, state, state.w
+                self.Z[c], self.y[c] = z, y
                 return True
-            self._gram, self._moment, self.theta, self._active, self.K = state
-            self.Z[c], self.y[c] = out
+            self._gram[touched] = present
         return False
+
+    def _predicted(self, c: int, Z: FloatArray, y: FloatArray) -> FloatArray:
+        """Return theta with each candidate for row `c`, A and the signs left as they are."""
+        state, z_out = self._state.copy(), self.Z[c]
+        residual = z_out @ state.w - self.y[c]
+        state.remove_row(z_out, self.l1)
+        A, theta = state.active, state.w
+        theta_A = theta[A] + residual * (state.inverse @ z_out[A])
+        k = Z[:, A] @ state.inverse
+        h = np.einsum("ij,ij->i", k, Z[:, A])
+        thetas = np.zeros((len(Z), len(theta)))
+        thetas[:, A] = theta_A + k * ((y - Z[:, A] @ theta_A) / (1 + h))[:, None]
+        return thetas
 
 
 def retraining(model: LinearModel, train: Sample, poison: Sample) -> Retraining:
