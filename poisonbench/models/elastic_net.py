@@ -1,19 +1,24 @@
 """Elastic net: Omega(w) = rho ||w||_1 + (1 - rho)/2 ||w||_2^2.
 
-Half the paper's objective is scikit-learn's, with alpha = lambda / 2 and l1_ratio = rho.
+Half the paper's objective is scikit-learn's, with alpha = lambda / 2 and l1_ratio = rho.  Where
+LASSO has several minimisers, as with copies of a column, the one returned is that of
+``engines/active_set``: weights go to the first columns, whatever the order of the rows.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
+import numpy as np
 from annotated_types import Gt, Le
 from sklearn.linear_model import ElasticNet as SklearnElasticNet
 from sklearn.linear_model import ElasticNetCV
 from sklearn.model_selection import KFold
+from sklearn.utils.validation import validate_data
 
 from poisonbench.features import FloatArray
 from poisonbench.models.base import PenalizedModel
+from poisonbench.models.engines.active_set import solve_elastic_net
 
 TOLERANCE = 1e-12
 """Duality gap, relative to the sum of squares of y, at which coordinate descent stops.
@@ -22,6 +27,10 @@ The weights are off by about the root of the gap: 1e-8 would leave errors of 1e-
 """
 
 MAX_ITERATIONS = 100_000
+
+MOST_COLUMNS = 2000
+"""Columns up to which a fit works on the Gram matrix; with more, which need not fit into memory
+twice, it is scikit-learn's coordinate descent on the rows."""
 
 
 class ElasticNet(PenalizedModel):
@@ -68,6 +77,23 @@ class ElasticNet(PenalizedModel):
     @staticmethod
     def _alpha_per_lambda(n_rows: int) -> float:
         return 0.5
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fit to rows `X` of shape (N, d) and responses `y` of shape (N,)."""
+        X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
+        if X.shape[1] > MOST_COLUMNS:
+            return super().fit(X, y)
+        mean, mean_y = X.mean(axis=0), float(y.mean())
+        centred = X - mean
+        strength = len(y) * self.alpha_for(len(y))
+        self.coef_ = solve_elastic_net(
+            centred.T @ centred,
+            (y - mean_y) @ centred,
+            strength * self.l1_ratio(),
+            strength * (1 - self.l1_ratio()),
+        )
+        self.intercept_ = mean_y - float(mean @ self.coef_)
+        return self
 
     def solver(self, n_rows: int) -> Any:
         """Return scikit-learn's ``ElasticNet`` with alpha = lambda / 2."""
