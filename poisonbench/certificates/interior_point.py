@@ -16,10 +16,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import linalg
 
-from poisonbench.attacks.engines.active_set import solve_elastic_net
 from poisonbench.certificates.poisoning import Loss, Poisoning
 from poisonbench.certificates.program import Inequalities, Program, Proposal, inequalities
 from poisonbench.features import FloatArray
+from poisonbench.models.engines.active_set import solve_elastic_net
 
 ITERATIONS = 60
 
