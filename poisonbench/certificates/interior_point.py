@@ -78,7 +78,7 @@ def _sparse_fit(G: FloatArray, b: FloatArray, l1: float) -> FloatArray:
         0.0,
         np.zeros(len(border)),
     )
-    return np.append(solution.w, (b[-1] - border @ solution.w) / corner)
+    return np.append(solution, (b[-1] - border @ solution) / corner)
 
 
 class _Newton:
