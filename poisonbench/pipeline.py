@@ -31,7 +31,7 @@ from poisonbench.memo import OwnCleanError, SelectedStrength, once
 from poisonbench.models import LinearModel
 from poisonbench.plan.groups import Group, Task
 from poisonbench.problem import AttackProblem, Poisoned, PoisonSet, Sample, Setting
-from poisonbench.records import Measured, Timings
+from poisonbench.records import Measured, Predictions, Timings
 from poisonbench.reference_rows import REFERENCE_ROWS, Defended
 
 
@@ -105,7 +105,15 @@ def prepare(group: Group, dataset: Dataset) -> Setting:
         for rows in (split.train, split.validation, split.test)
     )
     return Setting(
-        train, validation, test, split, dataset.space, dataset.target, scaling, dataset.content
+        train,
+        validation,
+        test,
+        split,
+        dataset.space,
+        dataset.target,
+        scaling,
+        dataset.content,
+        scaling.own_unit(dataset),
     )
 
 
@@ -280,12 +288,28 @@ def bounds(stage: Stage, task: Task, reached: Defended) -> dict[str, float | Non
     return {entry.name: getattr(found, entry.name, None) for entry in fields(Certificate)}
 
 
-def measure(stage: Stage, task: Task) -> tuple[Measured, Timings]:
-    """Run one defense and return its row."""
+def predictions_on_test_rows(stage: Stage, reached: Defended) -> Predictions:
+    """Return the predictions of a cell's model on the test rows, and the clean learner's."""
+    setting, unit = stage.setting, stage.setting.unit
+    offset, span = (0.0, 1.0) if unit is None else (unit.offset, unit.span)
+    y, predicted, clean = (
+        tuple((offset + span * values).tolist())
+        for values in (
+            setting.test.y,
+            reached.model.predict(setting.test.X),
+            stage.clean.predict(setting.test.X),
+        )
+    )
+    rows = tuple(setting.split.test.tolist())
+    return Predictions("box units" if unit is None else unit.name, rows, y, predicted, clean)
+
+
+def measure(stage: Stage, task: Task, reached: Defended | None = None) -> tuple[Measured, Timings]:
+    """Return the row of a task, of its model if that has been trained already."""
     group, setting, poison = stage.group, stage.setting, stage.made.poison
     test, validation = setting.test, setting.validation
     n, p = len(setting.train), group.n_poison
-    reached = defended(stage, task)
+    reached = reached or defended(stage, task)
     model = reached.model
     # What the defense went by: what it was told, or its own estimate.
     assumed = getattr(model, "n_poison_", task.n_poison_assumed)
@@ -309,7 +333,10 @@ def measure(stage: Stage, task: Task) -> tuple[Measured, Timings]:
         ratio_to_clean=errors["test_mse"] / mse_clean if mse_clean else None,
         ratio_to_none=errors["test_mse"] / mse_none if mse_none else None,
         ratio_to_own_clean=errors["test_mse"] / own_clean if own_clean else None,
-        test_rmse_unscaled=float(np.sqrt(errors["test_mse"])) * setting.scaling.y_span,
+        test_rmse_unscaled=(
+            None if setting.unit is None else float(np.sqrt(errors["test_mse"])) * setting.unit.span
+        ),
+        response_unit=None if setting.unit is None else setting.unit.name,
         val_mse=(
             metrics.mean_squared_error(validation.y, model.predict(validation.X))
             if len(validation)

@@ -14,6 +14,7 @@ import numpy as np
 from poisonbench.features import BOX_TOLERANCE, FeatureSpace, FloatArray
 
 if TYPE_CHECKING:
+    from poisonbench.data.base import ResponseUnit
     from poisonbench.data.scaling import Scaling
     from poisonbench.data.split import Split
     from poisonbench.models.base import LinearModel
@@ -154,6 +155,8 @@ class Setting:
         How the box relates to the data's own units.
     content : str
         Hash of the data set's content, on which random streams depend beside the seed.
+    unit : ResponseUnit or None
+        How the box relates to the response's own unit; None where that is not known.
     """
 
     train: Sample
@@ -164,6 +167,7 @@ class Setting:
     target: str
     scaling: Scaling
     content: str
+    unit: ResponseUnit | None
 
 
 @dataclass(frozen=True)

@@ -81,8 +81,12 @@ class Measured:
     test_mae: float = column("mean absolute error on the test rows", "box unit")
     test_r2: float | None = column("coefficient of determination on the test rows; empty if their "
                                    "responses are all equal")  # fmt: skip
-    test_rmse_unscaled: float = column("root of test_mse, in the response's own unit",
-                                       "unit of the response")  # fmt: skip
+    test_rmse_unscaled: float | None = column("root of test_mse, in the response's own unit; empty "
+                                              "where that is not known",
+                                              "response_unit")  # fmt: skip
+    response_unit: str | None = column("the response's own unit: that of the catalogue, else of "
+                                       "the values in the file; empty where the file was scaled "
+                                       "before and nobody says from what")  # fmt: skip
     val_mse: float | None = column("mean squared error on the attacker's validation rows; empty "
                                    "if there are none", "squared box unit")  # fmt: skip
     objective_initial: float | None = column("outer objective of the learner trained with the "
@@ -156,6 +160,45 @@ def _check(record: Any) -> None:
             raise TypeError(f"{entry.name} is {value!r}, expected {entry.type}")
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{entry.name} is {value}, expected a finite number")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The predictions of a cell on its test rows, in one file for each cell, on request.
+
+    Parameters
+    ----------
+    unit : str
+        Unit of the numbers: the response's own, or box units where that is not known.
+    rows : tuple of int
+        Row indices of the test rows in the data set, from 0.
+    y, predicted, clean : tuple of float
+        For each test row its response, the prediction of the cell's model, and that of the
+        learner trained on the clean rows.
+    """
+
+    unit: str
+    rows: tuple[int, ...]
+    y: tuple[float, ...]
+    predicted: tuple[float, ...]
+    clean: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Change:
+    """How far a cell moved single predictions; a row of ``changes.csv``.
+
+    A change is |prediction - clean prediction| / |clean prediction| of a test row, both in the
+    response's own unit.
+    """
+
+    response_unit: str = column("unit of the responses")
+    response_q50: float = column("median response of the test rows", "response_unit")
+    change_q10: float = column("quantile 10% over test rows of the relative change of a prediction")
+    change_q25: float = column("quantile 25%")
+    change_q50: float = column("median")
+    change_q75: float = column("quantile 75%")
+    change_q90: float = column("quantile 90%")
 
 
 def names(record: type) -> list[str]:

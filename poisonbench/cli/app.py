@@ -34,6 +34,7 @@ from poisonbench.cli.options import (
     OutputFile,
     Overrides,
     Partition,
+    Predictions,
     PublishedName,
     Quiet,
     ResultFolder,
@@ -120,6 +121,7 @@ def run(
     data_dir: DataDir = None,
     fetch: Fetch = False,
     extend: Extend = False,
+    predictions: Predictions = False,
     fail_fast: FailFast = False,
     retry_crashed: RetryCrashed = False,
     time_limit: TimeLimit = None,
@@ -158,6 +160,7 @@ def run(
                 quiet=quiet,
                 verbose=verbose,
                 extend=extend,
+                predictions=predictions,
                 fail_fast=fail_fast,
                 retry_crashed=retry_crashed,
                 time_limit=time_limit,
@@ -201,6 +204,7 @@ def sweep(
     data_dir: DataDir = None,
     fetch: Fetch = False,
     extend: Extend = False,
+    predictions: Predictions = False,
     fail_fast: FailFast = False,
     retry_crashed: RetryCrashed = False,
     time_limit: TimeLimit = None,
@@ -261,7 +265,7 @@ def sweep(
     if emit_slurm:
         words = [*(axes or ()), *(["--rates", rates] if rates is not None else [])]
         flags = {"--extend": extend, "--fail-fast": fail_fast, "--retry-crashed": retry_crashed,
-                 "--quiet": quiet, "--verbose": verbose}  # fmt: skip
+                 "--predictions": predictions, "--quiet": quiet, "--verbose": verbose}  # fmt: skip
         words += [flag for flag, given in flags.items() if given]
         if jobs is not None:
             words += ["--jobs", str(jobs)]
@@ -279,6 +283,7 @@ def sweep(
                 quiet=quiet,
                 verbose=verbose,
                 extend=extend,
+                predictions=predictions,
                 fail_fast=fail_fast,
                 retry_crashed=retry_crashed,
                 time_limit=time_limit,

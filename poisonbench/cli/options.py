@@ -63,6 +63,14 @@ Verbose = Annotated[
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")]
+Predictions = Annotated[
+    bool,
+    typer.Option(
+        "--predictions",
+        help="Keep the predictions on every test row too, in DIR/predictions; changes.csv has "
+        "how far they moved.",
+    ),
+]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")]
 RetryCrashed = Annotated[
     bool,

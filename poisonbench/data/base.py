@@ -35,6 +35,23 @@ def listing(names: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
+class ResponseUnit:
+    """The own unit of a response, and how to get there: own = offset + span * value.
+
+    Parameters
+    ----------
+    name : str
+        What the unit is called, in the plural.
+    offset, span : float
+        What 0 is in that unit, and what a difference of 1 is.
+    """
+
+    name: str
+    offset: float = 0.0
+    span: float = 1.0
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Rows and responses in the data's own units.
 
@@ -52,6 +69,8 @@ class Dataset:
         The response's name.
     scaling : {"train", "full", "none"}
         Which rows bound the box: the training rows, all rows, or none (the data lie in it).
+    unit : ResponseUnit or None
+        The response's own unit, where that is known and `y` is not plainly in it.
     """
 
     name: str
@@ -60,6 +79,7 @@ class Dataset:
     space: FeatureSpace
     target: str
     scaling: ScalingMode
+    unit: ResponseUnit | None = None
 
     @cached_property
     def content(self) -> str:
@@ -72,9 +92,11 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the content, the groups and the scaling."""
+        """SHA-256 (hex) of the content, the groups, the scaling, and the unit if there is one."""
         groups = [astuple(group) for group in self.space.groups]
-        return hashlib.sha256(json.dumps([self.content, groups, self.scaling]).encode()).hexdigest()
+        unit = [] if self.unit is None else [astuple(self.unit)]
+        parts = json.dumps([self.content, groups, self.scaling, *unit])
+        return hashlib.sha256(parts.encode()).hexdigest()
 
     @cached_property
     def constant(self) -> tuple[str, ...]:

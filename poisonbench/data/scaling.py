@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from poisonbench.data.base import Dataset, DatasetError
+from poisonbench.data.base import Dataset, DatasetError, ResponseUnit
 from poisonbench.features import FloatArray, IntArray
 
 ROWS_AT_ONCE = 10_000
@@ -91,6 +91,25 @@ class Scaling:
         """Return rows in the data's own units; a column that did not vary gets its one value."""
         rows: FloatArray = X * self.span + self.offset
         return rows
+
+    def own_unit(self, dataset: Dataset) -> ResponseUnit | None:
+        """Return how the box relates to the response's own unit.
+
+        Returns
+        -------
+        ResponseUnit or None
+            The unit that the data set names, else that of its values, ``unit of NAME``; None where
+            the data were scaled before and nobody says from what.
+        """
+        if dataset.unit is not None:
+            unit = dataset.unit
+        elif dataset.scaling == "none":
+            return None
+        else:
+            unit = ResponseUnit(f"unit of {dataset.target}")
+        return ResponseUnit(
+            unit.name, unit.offset + unit.span * self.y_offset, unit.span * self.y_span
+        )
 
     def inverse_response(self, y: FloatArray) -> FloatArray:
         """Return responses in the data's own unit."""

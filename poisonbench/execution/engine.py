@@ -153,11 +153,14 @@ def run(
     """
     groups = share(plan, options.shard)
     n_cells = sum(len(group.tasks) for group in groups)
-    done, todo = _todo(groups, out, retry_crashed=options.retry_crashed)
+    done, todo = _todo(groups, out, options)
     if done == n_cells and not todo:
         return Outcome(n_cells, 0, 0, (), 0, 0)
     missing = {task.id for group in todo for task in group.tasks}
-    work = [Job(group, plan.datasets[group.data], out, options.verbose) for group in todo]
+    work = [
+        Job(group, plan.datasets[group.data], out, options.verbose, options.predictions)
+        for group in todo
+    ]
     shown = Progress(n_cells, done, shown=bool(todo) and not options.quiet, lines=options.verbose)
     n_processes = default_jobs() if options.jobs is None else options.jobs
     with shown, closing(_results(work, n_processes, dask)) as results:
@@ -188,13 +191,13 @@ def run(
     return Outcome(n_cells, n_computed, n_warned, tuple(failures), n_crashed, n_missing)
 
 
-def _todo(groups: list[Group], out: Path, *, retry_crashed: bool) -> tuple[int, list[Group]]:
+def _todo(groups: list[Group], out: Path, options: RunOptions) -> tuple[int, list[Group]]:
     """Return how many cells are done, and the groups with what is to be done of each."""
     n_done, todo = 0, []
     for group in groups:
-        missing = store.missing(out, group.tasks)
+        missing = store.missing(out, group.tasks, predictions=options.predictions)
         n_done += len(group.tasks) - len(missing)
-        if not retry_crashed:
+        if not options.retry_crashed:
             missing = [task for task in missing if not _crashed(out, task)]
         # A poison set that was lost is made again even where every cell that met it is there.
         some_done = len(missing) < len(group.tasks)

@@ -40,12 +40,15 @@ class Job:
         The output folder.
     verbose : bool, default=False
         Whether to say on stderr how the attack progresses.
+    predictions : bool, default=False
+        Whether to keep the predictions on every test row too.
     """
 
     group: Group
     dataset: Dataset
     out: Path
     verbose: bool = False
+    predictions: bool = False
 
 
 def run_group(job: Job, announce: Callable[[str], None] | None = None) -> Result:
@@ -68,7 +71,7 @@ def run_group(job: Job, announce: Callable[[str], None] | None = None) -> Result
     """
     announce = announce or (lambda _: None)
     group, dataset, out = job.group, job.dataset, job.out
-    tasks = store.missing(out, group.tasks)
+    tasks = store.missing(out, group.tasks, predictions=job.predictions)
     start = time.perf_counter()
     # Other numbers of threads give other last bits, so every cell computes with one.
     with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
@@ -92,7 +95,11 @@ def run_group(job: Job, announce: Callable[[str], None] | None = None) -> Result
             announce(task.id)
             store.forget_failure(out, task.id)
             try:
-                measured, timings = pipeline.measure(stage, task)
+                reached = pipeline.defended(stage, task)
+                measured, timings = pipeline.measure(stage, task, reached)
+                if job.predictions:
+                    predictions = pipeline.predictions_on_test_rows(stage, reached)
+                    store.write_predictions(out, task.id, predictions)
             except (Exception, SystemExit) as error:
                 store.write_failure(out, task.id, _failure(error))
                 n_failed += 1

@@ -30,6 +30,8 @@ class RunOptions:
         Minutes after which to stop.
     dask : str, optional
         Address of the Dask scheduler that computes, or ``local``.
+    predictions : bool, default=False
+        Whether to keep the predictions on every test row too.
     tables_if_incomplete : bool, default=True
         Whether to write the tables even where cells are missing.
     """
@@ -43,4 +45,5 @@ class RunOptions:
     retry_crashed: bool = False
     time_limit: float | None = None
     dask: str | None = None
+    predictions: bool = False
     tables_if_incomplete: bool = True

@@ -7,7 +7,6 @@ that the folder holds.
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -44,10 +43,7 @@ def plan_of(folder: Path, data_dir: Path | None) -> Plan:
         config = json.loads((folder / "plan.json").read_text(encoding="utf-8"))["config"]
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(f"{folder / 'plan.json'}: cannot be read: {error}") from error
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / f"{folder.name}.yaml"
-        path.write_text(json.dumps(config), encoding="utf-8")
-        return make_plan(load(path, sweep=True), data_dir)
+    return make_plan(load(config, sweep=True), data_dir)
 
 
 def scenes(folder: Path, plan: Plan, results: pd.DataFrame) -> list[Scene]:

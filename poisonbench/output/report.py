@@ -30,6 +30,9 @@ HELD = comparison.TRIM_TARGET
 BROKEN = 2.0
 """A defense is named as broken from this many times the clean error."""
 
+SHOWN_WHOLE = 1000
+"""Amounts from here on are shown without decimals."""
+
 WIDE = 1.9
 """Ratio of width to height from which a figure scrolls on a phone rather than shrinking."""
 
@@ -122,9 +125,13 @@ def _typical_errors(rows: pd.DataFrame) -> tuple[str, str]:
     clean_mse, mse = rows["test_mse_clean"].astype(float), rows["test_mse"].astype(float)
     if isinstance(unit, str) and unit and unscaled.notna().all():
         clean = unscaled * (clean_mse / mse) ** 0.5
-        return f"{clean.median():,.3g} {unit}", f"{unscaled.median():,.3g} {unit}"
+        return _amount(clean.median(), unit), _amount(unscaled.median(), unit)
     before, now = float((clean_mse**0.5).median()), float((mse**0.5).median())
     return f"{before:.1%} of the response's range", f"{now:.1%} of it"
+
+
+def _amount(value: float, unit: str) -> str:
+    return f"{value:,.0f} {unit}" if value >= SHOWN_WHOLE else f"{value:.3g} {unit}"
 
 
 def _times(ratio: float) -> str:

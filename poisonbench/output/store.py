@@ -6,6 +6,7 @@
     OUT/meta/ab/<id>.json     seconds, versions, machine: never compared
     OUT/failed/ab/<id>.json   why a cell failed; the next run tries again
     OUT/poison/*.npz          the poison sets
+    OUT/predictions/ab/...    the predictions of a cell on its test rows, where asked for
     OUT/*.csv                 made from the cells
 
 A process that is killed loses the cell it was at and nothing else, and two that compute the same
@@ -32,9 +33,9 @@ from poisonbench.output.layout import StoreError, place, read_json, sealed
 from poisonbench.plan.groups import Group, Plan, Task
 from poisonbench.plan.identity import digest
 from poisonbench.problem import Poisoned, PoisonSet, Setting
-from poisonbench.records import Measured, Timings
+from poisonbench.records import Measured, Predictions, Timings
 
-KINDS = ("cells", "meta", "failed", "poison")
+KINDS = ("cells", "meta", "failed", "poison", "predictions")
 """The folders in an output folder."""
 
 POISON_ARRAYS = ("X", "y", "train", "validation", "test", "feature_names", "target", "trace",
@@ -186,9 +187,30 @@ def n_done(out: Path, plan: Plan) -> int:
     return sum(read_cell(out, task.id) is not None for group in plan.groups for task in group.tasks)
 
 
-def missing(out: Path, tasks: Iterable[Task]) -> list[Task]:
-    """Return the tasks whose cells are not done."""
-    return [task for task in tasks if read_cell(out, task.id) is None]
+def missing(out: Path, tasks: Iterable[Task], *, predictions: bool = False) -> list[Task]:
+    """Return the tasks whose cells are not done, with their `predictions` if these are wanted."""
+    return [
+        task
+        for task in tasks
+        if read_cell(out, task.id) is None
+        or (predictions and read_predictions(out, task.id) is None)
+    ]
+
+
+def write_predictions(out: Path, cell: str, predictions: Predictions) -> None:
+    """Write the predictions of a cell."""
+    write(place(out, "predictions", cell), sealed({"id": cell, **asdict(predictions)}))
+
+
+def read_predictions(out: Path, cell: str) -> Predictions | None:
+    """Return the predictions of a cell, or None where they are not there or damaged."""
+    content = read_json(place(out, "predictions", cell)) or {}
+    if content.pop("id", None) != cell:
+        return None
+    try:
+        return Predictions(**content)
+    except (TypeError, ValueError):
+        return None
 
 
 def read_cell(out: Path, cell: str) -> Measured | None:

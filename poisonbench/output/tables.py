@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from poisonbench import records
 from poisonbench.config.choices import labelled
 from poisonbench.output import store
 from poisonbench.output.layout import StoreError
-from poisonbench.records import Labels, Measured, Round, Row, Timings
+from poisonbench.records import Change, Labels, Measured, Predictions, Round, Row, Timings
 
 METRICS = ("test_mse", "test_mse_clipped")
 """The metrics of the MSE table."""
@@ -37,11 +38,14 @@ class Results:
         The rows of ``timings.csv``.
     convergence : pandas.DataFrame
         The rows of ``convergence.csv``.
+    changes : pandas.DataFrame
+        The rows of ``changes.csv``; none where no predictions were kept.
     """
 
     results: pd.DataFrame
     timings: pd.DataFrame
     convergence: pd.DataFrame
+    changes: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -67,7 +71,30 @@ def collect(rows: Iterable[Row], out: Path) -> Results:
         _frame(key + records.names(Measured), labels, [records.values(m) for _, m, _ in done]),
         _frame(key + records.names(Timings), labels, [records.values(t) for _, _, t in done]),
         pd.DataFrame(list(_rounds((m for _, m, _ in done), out)), columns=records.names(Round)),
+        _changes([row for row, _, _ in done], out),
     )
+
+
+def _changes(rows: list[Row], out: Path) -> pd.DataFrame:
+    """Return how far each cell moved single predictions, where those were kept."""
+    kept = [(row, store.read_predictions(out, row.cell)) for row in rows
+            if (out / "predictions").is_dir()]  # fmt: skip
+    found = [(row, change_of(predictions)) for row, predictions in kept if predictions is not None]
+    return _frame(
+        records.names(Labels) + records.names(Change),
+        [records.values(row.labels) for row, _ in found],
+        [records.values(change) for _, change in found],
+    )
+
+
+def change_of(predictions: Predictions) -> Change:
+    """Return the quantiles of the relative change of predictions."""
+    predicted, clean = np.array(predictions.predicted), np.array(predictions.clean)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = np.abs(predicted - clean) / np.abs(clean)
+    change[predicted == clean] = 0.0
+    quantiles = np.quantile(change, [0.1, 0.25, 0.5, 0.75, 0.9], method="inverted_cdf").tolist()
+    return Change(predictions.unit, float(np.median(predictions.y)), *quantiles)
 
 
 def _rounds(done: Iterable[Measured], out: Path) -> Iterator[Round]:
@@ -138,6 +165,8 @@ def write_csvs(results: Results, out: Path) -> list[Path]:
         "timings.csv": results.timings,
         "convergence.csv": results.convergence,
     }
+    if len(results.changes):
+        frames["changes.csv"] = results.changes
     for name, frame in frames.items():
         buffer = io.StringIO()
         # repr of a float is its shortest exact form; empty means missing or not applicable.
@@ -169,6 +198,9 @@ def read_csvs(out: Path) -> Results:
         _read_csv(out / "results.csv", Labels, Measured),
         _read_csv(out / "timings.csv", Labels, Timings),
         _read_csv(out / "convergence.csv", Round),
+        _read_csv(out / "changes.csv", Labels, Change)
+        if (out / "changes.csv").exists()
+        else pd.DataFrame(),
     )
 
 

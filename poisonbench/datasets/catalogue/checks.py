@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from poisonbench.data.base import Dataset, DatasetError, ScalingMode
+from poisonbench.data.base import Dataset, DatasetError, ResponseUnit, ScalingMode
 from poisonbench.data.csv import read_dataset
 from poisonbench.data.files import checksum
 from poisonbench.data.sidecar import Sidecar, place
@@ -65,7 +65,16 @@ def check(
         wrong.append(str(error))
     else:
         _compare_content(entry, data, right, wrong)
+        data = replace(data, unit=_unit(entry, beside or path))
     return Findings(tuple(right), tuple(wrong), data)
+
+
+def _unit(entry: Entry, path: Path) -> ResponseUnit | None:
+    """Return the unit of a file's response, which an earlier version may have scaled."""
+    sidecar = Sidecar.read(path)
+    if sidecar is not None and entry.target in sidecar.scaling:
+        return ResponseUnit(entry.unit, *sidecar.scaling[entry.target])
+    return entry.response_unit
 
 
 def check_identity(

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from poisonbench.data.base import DatasetError, ScalingMode
+from poisonbench.data.base import DatasetError, ResponseUnit, ScalingMode
 
 DATA_VARIABLE = "POISONBENCH_DATA"
 """Environment variable that names the data folder."""
@@ -132,7 +132,10 @@ class Entry(_Record):
     target : str
         The response.
     unit : str
-        Unit of the response in the file.
+        The response's own unit.
+    scaled_from : tuple of (float, float) or None
+        Of a file whose response was scaled to [0, 1] before: what 0 and 1 are in that unit; None
+        where that is not known, or the file is in the unit itself.
     scaling : {"train", "full", "none"}
         How it is scaled unless a config says otherwise.
     preprocessing : str
@@ -157,6 +160,7 @@ class Entry(_Record):
     groups: tuple[str, ...] | None = None
     target: Text
     unit: Text
+    scaled_from: tuple[float, float] | None = None
     scaling: ScalingMode = "train"
     preprocessing: Text
     unverified: str = ""
@@ -167,6 +171,14 @@ class Entry(_Record):
         if self.rows is None or self.columns is None:
             return "any size" if self.file is None else "size known once it is fetched"
         return f"{self.rows} rows, {self.columns} features"
+
+    @property
+    def response_unit(self) -> ResponseUnit | None:
+        """How the file's response relates to its own unit; None where that is not known."""
+        if self.scaled_from is not None:
+            low, high = self.scaled_from
+            return ResponseUnit(self.unit, low, high - low)
+        return None if self.scaling == "none" else ResponseUnit(self.unit)
 
     @property
     def prepared(self) -> bool:
