@@ -5,8 +5,6 @@ Everything but Typer is imported where it is used, so that ``--help`` answers at
 
 from __future__ import annotations
 
-import atexit
-import gc
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +25,7 @@ from poisonbench.cli.options import (
     FailFast,
     Fetch,
     Folder,
+    Force,
     Jobs,
     MaxParallel,
     Metric,
@@ -125,6 +124,7 @@ def run(
     fail_fast: FailFast = False,
     retry_crashed: RetryCrashed = False,
     time_limit: TimeLimit = None,
+    force: Force = False,
 ) -> None:
     """Run a config: attacks, defenses, errors; write the tables as CSV.
 
@@ -147,7 +147,7 @@ def run(
         say_notes(experiment, quiet=quiet)
         if fetch:
             fetch_data(experiment, data_dir, progress=not quiet)
-        work = make_plan(experiment, data_dir)
+        work = make_plan(experiment, data_dir, force=force)
     say_notes(work, quiet=quiet)
     if dry_run:
         dry_run_of(work, out, extend=extend)
@@ -208,6 +208,7 @@ def sweep(
     fail_fast: FailFast = False,
     retry_crashed: RetryCrashed = False,
     time_limit: TimeLimit = None,
+    force: Force = False,
     dask: Dask = None,
     emit_slurm: EmitSlurm = False,
     shards: Shards = None,
@@ -260,12 +261,13 @@ def sweep(
         say_notes(experiment, quiet=quiet)
         if fetch:
             fetch_data(experiment, data_dir, progress=not quiet)
-        work = make_plan(experiment, data_dir)
+        work = make_plan(experiment, data_dir, force=force)
     say_notes(work, quiet=quiet)
     if emit_slurm:
         words = [*(axes or ()), *(["--rates", rates] if rates is not None else [])]
         flags = {"--extend": extend, "--fail-fast": fail_fast, "--retry-crashed": retry_crashed,
-                 "--predictions": predictions, "--quiet": quiet, "--verbose": verbose}  # fmt: skip
+                 "--predictions": predictions, "--quiet": quiet, "--verbose": verbose,
+                 "--force": force}  # fmt: skip
         words += [flag for flag, given in flags.items() if given]
         if jobs is not None:
             words += ["--jobs", str(jobs)]
@@ -485,6 +487,7 @@ def validate(
     overrides: Overrides = None,
     data_dir: DataDir = None,
     fetch: Fetch = False,
+    force: Force = False,
 ) -> None:
     """Check a config and the data that it names; nothing is run.
 
@@ -503,7 +506,7 @@ def validate(
         experiment = load(config, overrides or (), sweep=None)
         if fetch:
             fetch_data(experiment, data_dir, progress=True)
-        work = make_plan(experiment, data_dir)
+        work = make_plan(experiment, data_dir, force=force)
     say(f"{config}: OK: {summary.counts(work)}")
     say_notes(experiment, quiet=False)
     say_notes(work, quiet=False)
@@ -587,11 +590,3 @@ def schema(
     except OSError as error:
         typer.echo(f"{output}: cannot be written: {error.strerror}", err=True)
         raise typer.Exit(2) from None
-
-
-def main() -> None:
-    """Run the command."""
-    # At its end Python would look through all that the libraries have loaded for what to collect:
-    # half a second, also between Ctrl-C and the prompt.
-    atexit.register(gc.freeze)
-    app(prog_name="poisonbench")

@@ -95,6 +95,12 @@ Extend = Annotated[
 Fetch = Annotated[
     bool, typer.Option("--fetch", help="Fetch data sets of the catalogue that are not here.")
 ]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="Go on where the config asks for more memory or cells than seems possible."
+    ),
+]
 Folder = Annotated[
     Path,
     typer.Argument(metavar="DIR", readable=False, help="The output folder of a run or a sweep."),

@@ -10,8 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import threading
-import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing
@@ -29,7 +27,7 @@ from poisonbench.execution import dask_cluster, own_process
 from poisonbench.execution.group import Job, Result, run_group
 from poisonbench.execution.options import RunOptions
 from poisonbench.execution.progress import Progress
-from poisonbench.execution.signals import Stop, deaf_children
+from poisonbench.execution.signals import Stop, deaf_children, end_with
 from poisonbench.output import store
 from poisonbench.output.index import describe
 from poisonbench.plan.groups import Group, Plan, Task
@@ -281,19 +279,9 @@ def _parallel(work: list[Job], n_processes: int) -> Iterable[Result]:
 
 
 def _serve_the_parent(parent: int) -> None:
-    """Have a worker ignore Ctrl-C, which a terminal sends to all, and end once its parent has.
-
-    An idle worker would wait five minutes for a parent that was killed, with its memory and the
-    pipe that our output goes to.
-    """
+    """Have a worker ignore Ctrl-C, which a terminal sends to all, and end once its parent has."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+    end_with(parent)
 
 
 def _one_by_one(work: list[Job]) -> Iterator[Result]:

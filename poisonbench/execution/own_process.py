@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from poisonbench.execution.signals import deaf_children
+from poisonbench.execution.signals import deaf_children, end_with
 
 Announce = Callable[[str], None]
 """Told by the work what it turns to, before it does."""
@@ -56,7 +57,7 @@ def results(work: Callable[[Any, Announce], Any], items: Sequence[Any]) -> Itera
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(work, theirs))
+    process = context.Process(target=_serve, args=(work, theirs, os.getpid()))
     with deaf_children():
         process.start()
     theirs.close()
@@ -85,13 +86,14 @@ def results(work: Callable[[Any, Announce], Any], items: Sequence[Any]) -> Itera
         ours.close()
 
 
-def _serve(work: Callable[[Any, Announce], Any], parent: Connection) -> None:
+def _serve(work: Callable[[Any, Announce], Any], parent: Connection, parent_id: int) -> None:
     """Do the work, in the process of its own."""
+    end_with(parent_id)
 
     def announce(what: str) -> None:
         parent.send(("at", what))
 
-    # A parent that is gone breaks the pipe, and this process ends before its next cell.
+    # A parent that is gone breaks the pipe.
     with suppress(EOFError, ConnectionError):
         try:
             for item in parent.recv():

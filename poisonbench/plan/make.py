@@ -16,6 +16,7 @@ from poisonbench.data.files import checksum
 from poisonbench.datasets.catalogued import MissingDataError
 from poisonbench.plan.groups import Group, Plan, Task
 from poisonbench.plan.identity import attack_key, digest
+from poisonbench.plan.limits import check_limits
 from poisonbench.plan.rates import assumed_poison, rates
 from poisonbench.plan.setup import Ground, check_spare_rows, check_test_rows_unseen, split_rows
 from poisonbench.records import Labels, Row
@@ -24,7 +25,7 @@ from poisonbench.reference_rows import REFERENCE_ROWS
 NO_ATTACK = Choice("attack", "none", {})
 
 
-def make_plan(config: Config, data_dir: Path | None = None) -> Plan:
+def make_plan(config: Config, data_dir: Path | None = None, *, force: bool = False) -> Plan:
     """Return the plan of a config, with its data loaded.
 
     Parameters
@@ -33,12 +34,16 @@ def make_plan(config: Config, data_dir: Path | None = None) -> Plan:
         The config.
     data_dir : Path, optional
         Where the files of the catalogue lie; ``POISONBENCH_DATA`` or ``datasets`` if not given.
+    force : bool, default=False
+        Whether to go on where the config asks for more than a machine can be expected to do.
 
     Raises
     ------
     ConfigError
         The data cannot be used, or have too few rows, or an attack's file does not fit.
     """
+    if not force:
+        check_limits(config)
     loaded = _load(config, data_dir)
     groups: dict[str, Group] = {}
     rows: list[Row] = []

@@ -450,7 +450,9 @@ def test_fail_fast_stops_at_the_first_failure(bench, toys):
     assert "5 missing" in CliRunner().invoke(app, ["status", "out"]).stdout
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGALRM", 3)])
+@pytest.mark.parametrize(
+    ("name", "code"), [("SIGHUP", 129), ("SIGINT", 130), ("SIGTERM", 143), ("SIGALRM", 3)]
+)
 def test_signals_stop_once_and_are_not_lost(name, code):
     number = signal.Signals[name]
     before = signal.getsignal(number)
