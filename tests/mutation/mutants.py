@@ -121,6 +121,8 @@ def _of(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
         case ast.Compare(left=left, ops=[op], comparators=[right]):
             sign = COMPARISONS[COMPARISONS[type(op)][1]][0]
             yield node, f"({ast.unparse(left)}) {sign} ({ast.unparse(right)})"
+        case ast.BinOp(op=ast.Div(), right=ast.Constant(value=str())):
+            return  # of a path
         case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
             changed = ast.BinOp(left, OPERATORS[type(op)](), right)
             yield node, f"({ast.unparse(changed)})"

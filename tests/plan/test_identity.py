@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from poisonbench.config import load
+from poisonbench.plan.identity import digest
 from poisonbench.plan.make import make_plan
 
 PARTS = ("train", "validation", "test")
@@ -215,6 +217,12 @@ def test_rows_of_one_split_are_never_shown_as_anothers(folder, bench):
         shown = both[both["split"].str.contains(f"{name}.npz", regex=False)]
         assert shown.reset_index(drop=True).equals(rows), name
     assert not np.isclose(alone["s"]["test_mse"], alone["t"]["test_mse"]).any()
+
+
+def test_the_form_that_is_hashed():
+    """Pinned: another form would make every cell of every output folder another."""
+    expected = hashlib.sha256(b'[{"a":[1,null],"b":2.5},"x"]').hexdigest()
+    assert digest({"b": 2.5, "a": [1, None]}, "x") == expected
 
 
 def test_test_rows_are_unseen_with_every_seed(folder, bench):

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poisonbench.config import ConfigError, Rate, load
+from poisonbench.datasets.diabetes import Diabetes
 from poisonbench.plan import rates, summary
 from poisonbench.plan.groups import Plan
 from poisonbench.plan.make import make_plan
@@ -332,3 +333,12 @@ def test_poison_that_was_made_with_test_rows_is_refused(make, tmp_path):
     with pytest.raises(ConfigError, match=r"attack.*test rows of seed 0; expected split: {indices"):
         make(attack=attack)
     assert make(attack=attack, split={"indices": "p.npz"}).groups
+
+
+def test_data_that_do_not_fit_into_memory(make, monkeypatch):
+    def load(self):
+        raise MemoryError
+
+    monkeypatch.setattr(Diabetes, "load", load)
+    with pytest.raises(ConfigError, match=r"x\.yaml:2: dataset: the data do not fit into memory"):
+        make(attack="statp", poisoning_rate=0.1)
