@@ -87,6 +87,11 @@ def components(kind: str) -> dict[str, Any]:
     ----------
     kind : str
         A key of :data:`KINDS`.
+
+    Raises
+    ------
+    TypeError
+        Two components have one name, or a class with a name lacks the base of its kind.
     """
     package_name, base_name = KINDS[kind]
     package = importlib.import_module(package_name)
@@ -105,6 +110,7 @@ def components(kind: str) -> dict[str, Any]:
     classes += [entry.load() for entry in entry_points(group=package_name)]
     found: dict[str, Any] = {}
     for cls in classes:
+        _check_derived(cls, package_name)
         if not issubclass(cls, base) or "name" not in vars(cls):
             continue
         if cls.name in found:
@@ -112,6 +118,27 @@ def components(kind: str) -> dict[str, Any]:
                             f"{found[cls.name].__module__} and {cls.__module__}")  # fmt: skip
         found[cls.name] = cls
     return dict(sorted(found.items()))
+
+
+def _check_derived(cls: Any, package_name: str) -> None:
+    """Complain of a class in a package of components that looks like one and would be passed over.
+
+    Raises
+    ------
+    TypeError
+        It has a ``name`` and a ``reference``, and none of the bases of its package.
+    """
+    if not cls.__module__.startswith(f"{package_name}."):
+        return
+    if not all(isinstance(vars(cls).get(word), str) for word in ("name", "reference")):
+        return
+    package = importlib.import_module(package_name)
+    bases = [base for place, base in KINDS.values() if place == package_name]
+    if not issubclass(cls, tuple(getattr(package, base) for base in bases)):
+        raise TypeError(
+            f"{cls.__module__}: {cls.__name__} has a name and a reference, but is no "
+            f"{' or '.join(bases)}; expected class {cls.__name__}({bases[0]})"
+        )
 
 
 def exported(package: str, name: str) -> Any:

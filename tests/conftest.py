@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,28 @@ from poisonbench.problem import AttackProblem, Sample
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def rules(page: str) -> dict[str, str]:
+    """Return the rules of a page: list items that begin with a name in bold."""
+    items = re.findall(r"^- (\*\*(.+?)\.\*\*.*?)(?=^\S|\Z)", page, re.M | re.S)
+    return {name: " ".join(text.split()) for text, name in items}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "rule(name): the rule of CONTRIBUTING.md that it enforces")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Show the rule that a test enforces where it fails."""
+    report = yield
+    marker = item.get_closest_marker("rule")
+    page = REPOSITORY / "CONTRIBUTING.md"
+    if marker and report.failed and page.is_file():
+        text = rules(page.read_text(encoding="utf-8"))[marker.args[0]]
+        report.sections.append(("the rule of CONTRIBUTING.md that is broken", text))
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,7 @@ def test_examples_give_what_they_say(name: str) -> None:
     assert not report, "".join(report)
 
 
+@pytest.mark.rule("Described")
 @pytest.mark.parametrize("cls", COMPONENTS)
 def test_a_component_has_an_example(cls: Any) -> None:
     examples = doctest.DocTestParser().get_examples(cls.__doc__ or "")

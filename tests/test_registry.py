@@ -25,6 +25,9 @@ EVERY = pytest.mark.parametrize(
 )
 
 
+rule = pytest.mark.rule
+
+
 class Plugin(Attack):
     """An attack of another distribution.
 
@@ -73,6 +76,7 @@ def entries(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     registry.components.cache_clear()
 
 
+@rule("Described")
 @EVERY
 def test_a_component_is_documented(kind: str, cls: Any) -> None:
     del kind
@@ -84,6 +88,7 @@ def test_a_component_is_documented(kind: str, cls: Any) -> None:
         assert parameter.annotation is not Any, f"{parameter.name} has no type"
 
 
+@rule("Described")
 @EVERY
 def test_its_docstring_describes_no_other_parameter(kind: str, cls: Any) -> None:
     del kind

@@ -145,7 +145,8 @@ def parameters(kind: str, name: str) -> tuple[Parameter, ...]:
         if any(parameter.name == "lambda" for parameter in found):
             found.append(_SELECT_ON)
     if kind == "defense" and registry.accepts(cls, "n_poison"):
-        found.append(_N_POISON)
+        estimates = registry.accepts(cls, "contamination")
+        found.append(_N_POISON if estimates else _N_POISON_GIVEN)
     if kind == "attack" and cls.takes_rate:
         found.append(_knowledge())
     return tuple(found)
@@ -382,3 +383,11 @@ _N_POISON = Parameter(
     "How the defense learns the number of poison rows: the true number, its own estimate, or an "
     "assumed rate or count.",
 )
+
+_N_POISON_GIVEN = replace(
+    _N_POISON,
+    annotation=Literal["oracle"] | AssumedRate | AssumedCount,
+    description="How the defense learns the number of poison rows: the true number, or an assumed "
+    "rate or count; it has no estimate of its own.",
+)
+"""Of a defense without ``contamination``, which is how one is told to estimate."""

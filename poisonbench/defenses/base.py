@@ -28,7 +28,8 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     ``n_poison`` (the number of poison rows to assume) or ``contamination="auto"`` (estimate it),
     and ``random_state``.  So does an attacker who tries a defense; see :meth:`told`.
 
-    A subclass implements :meth:`_fit_rows`, which never sees the caller's order of rows: they
+    A subclass implements one of two hooks: :meth:`_estimator`, where the defense is an estimator
+    that is there already, or :meth:`_fit_rows`.  Neither sees the caller's order of rows: they
     come sorted by keys made from what they hold and ``random_state``, which is a shuffled order.
     So with an int ``random_state`` the same set of rows gives the same model in any order, and no
     defense can profit from poison that happens to lie at the end.
@@ -68,7 +69,12 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         check_parameters(self)
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)
         y = y.astype(np.float64)
-        rng = check_random_state(getattr(self, "random_state", None))
+        n_poison = getattr(self, "n_poison", None)
+        if n_poison is not None and n_poison >= len(y):
+            raise ValueError(f"{type(self).__name__}: n_poison is {n_poison}, expected fewer than "
+                             f"the {len(y)} rows given")  # fmt: skip
+        # A defense that has no such parameter draws nothing, and needs a fixed order of rows.
+        rng = check_random_state(getattr(self, "random_state", 0))
         self._fit_keyed(X, y, content_keys(X, y, rng), rng)
         return self
 
@@ -126,9 +132,10 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             setattr(self, attribute, getattr(self, attribute)[original])
 
     def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
-        """Learn from rows in no particular order; the hook of a defense.
+        """Learn from rows in no particular order; a hook of a defense.
 
         Sets the learned attributes, those named in :attr:`row_attributes` in the order of `X`.
+        Without a subclass's own it fits what :meth:`_estimator` returns.
 
         Parameters
         ----------
@@ -137,7 +144,22 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         rng : RandomState
             The only source of random numbers.
         """
-        raise NotImplementedError
+        estimator = self._estimator(rng)
+        estimator.fit(X, y)
+        self._adopt(estimator, X)
+
+    def _estimator(self, rng: np.random.RandomState) -> Any:
+        """Return the estimator that the defense is, unfitted; the other hook.
+
+        Anything with ``fit(X, y)`` and ``predict(X)`` will do.
+
+        Parameters
+        ----------
+        rng : RandomState
+            The only source of random numbers, as ``random_state`` of the estimator, say.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has neither of the hooks of a defense, "
+                                  "_estimator and _fit_rows")  # fmt: skip
 
     def _adopt(self, estimator: Any, X: FloatArray) -> None:
         """Take over a fitted estimator as ``estimator_``, with its weights where it is affine.

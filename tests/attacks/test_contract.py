@@ -1,4 +1,7 @@
-"""What every attack must do, whichever it is; a new one is found by the registry."""
+"""What every attack must do, whichever it is; a new one is found by the registry.
+
+The rules are written in CONTRIBUTING.md; a test that fails shows the one that it enforces.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,7 @@ TAKES_RATE = pytest.mark.parametrize(
     [cls for cls in COMPONENTS.values() if cls.takes_rate],
     ids=[name for name, cls in COMPONENTS.items() if cls.takes_rate],
 )
+rule = pytest.mark.rule
 MODELS = {"ols": OLS(), "ridge": Ridge(0.01), "lasso": Lasso(0.002), "elastic-net": ElasticNet()}
 FEW = {"iterations": 2, "candidates": 2, "refinements": 1}
 """Values of parameters that only say how long an attack may take."""
@@ -83,6 +87,7 @@ def as_bytes(poison: PoisonSet) -> bytes:
     return poison.X.tobytes() + poison.y.tobytes()
 
 
+@rule("Legal rows")
 @EVERY
 @pytest.mark.parametrize("p", [1, 7, 30])
 @pytest.mark.parametrize("all_zero", [False, True])
@@ -96,6 +101,7 @@ def test_returns_as_many_legal_rows_as_asked_for(
     assert len(poison.X) == problem.n_poison
 
 
+@rule("Every learner")
 @EVERY
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_works_for_every_model(
@@ -108,6 +114,7 @@ def test_works_for_every_model(
         assert np.isfinite(poison.trace).all()
 
 
+@rule("Any shape")
 @EVERY
 def test_works_with_more_columns_than_rows(
     make_problem: Make, generate: Build, attack: Any
@@ -115,6 +122,7 @@ def test_works_with_more_columns_than_rows(
     generate(attack, make_problem(n=8, n_poison=budget(attack, 3), numeric=12, groups=(4,)))
 
 
+@rule("Any shape")
 @EVERY
 @pytest.mark.parametrize("columns", [{"numeric": 1, "groups": ()}, {"numeric": 0, "groups": (3,)}])
 def test_works_with_one_feature(
@@ -123,6 +131,7 @@ def test_works_with_one_feature(
     generate(attack, make_problem(n_poison=budget(attack, 4), **columns))
 
 
+@rule("Parameters")
 @pytest.mark.parametrize(("attack", "switch"), SWITCHES)
 def test_works_with_its_switches_turned(
     make_problem: Make, generate: Build, attack: Any, switch: dict[str, Any]
@@ -130,6 +139,7 @@ def test_works_with_its_switches_turned(
     generate(attack, make_problem(n_poison=budget(attack, 4)), **switch)
 
 
+@rule("Parameters")
 @EVERY
 def test_works_along_every_axis(make_problem: Make, generate: Build, attack: Any) -> None:
     problem = make_problem(n_poison=budget(attack, 3))
@@ -141,6 +151,7 @@ def test_works_along_every_axis(make_problem: Make, generate: Build, attack: Any
     assert set(attack.fixed_axes) <= set(AXES) - set(attack.axes({}))
 
 
+@rule("Random numbers")
 @EVERY
 def test_the_entropy_alone_decides(
     make_problem: Make, generate: Build, attack: Any, monkeypatch: pytest.MonkeyPatch
@@ -164,6 +175,7 @@ def test_the_entropy_alone_decides(
     assert (as_bytes(other) != as_bytes(one)) == bool(asked)
 
 
+@rule("Nothing changed")
 @EVERY
 def test_what_it_is_given_stays_as_it_is(make_problem: Make, generate: Build, attack: Any) -> None:
     problem = make_problem(n_poison=budget(attack, 5))  # arrays that cannot be written to
@@ -179,6 +191,7 @@ def test_what_it_is_given_stays_as_it_is(make_problem: Make, generate: Build, at
     assert not any(np.shares_memory(made, part) for made in (poison.X, poison.y) for part in parts)
 
 
+@rule("Validation rows")
 @EVERY
 def test_validation_rows_are_needed_only_where_it_says_so(
     make_problem: Make, generate: Build, attack: Any
@@ -197,6 +210,7 @@ def test_validation_rows_are_needed_only_where_it_says_so(
             )
 
 
+@rule("Test rows")
 @TAKES_RATE
 def test_no_attack_sees_the_test_rows(tmp_path: Path, attack: Any) -> None:
     config = {"dataset": {"name": "synthetic", "n": 90}, "attack": attack.name}
@@ -214,12 +228,14 @@ def test_no_attack_sees_the_test_rows(tmp_path: Path, attack: Any) -> None:
     assert as_bytes(made[0]) == as_bytes(made[1])
 
 
+@rule("Own rows")
 @TAKES_RATE
 def test_brings_no_rows_of_its_own(make_problem: Make, tmp_path: Path, attack: Any) -> None:
     problem = make_problem()
     assert build(attack, problem, tmp_path).own_rows(problem.space, problem.target) is None
 
 
+@rule("Described")
 @EVERY
 def test_is_documented(attack: Any) -> None:
     assert registry.summary(attack).endswith(".")

@@ -123,19 +123,9 @@ def assumed_poison(defense: Any, X: FloatArray, y: FloatArray, rng: np.random.Ra
         The rows, in random order.
     rng : RandomState
         For the estimate, where ``contamination`` is ``"auto"``.
-
-    Raises
-    ------
-    ValueError
-        ``n_poison`` leaves no row.
     """
     n_rows = len(y)
     if defense.n_poison is not None:
-        if defense.n_poison >= n_rows:
-            raise ValueError(
-                f"{type(defense).__name__}: n_poison is {defense.n_poison}, expected fewer than "
-                f"the {n_rows} rows given"
-            )
         return int(defense.n_poison)
     rate = defense.contamination
     if rate == "auto":
