@@ -11,15 +11,17 @@ shuffled rows of the poisoned training set, and not which of them are poison.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from hashlib import sha256
 
 import numpy as np
 from sklearn.base import clone
 
 from poisonbench import metrics, registry, seeds
+from poisonbench.certificates.ceiling import Ceiling
+from poisonbench.certificates.questions import Ceilings, Question, ceilings
 from poisonbench.certificates.theorem2 import Certificate, certificate
 from poisonbench.config import Choice
 from poisonbench.data.base import Dataset
@@ -59,6 +61,8 @@ class Stage:
         Which of its rows are poison: what the defender does not get.
     undefended : mapping of str to LinearModel
         The learner trained on all of it, by what its strength was selected on.
+    ceilings : Ceilings
+        How bad any poison of this size can make it: known to the harness alone.
     """
 
     group: Group
@@ -68,6 +72,7 @@ class Stage:
     rows: Sample
     is_poison: BoolArray
     undefended: Mapping[str, LinearModel]
+    ceilings: Ceilings = field(default_factory=Ceilings)
 
 
 def stage(group: Group, dataset: Dataset, made: Poisoned | None = None) -> Stage:
@@ -239,6 +244,24 @@ def defended(stage: Stage, task: Task) -> Defended:
     return Defended(model, getattr(model, "support_", None), undefended, len(rows), seconds)
 
 
+def with_ceilings(stage: Stage, kept: Callable[[Question], Ceiling]) -> Stage:
+    """Return the stage with how bad any poison of this size can make the undefended learner.
+
+    Parameters
+    ----------
+    stage : Stage
+        Everything up to the defenses.
+    kept : callable
+        Returns a ceiling, perhaps one that has been computed before.
+    """
+    group, variant = stage.group, stage.made.poison.variant
+    if not (group.ceiling and group.n_poison):
+        return stage
+    objective = variant.get("outer_objective", group.attack.axes["outer_objective"])
+    found = ceilings(objective, stage.setting, stage.clean, group.n_poison, kept)
+    return replace(stage, ceilings=found)
+
+
 def own_clean_mse(stage: Stage, task: Task) -> float | None:
     """Return the test MSE of a task's defense on the clean rows, or None if it cannot have them.
 
@@ -344,6 +367,11 @@ def measure(stage: Stage, task: Task, reached: Defended | None = None) -> tuple[
         ),
         objective_initial=poison.objective_initial,
         objective_final=poison.objective_final,
+        objective_ceiling=stage.ceilings.objective,
+        ceiling_share=stage.ceilings.share(poison.objective_final),
+        # Of a strength that is selected again on the poisoned rows nothing is proved.
+        test_mse_ceiling=stage.ceilings.test_mse if task.select_on == "clean" else None,
+        ceiling_note=stage.ceilings.note,
         chosen_variant=" ".join(poison.variant.values()) or None,
         defense_note=model.note_ if isinstance(model, Defense) else None,
         poison_file=group.poison_file,

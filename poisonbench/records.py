@@ -93,6 +93,16 @@ class Measured:
                                              "attack's initial poison rows")  # fmt: skip
     objective_final: float | None = column("outer objective of the learner trained with the final "
                                            "poison rows")  # fmt: skip
+    objective_ceiling: float | None = column("proved bound on the outer objective of the learner "
+                                             "trained with any n_poison legal poison rows; empty "
+                                             "where none is known")  # fmt: skip
+    ceiling_share: float | None = column("objective_final's excess over the objective of the "
+                                         "learner trained on the clean rows, over "
+                                         "objective_ceiling's")  # fmt: skip
+    test_mse_ceiling: float | None = column("the same bound on the undefended learner's mean "
+                                            "squared error on the test rows, which no attacker "
+                                            "sees", "squared box unit")  # fmt: skip
+    ceiling_note: str | None = column("why a ceiling is not known")
     chosen_variant: str | None = column("for an attack that tries several variants, the "
                                         "variables, initialization and outer objective of the one "
                                         "it kept")  # fmt: skip

@@ -34,6 +34,10 @@ from poisonbench.certificates.legal_set import UNIT, rounding
 from poisonbench.certificates.poisoning import Loss, Poisoning
 from poisonbench.features import FloatArray
 
+LONGEST = 1e6
+"""Norm of the weights up to which a ceiling on OLS allows for its own rounding where the clean
+rows do not determine them; in the box longer ones are lost in rounding themselves."""
+
 
 @dataclass(frozen=True)
 class Proved:
@@ -114,7 +118,7 @@ def proved(
         + m * problem.l1 * np.abs(reference[:-1]).sum()
         + poison
     )
-    slack = u * float(size) + _from_peak(problem, loss, m, rest, peak) + _cut(problem, m, reference)
+    slack = u * float(size) + _from_peak(problem, loss, m, rest, peak)
     bound = float(value) + poison + slack
     if not math.isfinite(bound):
         return Proved(math.inf, reach, math.inf)
@@ -170,40 +174,14 @@ def lowest_eigenvalue(S: FloatArray, error: float) -> float:
 def _longest(problem: Poisoning) -> float:
     """Return a bound on the length of every model that the learner can be brought to.
 
-    Its objective is at most that of the constant mean(y), which is N/8 at most; the minimum-norm
-    solution of OLS uses no singular value below the cut.  The intercept is mean(y) - w.mean(x).
+    Its objective is at most that of the constant mean(y), which is N/8 at most; OLS has no such
+    bound, and :data:`LONGEST`.  The intercept is mean(y) - w.mean(x).
     """
     N = problem.n_rows + problem.n_poison
-    weights = math.inf
+    weights = LONGEST
     if problem.l1 > 0:
         weights = N / (8 * problem.l1)
     if problem.l2 > 0:
         weights = min(weights, math.sqrt(N / (4 * problem.l2)))
-    if problem.cut > 0:
-        n, sums = problem.n_rows, problem.gram[-1, :-1]
-        # The largest singular value, from below: rows that are added do not lower it.
-        spread = float((np.diagonal(problem.gram)[:-1] - sums * sums / n).max()) - 1e-9 * n
-        if spread > 0:
-            weights = min(weights, math.sqrt(N) / (2 * problem.cut * math.sqrt(spread)))
     d = problem.space.n_features
     return (1 + (1 + math.sqrt(d)) * weights) * (1 + 1e-8)
-
-
-def _cut(problem: Poisoning, m: float, reference: FloatArray) -> float:
-    """Return what a learner adds that takes small singular values as zero.
-
-    Its normal equations hold but for (I - P) X'y, X and y centred, P the projection on what is
-    kept: its length is at most cut * ||X|| ||y||.  A row that is added to centred ones adds to the
-    sum of their squares at most its squared distance from their mean: 1 for a free column or the
-    response, 2 for a group.
-    """
-    if not problem.cut:
-        return 0.0
-    n, p, legal = problem.n_rows, problem.n_poison, problem.legal
-    sums = problem.gram[-1, :-1]
-    spread = float((np.diagonal(problem.gram)[:-1] - sums * sums / n).sum())
-    spread += p * (len(legal.free) + 2 * len(legal.all_zero))
-    spread_y = problem.square - problem.moment[-1] ** 2 / n + p
-    rounded = 1e-8 * (problem.gram[-1, -1] * (problem.space.n_features + 1))
-    length = float(np.linalg.norm(reference[:-1]))
-    return m * length * problem.cut * math.sqrt((spread + rounded) * (spread_y + rounded))

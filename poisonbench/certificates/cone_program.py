@@ -28,7 +28,7 @@ def proposals(problem: Poisoning, loss: Loss) -> list[Proposal]:
     Raises
     ------
     ArithmeticError
-        Where A is singular and the loss no multiple of Z'Z, or Clarabel finds nothing.
+        See :class:`Program`; or Clarabel finds nothing.
     ImportError
         Clarabel is not installed.
     """

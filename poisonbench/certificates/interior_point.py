@@ -46,7 +46,7 @@ def proposals(problem: Poisoning, loss: Loss) -> list[Proposal]:
     Raises
     ------
     ArithmeticError
-        Where A is singular and the loss no multiple of Z'Z, or rounding makes it so.
+        See :class:`Program`.
     """
     program = Program(problem, loss)
     if not problem.l1:

@@ -17,7 +17,6 @@ from poisonbench.attacks.engines.functions import moments
 from poisonbench.certificates.legal_set import LegalSet
 from poisonbench.features import FeatureSpace, FloatArray
 from poisonbench.models.base import LinearModel
-from poisonbench.models.ols import OLS, RELATIVE_CUT
 from poisonbench.problem import Sample
 
 
@@ -41,9 +40,6 @@ class Poisoning:
         The learner's penalties in sum scale, of its fit on n + p rows; both 0 for OLS.
     space : FeatureSpace
         Which rows are legal.
-    cut : float, default=0.0
-        Singular values of the centred rows below this share of the largest that the learner
-        takes as zero.
     """
 
     gram: FloatArray
@@ -54,7 +50,6 @@ class Poisoning:
     l1: float
     l2: float
     space: FeatureSpace
-    cut: float = 0.0
 
     @classmethod
     def of(cls, train: Sample, model: LinearModel, n_poison: int, space: FeatureSpace) -> Poisoning:
@@ -84,7 +79,6 @@ class Poisoning:
             strength * rho,
             strength * (1 - rho),
             space,
-            RELATIVE_CUT if isinstance(model, OLS) else 0.0,
         )
 
     @cached_property

@@ -34,6 +34,9 @@ L1_MARGIN = 1e-3
 RANK_CUT = 1e-12
 """Eigenvalues below this share of the largest are taken as zero."""
 
+UNSEEN = 1e-9
+"""Share of the loss that may depend on directions that no clean row has."""
+
 
 class Proposal(NamedTuple):
     """A multiplier m, a reference theta_r, and the model theta_* that is worst for them."""
@@ -69,29 +72,37 @@ class Program:
     Raises
     ------
     ArithmeticError
-        A is singular and the loss no multiple of it, or does not depend on theta.
+        A is singular and C is not with it, or the loss does not depend on theta.
     """
 
     def __init__(self, problem: Poisoning, loss: Loss) -> None:
         self.problem, self.loss = problem, loss
         A, C = problem.hessian, loss.hessian
         self.null: FloatArray = np.empty((len(A), 0))
-        if loss.share is not None and not problem.l2:  # A may be singular, C is a multiple of it
-            values, vectors = linalg.eigh(A)
-            kept = values > RANK_CUT * values[-1]
-            root = np.sqrt(values[kept])
-            self.V, self.P = vectors[:, kept] / root, (vectors[:, kept] * root).T
-            self.null = vectors[:, ~kept]
-            eigenvalues = np.full(len(root), loss.share)
-        else:
+        if problem.l2:
             try:
                 eigenvalues, self.V = linalg.eigh(C, A)
             except linalg.LinAlgError as error:
-                raise ArithmeticError(
-                    "the Gram matrix of the clean rows is singular, and the loss is not a "
-                    "multiple of it; expected a ridge penalty or more rows"
-                ) from error
+                raise ArithmeticError("the penalty is lost in rounding; expected a larger "
+                                      "penalty") from error  # fmt: skip
             self.P = self.V.T @ A
+        else:  # A may be singular, which does no harm where C is singular with it
+            values, vectors = linalg.eigh(A)
+            kept = values > RANK_CUT * values[-1]
+            root = np.sqrt(values[kept])
+            self.null = vectors[:, ~kept]
+            unseen = float(np.linalg.norm(C @ self.null))
+            if unseen > UNSEEN * float(np.linalg.norm(C)) or (
+                self.null.size and loss.share is None and not problem.l1
+            ):
+                raise ArithmeticError(
+                    "the Gram matrix of the clean rows is singular, and the loss depends on what "
+                    "they do not determine; expected a ridge penalty or more rows"
+                )
+            eigenvalues, rotation = linalg.eigh(vectors[:, kept].T / root[:, None] @ C
+                                                @ (vectors[:, kept] / root))  # fmt: skip
+            self.V = vectors[:, kept] / root @ rotation
+            self.P = rotation.T @ (vectors[:, kept] * root).T
         # The largest eigenvalue or, where the slope at the clean model is what counts, the best m
         # for a linear loss and that model as the reference.
         beta, chi = self.V.T @ problem.moment, self.V.T @ loss.vector

@@ -20,6 +20,7 @@ from poisonbench.config.quantities import (
     RATE,
     Rate,
     SplitChoice,
+    read_ceiling,
     read_rates,
     read_seeds,
     read_splits,
@@ -52,6 +53,8 @@ class Config:
         Where everything was written.
     exclude : tuple of Exclusion
         What a sweep takes out of the grid.
+    ceiling : bool
+        Whether every row has its ceilings.
     notes : tuple of str
         What the user should know of how the config was read.
     """
@@ -66,6 +69,7 @@ class Config:
     splits: tuple[SplitChoice, ...]
     source: Source = field(repr=False, compare=False)
     exclude: tuple[Exclusion, ...] = ()
+    ceiling: bool = True
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def resolved(self) -> dict[str, Any]:
@@ -89,6 +93,7 @@ class Config:
         resolved["defense"] = _entries([choice.resolved() for choice in self.defenses])
         resolved["seeds"] = list(self.seeds)
         resolved["split"] = _entries([split.resolved() for split in self.splits])
+        resolved["ceiling"] = "on" if self.ceiling else "off"
         if self.exclude:
             resolved["sweep"] = {"exclude": [entry.written for entry in self.exclude]}
         plain: dict[str, Any] = _plain(resolved)
@@ -173,6 +178,7 @@ def load(
         notes += note
     seeds = read_seeds(reader, data["seeds"])
     splits = read_splits(reader, data["split"])
+    ceiling = read_ceiling(reader, data["ceiling"])
     reader.check()
     # These compare words with each other, so each must be right by itself first.
     _check_axes_used(reader, chosen["attack"])
@@ -199,6 +205,7 @@ def load(
         splits=splits,
         source=source,
         exclude=exclude,
+        ceiling=ceiling,
         notes=tuple(notes),
     )
 

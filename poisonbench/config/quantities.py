@@ -52,6 +52,14 @@ SPLIT_SIZES = tuple(
     )
     for part, least in (("train", 2), ("validation", 0), ("test", 1))
 )
+CEILING = Parameter(
+    "ceiling",
+    "ceiling",
+    Literal["on", "off"],
+    "on",
+    "Whether every row has the proved bounds on what any poison of its size can do, which do not "
+    "depend on the attack.",
+)
 SPLIT_FILE = Parameter(
     "indices",
     "indices",
@@ -163,6 +171,15 @@ def read_seeds(reader: Reader, value: Any) -> tuple[int, ...]:
     if len(set(seeds)) < len(seeds):
         reader.complain(path, "the ranges overlap; expected distinct seeds")
     return tuple(seeds)
+
+
+def read_ceiling(reader: Reader, value: Any) -> bool:
+    """Read ``ceiling``: one word for the whole experiment."""
+    if isinstance(value, list):
+        reader.complain(("ceiling",), f"{fields.show(value)} is a list; expected "
+                        f"{fields.type_in_words(CEILING)}")  # fmt: skip
+        return True
+    return reader.values(("ceiling",), value, CEILING) == ["on"]
 
 
 def read_splits(reader: Reader, value: Any) -> tuple[SplitChoice, ...]:

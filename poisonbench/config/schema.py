@@ -10,7 +10,15 @@ from typing import Any
 
 from poisonbench import registry
 from poisonbench.config import choices, fields
-from poisonbench.config.quantities import RATE, RATE_OF, SEED, SEED_COUNT, SPLIT_FILE, SPLIT_SIZES
+from poisonbench.config.quantities import (
+    CEILING,
+    RATE,
+    RATE_OF,
+    SEED,
+    SEED_COUNT,
+    SPLIT_FILE,
+    SPLIT_SIZES,
+)
 from poisonbench.config.words import KEYS
 from poisonbench.registry import Parameter
 
@@ -45,6 +53,11 @@ def schema() -> dict[str, Any]:
     properties["split"] = {
         "description": "The sizes of the training, validation and test parts; thirds by default.",
         **_grid({"anyOf": sizes}),
+    }
+    properties["ceiling"] = {
+        "description": CEILING.description,
+        **_value(CEILING),
+        "default": CEILING.default,
     }
     properties["sweep"] = _sweep()
     without_rate = [

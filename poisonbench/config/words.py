@@ -12,6 +12,7 @@ DEFAULTS = {
     "defense": "none",
     "seeds": 5,
     "split": "thirds",
+    "ceiling": "on",
 }
 """What the words stand for that a config leaves out; the others are required."""
 
@@ -26,6 +27,7 @@ KEYS = (
     "defense",
     "seeds",
     "split",
+    "ceiling",
 )
 """The words of an experiment; a config may have a block ``sweep`` beside them."""
 
@@ -34,6 +36,6 @@ def long_form(word: str, short: Any) -> dict[str, Any]:
     """Return the mapping that the short form of a word stands for."""
     short = DEFAULTS.get(word) if short is None else short
     key = {"poisoning_rate": "rate", "seeds": "count"}.get(word, "name")
-    if short is None or word in ("split", "rate_of"):
+    if short is None or word in ("split", "rate_of", "ceiling"):
         return {}
     return {key: short}

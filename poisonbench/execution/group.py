@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
@@ -88,6 +89,7 @@ def run_group(job: Job, announce: Callable[[str], None] | None = None) -> Result
             return group.id, len(group.tasks) - len(tasks), len(tasks)
         if made is None:
             store.write_poison(out, group, stage.setting, stage.made)
+        stage = pipeline.with_ceilings(stage, partial(store.kept_ceiling, out, group.data))
         n_failed = 0
         on_the_way = list(caught)
         for task in tasks:

@@ -7,6 +7,7 @@
     OUT/failed/ab/<id>.json   why a cell failed; the next run tries again
     OUT/poison/*.npz          the poison sets
     OUT/predictions/ab/...    the predictions of a cell on its test rows, where asked for
+    OUT/ceilings/*.npz        what proves the ceilings, each shared by the cells that it concerns
     OUT/*.csv                 made from the cells
 
 A process that is killed loses the cell it was at and nothing else, and two that compute the same
@@ -25,22 +26,28 @@ from typing import Any
 
 import numpy as np
 
+from poisonbench.certificates.ceiling import Ceiling, NoCeilingError
+from poisonbench.certificates.questions import Question
 from poisonbench.data.base import DatasetError
 from poisonbench.data.files import remove_leftovers, written_whole
 from poisonbench.data.npz import is_sealed, read_arrays, seal
 from poisonbench.output.index import index_of, read_index
 from poisonbench.output.layout import StoreError, place, read_json, sealed
 from poisonbench.plan.groups import Group, Plan, Task
-from poisonbench.plan.identity import digest
+from poisonbench.plan.identity import RESULT_VERSION, digest
 from poisonbench.problem import Poisoned, PoisonSet, Setting
 from poisonbench.records import Measured, Predictions, Timings
 
-KINDS = ("cells", "meta", "failed", "poison", "predictions")
+KINDS = ("cells", "meta", "failed", "poison", "ceilings", "predictions")
 """The folders in an output folder."""
 
 POISON_ARRAYS = ("X", "y", "train", "validation", "test", "feature_names", "target", "trace",
                  "summary")  # fmt: skip
 """The arrays of a poison file."""
+
+
+CEILING_ARRAYS = ("id", "numbers", "reference", "peak", "solver")
+"""The arrays of a ceiling's file that make the ceiling; the split is there for whoever checks."""
 
 
 def check_folder(out: Path, plan: Plan, *, extend: bool = False) -> bool:
@@ -305,6 +312,57 @@ def read_poison(out: Path, group: Group) -> Poisoned | None:
     meta = read_json(place(out, "meta", group.id)) or {}
     poison = PoisonSet(arrays["X"], arrays["y"], **summary, trace=trace)
     return Poisoned(poison, meta.get("attack_seconds", 0.0), meta.get("engine"))
+
+
+def kept_ceiling(out: Path, data: str, question: Question) -> Ceiling:
+    """Return the answer of a question, stored or else computed and stored.
+
+    Parameters
+    ----------
+    out : Path
+        The output folder.
+    data : str
+        Fingerprint of the data set.
+    question : Question
+        Which ceiling is asked for.
+
+    Raises
+    ------
+    NoCeilingError
+        None is known, or what computes it failed.
+    """
+    split = question.setting.split
+    rows = [part.tolist() for part in (split.train, split.validation, split.test)]
+    id_ = digest(RESULT_VERSION, data, rows, repr(question.clean), question.n_poison, question.name)
+    path = out / "ceilings" / f"{question.name}-p{question.n_poison}-{id_[:12]}.npz"
+    try:
+        stored = read_arrays(path, CEILING_ARRAYS) if path.exists() else {}
+        if stored and str(stored["id"]) == id_:
+            m, reach, bound, slack = stored["numbers"].tolist()
+            reference, peak = stored["reference"], stored["peak"]
+            return Ceiling(bound, m, reference, peak, reach, slack, str(stored["solver"]))
+    except (DatasetError, ValueError):
+        pass  # damaged: computed again
+    try:
+        found = question.answer()
+    except NoCeilingError:
+        raise
+    except Exception as error:
+        # Whatever it is, the rows that it would stand beside are right without it.
+        raise NoCeilingError(f"{type(error).__name__}: {error}") from error
+    with written_whole(path) as file:
+        np.savez(
+            file,
+            id=np.array(id_),
+            numbers=np.array([found.multiplier, found.reach, found.bound, found.slack]),
+            reference=found.reference,
+            peak=found.peak,
+            solver=np.array(found.solver),
+            train=split.train,
+            validation=split.validation,
+            test=split.test,
+        )
+    return found
 
 
 def read_trace(out: Path, poison_file: str) -> tuple[float, ...]:

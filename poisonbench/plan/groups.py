@@ -66,6 +66,8 @@ class Group:
         Poison rows p.
     tasks : tuple of Task
         The defenses.
+    ceiling : bool, default=True
+        Whether the cells have ceilings.
     """
 
     id: str
@@ -76,6 +78,7 @@ class Group:
     attack: Choice
     n_poison: int
     tasks: tuple[Task, ...]
+    ceiling: bool = True
 
     @property
     def poison_file(self) -> str | None:

@@ -147,7 +147,7 @@ def _group(
                 defense.build().check_rows(ground.n_clean + p)
         except ValueError as error:
             raise config.error(defense.where, str(error)) from error
-        cell = digest(id_, parameters, assumed, assumed_clean, select_on)
+        cell = digest(id_, parameters, assumed, assumed_clean, select_on, config.ceiling and p > 0)
         tasks.setdefault(cell, Task(cell, defense, assumed, assumed_clean, select_on))
         told.append((defense, cell))
     group = Group(
@@ -159,6 +159,7 @@ def _group(
         attack if p else NO_ATTACK,
         p,
         tuple(tasks.values()),
+        config.ceiling,
     )
     return group, told
 

@@ -1,0 +1,138 @@
+"""The ceilings that a cell asks for, and what identifies each, so that cells can share them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from poisonbench.certificates.ceiling import Ceiling, NoCeilingError, ceiling
+from poisonbench.certificates.poisoning import Loss, Poisoning
+from poisonbench.models.base import LinearModel
+from poisonbench.problem import Setting
+
+MOST_COLUMNS = 500
+"""Columns beyond which a ceiling takes seconds and more, and is not computed beside a cell."""
+
+TEST = "test"
+"""The test error, which nobody attacks: the bound is the harness's to know."""
+
+LOSSES: dict[str, Callable[[Setting, LinearModel, Poisoning], Loss]] = {
+    "training": lambda setting, clean, problem: Loss.training(problem),
+    "validation": lambda setting, clean, problem: Loss.mean_squared_error(setting.validation),
+    "prediction-shift": lambda setting, clean, problem: Loss.prediction_shift(
+        problem, np.append(clean.coef_, clean.intercept_)
+    ),
+    TEST: lambda setting, clean, problem: Loss.mean_squared_error(setting.test),
+}
+"""The losses of the outer objectives that have a ceiling, by the objective's name."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a ceiling is asked for.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`LOSSES`.
+    setting : Setting
+        The data.
+    clean : LinearModel
+        The learner trained on the clean rows, with its strength fixed.
+    n_poison : int
+        Poison rows p.
+    """
+
+    name: str
+    setting: Setting
+    clean: LinearModel
+    n_poison: int
+
+    def stated(self) -> tuple[Poisoning, Loss]:
+        """Return the problem and the loss."""
+        setting = self.setting
+        problem = Poisoning.of(setting.train, self.clean, self.n_poison, setting.space)
+        return problem, LOSSES[self.name](setting, self.clean, problem)
+
+    def answer(self) -> Ceiling:
+        """Return the ceiling.
+
+        Raises
+        ------
+        NoCeilingError
+            None is known, or it would take long.
+        """
+        d = self.setting.space.n_features
+        if d > MOST_COLUMNS:
+            raise NoCeilingError(f"no ceiling: not computed for more than {MOST_COLUMNS} columns, "
+                                 f"and there are {d}")  # fmt: skip
+        return ceiling(*self.stated())
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """What is known of the worst that a poison set of its size could do.
+
+    Parameters
+    ----------
+    objective, test_mse : float or None
+        Ceilings on the attacked objective and on the undefended learner's test error.
+    objective_clean : float or None
+        The attacked objective without poison.
+    note : str or None
+        Why one of them is not known, where it is not.
+    """
+
+    objective: float | None = None
+    test_mse: float | None = None
+    objective_clean: float | None = None
+    note: str | None = None
+
+    def share(self, reached: float | None) -> float | None:
+        """Return which share of the excess that is possible an attack has reached."""
+        if reached is None or self.objective is None or self.objective_clean is None:
+            return None
+        possible = self.objective - self.objective_clean
+        return (reached - self.objective_clean) / possible if possible > 0 else None
+
+
+def ceilings(
+    objective: str | None,
+    setting: Setting,
+    clean: LinearModel,
+    n_poison: int,
+    kept: Callable[[Question], Ceiling],
+) -> Ceilings:
+    """Return the ceilings on an attacked objective, where it has one, and on the test error.
+
+    Parameters
+    ----------
+    objective : str or None
+        What the attack maximises.
+    setting : Setting
+        The data.
+    clean : LinearModel
+        The learner trained on the clean rows, with its strength fixed.
+    n_poison : int
+        Poison rows p.
+    kept : callable
+        Returns the answer of a question, perhaps one that has been given before.
+    """
+    found: dict[str, float] = {}
+    notes: list[str] = []
+    names = [name for name in (objective, TEST) if name in LOSSES]
+    questions = [Question(str(name), setting, clean, n_poison) for name in names]
+    for question in questions:
+        try:
+            found[question.name] = kept(question).bound
+        except NoCeilingError as error:
+            notes.append(f"{question.name}: {error}")
+    objective_clean = None
+    if objective in found:
+        loss = questions[0].stated()[1]
+        objective_clean = loss.value(np.append(clean.coef_, clean.intercept_))
+    return Ceilings(
+        found.get(objective or ""), found.get(TEST), objective_clean, "; ".join(notes) or None
+    )

@@ -1,0 +1,154 @@
+"""How close the attacks come to what is proved to be the worst; README.md says how to read it.
+
+Runs a config with `poisonbench run`, which goes on where it was interrupted, and prints medians
+over the seeds.  With --certificate it writes a stored ceiling with all that its proof needs, for
+check_ceiling.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from sklearn.linear_model import Ridge as SklearnRidge
+from threadpoolctl import threadpool_limits
+
+from poisonbench import pipeline
+from poisonbench.certificates.ceiling import ceiling
+from poisonbench.certificates.questions import LOSSES, Question
+from poisonbench.cli.messages import user_errors
+from poisonbench.config import load
+from poisonbench.plan.make import make_plan
+
+KEY = ["dataset", "model", "outer_objective", "poisoning_rate"]
+
+
+def config(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the experiment."""
+    strong = [
+        {"name": "coordinate", "preset": options.preset, "outer_objective": objective}
+        for objective in ("training", "validation")
+    ]
+    return {
+        "dataset": options.datasets,
+        "model": options.models,
+        "attack": strong,
+        "poisoning_rate": options.rates,
+        "split": options.split,
+        "seeds": options.seeds,
+    }
+
+
+def summary(results: pd.DataFrame) -> pd.DataFrame:
+    """Return medians over seeds of what was reached, what is possible, and the share."""
+    results = results[results["n_poison"] > 0]
+    grouped = results.groupby(KEY, sort=False)
+    table = grouped[
+        ["objective_final", "objective_ceiling", "ceiling_share", "test_mse", "test_mse_ceiling"]
+    ].median()
+    table.insert(3, "share_min", grouped["ceiling_share"].min())
+    table.insert(4, "share_max", grouped["ceiling_share"].max())
+    table["seeds"] = grouped["seed"].count()
+    return table.reset_index()
+
+
+def cost(group: Any, dataset: Any, name: str) -> list[Any]:
+    """Return the CPU time of a ceiling in multiples of Ridge.fit, in this process."""
+    setting = pipeline.prepare(group, dataset)
+    clean = pipeline.learner(group.model, setting.train, setting, group.seed)
+    problem, loss = Question(name, setting, clean, group.n_poison).stated()
+    fit = SklearnRidge(alpha=0.1).fit
+    fits = [timed(lambda: fit(setting.train.X, setting.train.y)) for _ in range(25)]
+    seconds = [timed(lambda: ceiling(problem, loss)) for _ in range(5)]
+    n, d = setting.train.X.shape
+    return [dataset.name, n, d, group.n_poison, group.model.label, name,
+            float(np.median(seconds) / np.median(fits))]  # fmt: skip
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Return the CPU seconds of a call."""
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+
+
+def write_certificate(group: Any, dataset: Any, name: str, path: Path) -> None:
+    """Write the ceiling of a group with its problem and its loss."""
+    setting = pipeline.prepare(group, dataset)
+    clean = pipeline.learner(group.model, setting.train, setting, group.seed)
+    problem, loss = Question(name, setting, clean, group.n_poison).stated()
+    found = ceiling(problem, loss)
+    choices = problem.space.choices
+    width = max((len(entry.columns) for entry in choices), default=0)
+    groups = [[*entry.columns, *[-1] * (width - len(entry.columns))] for entry in choices]
+    np.savez(
+        path,
+        gram=problem.gram, moment=problem.moment, n_rows=problem.n_rows, n_poison=problem.n_poison,
+        l1=problem.l1, l2=problem.l2,
+        free=problem.legal.free, groups=np.array(groups, dtype=int).reshape(len(choices), width),
+        all_zero=problem.legal.all_zero,
+        matrix=loss.matrix, vector=loss.vector, constant=loss.constant,
+        loss_l1=loss.l1, loss_l2=loss.l2,
+        multiplier=found.multiplier, reference=found.reference, peak=found.peak, bound=found.bound,
+    )  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    add = parser.add_argument
+    add("--datasets", nargs="*", type=yaml.safe_load, default=["house", "health"])
+    add("--data-dir", type=Path)
+    add("--models", nargs="*", type=yaml.safe_load, default=[{"name": "ridge", "alpha": 0.1}])
+    add("--rates", nargs="*", type=float, default=[0.04, 0.2])
+    add("--seeds", type=yaml.safe_load, default={"start": 500, "count": 10})
+    add("--split", type=yaml.safe_load, default={"train": 300, "validation": 250, "test": 500})
+    add("--preset", default="strong")
+    add("--jobs", default="1")
+    add("--output", type=Path, default=Path("results/ceiling"))
+    add("--certificate", type=Path, help="write a certificate there, of the first group")
+    add("--objective", default="validation", choices=list(LOSSES), help="of the certificate")
+    add("--costs", action="store_true", help="measure the costs too")
+    options = parser.parse_args(arguments)
+    options.output.mkdir(parents=True, exist_ok=True)
+    path = options.output / "config.yaml"
+    path.write_text(yaml.safe_dump(config(options)))
+    where = ["--data-dir", str(options.data_dir)] if options.data_dir else []
+    with user_errors():
+        plan = make_plan(load(path), options.data_dir)
+    groups = [group for group in plan.groups if group.n_poison]
+    with threadpool_limits(1):
+        if options.certificate:
+            first = groups[0]
+            write_certificate(first, plan.datasets[first.data], options.objective,
+                              options.certificate)  # fmt: skip
+            return
+        subprocess.run(
+            [sys.executable, "-m", "poisonbench", "run", path, "--quiet", *where,
+             "--jobs", options.jobs, "--output", options.output / "run"],
+            check=True,
+        )  # fmt: skip
+        results = pd.read_csv(options.output / "run" / "results.csv")
+        print(summary(results).to_string(index=False, float_format="{:.4g}".format))
+        if options.costs:
+            firsts = {(group.data, group.model.label, group.n_poison): group for group in groups}
+            rows = [
+                cost(group, plan.datasets[group.data], name)
+                for group in firsts.values()
+                for name in ("training", "validation")
+            ]
+            columns = ["dataset", "n", "d", "p", "model", "objective", "ridge_fits"]
+            table = pd.DataFrame(rows, columns=columns)
+            print(table.to_string(index=False, float_format="{:.3g}".format))
+
+
+if __name__ == "__main__":
+    main()
