@@ -1,4 +1,4 @@
-"""The ``poisonbench`` command: reads arguments, prints, and sets the exit code; nothing else.
+"""The ``poisonbench`` command: read arguments, print, set the exit code.
 
 Everything but Typer is imported where it is used, so that ``--help`` answers at once.
 """
@@ -69,10 +69,10 @@ app.add_typer(datasets_app, name="datasets")
 
 
 class ConfigCommand(TyperCommand):
-    """A command that takes a config; its help ends with the names that a config may hold."""
+    """A command that takes a config; its help ends with the names that a config may use."""
 
     def get_help(self, ctx: Any) -> str:
-        """Return the help, and the registry's names, read only when they are asked for."""
+        """Return the help text and the names of all components; the registry is read only here."""
         from poisonbench.cli.listing import names_by_kind
 
         return f"{super().get_help(ctx)}\n\n{names_by_kind()}"
@@ -99,12 +99,12 @@ def _poisonbench(
 
     \b
     Examples:
-      poisonbench run configs/quickstart.yaml           attacks, defenses, MSE tables
+      poisonbench run configs/quickstart.yaml           run attacks and defenses, print MSE tables
       poisonbench sweep configs/sweeps/diabetes.yaml    the same over many poisoning rates
-      poisonbench list                                  what there is to choose from
-      poisonbench validate configs/quickstart.yaml      is this config right?
-      poisonbench show configs/quickstart.yaml          what it amounts to, defaults filled in
-      poisonbench datasets list                         real data sets, fetched by name
+      poisonbench list                                  everything that a config can name
+      poisonbench validate configs/quickstart.yaml      check a config without running it
+      poisonbench show configs/quickstart.yaml          print a config with all its defaults
+      poisonbench datasets list                         the catalogue of real data sets
     """  # noqa: D301 (\b keeps the line breaks)
 
 
@@ -126,11 +126,12 @@ def run(
     time_limit: TimeLimit = None,
     force: Force = False,
 ) -> None:
-    """Run a config: attacks, defenses, errors; write the tables as CSV.
+    """Run the attacks and defenses of a config, and write tables of test errors as CSV.
 
-    What is done already is not done again: the same line goes on where it was interrupted.
-    Exit code 0 if all is done, 1 if some cells failed, 2 if the config is wrong, 3 if some cells
-    are missing, 130 or 143 if interrupted or terminated.
+    A cell is one defense on one poisoned training set.  Cells that are done already are not
+    computed again, so run the same command again to resume.  Exit code 0 if all cells are done,
+    1 if some failed, 2 if the config is wrong, 3 if some are missing, 130 or 143 if the run was
+    interrupted or terminated.
 
     \b
     Examples:
@@ -177,8 +178,8 @@ def sweep(
         typer.Option(
             "--rates",
             metavar="R,R,...",
-            help="Poisoning rates; else those of the sweep: block, else a list in the config, "
-            "else the paper's 0, 0.04, ..., 0.2.",
+            help="Poisoning rates.  Without this option: those of the config's sweep block, else a "
+            "list in the config, else the paper's 0, 0.04, ..., 0.2.",
         ),
     ] = None,
     output: Annotated[
@@ -188,15 +189,13 @@ def sweep(
             "-o",
             metavar="DIR",
             readable=False,
-            help="Output folder; results/<config's name>-sweep if not given.",
+            help="Output folder.  [default: results/<name of the config>-sweep]",
         ),
     ] = None,
     jobs: Jobs = None,
     shard: Annotated[
         str | None,
-        typer.Option(
-            "--shard", metavar="I/N", help="Only the I-th of N parts, from 0; merge makes the CSVs."
-        ),
+        typer.Option("--shard", metavar="I/N", help="Compute only part I of N, counted from 0."),
     ] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -219,13 +218,14 @@ def sweep(
 ) -> None:
     """Run a config over poisoning rates and any other axis, on one machine or many.
 
-    Like run, but it takes axes: from the command line, from the config's block sweep:, and the
-    rates of the paper's curves if none are given.  On a cluster each of N tasks does one shard,
-    in the same output folder, and merge makes the tables.
+    Like run, but it varies any key of the config: those given on the command line, those in the
+    config's sweep block, and the poisoning rate (over the paper's rates if none are given).  On a
+    cluster, each of N tasks computes one shard in the same output folder, and merge makes the
+    tables.
 
-    Exit code 0 if all is done (of a shard: its own cells), 1 if some cells failed, 2 if the
-    config is wrong, 3 if some cells are missing, 130 or 143 if interrupted or terminated.  The
-    same line goes on where it was.
+    Run the same command again to resume.  Exit code 0 if all cells (of the shard) are done, 1 if
+    some failed, 2 if the config is wrong, 3 if some are missing, 130 or 143 if the run was
+    interrupted or terminated.
 
     \b
     Examples:
@@ -248,9 +248,11 @@ def sweep(
     request = {name: value for name, value in asked.items() if value is not None}
     if request and not emit_slurm:
         option = {"memory": "mem"}.get(next(iter(request)), next(iter(request)))
-        raise usage(f"--{option.replace('_', '-')} is for --emit-slurm; expected both or neither")
+        raise usage(
+            f"--{option.replace('_', '-')} goes with --emit-slurm; expected both or neither"
+        )
     if emit_slurm and (part or dry_run or dask):
-        raise usage("--emit-slurm does nothing else; expected no --shard, --dry-run or --dask "
+        raise usage("--emit-slurm only writes a script; expected no --shard, --dry-run or --dask "
                     "with it")  # fmt: skip
     check_dask(dask, jobs)
     with user_errors():
@@ -298,11 +300,10 @@ def sweep(
 
 @app.command()
 def status(folder: Folder) -> None:
-    """Say how far an output folder is: cells done, failed and missing, and the time left.
+    """Show the progress of an output folder: cells done, failed and missing, and the time left.
 
-    It needs neither the config nor the data, and looks only at what is there: cells that another
-    machine wrote a moment ago may not be seen yet.  Exit code 0, or 2 if it is no output folder, or
-    one that cannot be read.
+    This needs neither the config nor the data.  Cells that another machine has just written may
+    not be visible yet.  Exit code 0, or 2 if DIR is not an output folder or cannot be read.
 
     \b
     Examples:
@@ -319,14 +320,14 @@ def status(folder: Folder) -> None:
 def merge(
     folder: Folder,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Write the tables of what is done all the same.")
+        bool, typer.Option("--partial", help="Write the tables even if cells are missing.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make the CSV files of an output folder from its cells, once all of them are there.
+    """Make the CSV files of an output folder once all its cells are done.
 
-    Every cell is read; exit code 3 with the names of those that are missing, and no file is
-    written then but with --partial.
+    If cells are missing, merge names them, writes nothing unless --partial is given, and exits
+    with 3.
 
     \b
     Examples:
@@ -489,9 +490,9 @@ def validate(
     fetch: Fetch = False,
     force: Force = False,
 ) -> None:
-    """Check a config and the data that it names; nothing is run.
+    """Check a config and the data that it names, without running anything.
 
-    Exit code 2 if it is wrong, with the file and the line of everything that is.
+    If something is wrong, the messages give the file and the line, and the exit code is 2.
 
     \b
     Examples:
@@ -516,8 +517,8 @@ def validate(
 def show(config: ConfigFile, overrides: Overrides = None) -> None:
     """Print a config with all its defaults, as YAML.
 
-    Grids are expanded too.  What is printed is a config itself; kept in the same folder, it
-    means the same.
+    Grids are expanded.  The output is a config that means the same, as long as it is kept in the
+    same folder.
 
     \b
     Examples:
@@ -532,7 +533,7 @@ def show(config: ConfigFile, overrides: Overrides = None) -> None:
         resolved = experiment.resolved()
         single = resolved.get("poisoning_rate")
         if "sweep" in experiment.source.data and isinstance(single, float):
-            # A sweep takes a list of rates as it is, and puts others in the place of a single one.
+            # A sweep keeps a list of rates, but replaces a single one by the paper's rates.
             resolved["poisoning_rate"] = [single]
         say(dump(resolved), nl=False)
 
@@ -541,13 +542,13 @@ def show(config: ConfigFile, overrides: Overrides = None) -> None:
 def list_(
     what: Annotated[
         str | None,
-        typer.Argument(metavar="[KIND or NAME]", help="A kind, or the name of a component."),
+        typer.Argument(metavar="[KIND or NAME]", help="A kind of component, or the name of one."),
     ] = None,
 ) -> None:
-    """List what a config can choose from.
+    """List everything that a config can name.
 
     That is datasets, models, attacks, initializations, outer objectives and defenses.  With the
-    name of one of them: all about it, with the type, default and meaning of each parameter.
+    name of one of them, describe it and each of its parameters: type, default and meaning.
 
     \b
     Examples:
@@ -569,7 +570,7 @@ def list_(
 def schema(
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write it to a file instead."),
+        typer.Option("--output", "-o", metavar="FILE", help="Write to this file instead."),
     ] = None,
 ) -> None:
     """Print the JSON Schema of configs, for editors.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="The catalogue of data sets: list, describe, fetch, prepare, verify.",
+    help="Data sets: list, describe, fetch and verify those of the catalogue; prepare your own.",
 )
 
 DataDir = Annotated[
@@ -25,7 +25,7 @@ DataDir = Annotated[
     typer.Option(
         "--data-dir",
         metavar="DIR",
-        help="Folder of the data files; POISONBENCH_DATA, else ./datasets, if not given.",
+        help="Folder of the data files.  [default: POISONBENCH_DATA, else ./datasets]",
     ),
 ]
 
@@ -38,7 +38,7 @@ class Missing(StrEnum):
 
 
 class Dates(StrEnum):
-    """Which way round a date is."""
+    """How to read a date that could be day first or month first."""
 
     day_first = "day-first"
     month_first = "month-first"
@@ -53,7 +53,7 @@ class Decimal(StrEnum):
 
 @contextmanager
 def _errors(code: int) -> Iterator[None]:
-    """Turn what is wrong with data into a message on stderr and an exit code."""
+    """Turn errors in data into a message on stderr and an exit code."""
     from poisonbench.data.base import DatasetError
 
     try:
@@ -64,7 +64,7 @@ def _errors(code: int) -> Iterator[None]:
 
 
 def _entries(names: list[str]) -> list[Entry]:
-    """Return the entries named, or say which is not one."""
+    """Return the entries of these names; exit with a message if a name is not known."""
     from poisonbench.config.fields import hint
     from poisonbench.datasets.catalogue.entries import entries
 
@@ -72,13 +72,13 @@ def _entries(names: list[str]) -> list[Entry]:
     for name in names:
         if name not in known:
             typer.echo(f"no data set is named '{name}'{hint(name, list(known))} poisonbench "
-                       "datasets list has the names", err=True)  # fmt: skip
+                       "datasets list shows the names", err=True)  # fmt: skip
             raise typer.Exit(2)
     return [known[name] for name in dict.fromkeys(names)]
 
 
 def _folder(data_dir: Path | None, *, to_read: bool = True) -> Path:
-    """Return the data folder, or say what is wrong with it."""
+    """Return the data folder; exit with a message if it cannot be used."""
     from poisonbench.datasets.catalogue.entries import checked_folder
 
     with _errors(2):
@@ -89,10 +89,10 @@ def _folder(data_dir: Path | None, *, to_read: bool = True) -> Path:
 def list_(
     data_dir: DataDir = None,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print datasets/README.md, the same for everybody.")
+        bool, typer.Option("--markdown", help="Print the text of datasets/README.md instead.")
     ] = False,
 ) -> None:
-    """List the catalogue, and which files are here.
+    """List the catalogue, and which of its files are in the data folder.
 
     \b
     Examples:
@@ -124,7 +124,7 @@ def describe(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A data set of the catalogue.")],
     data_dir: DataDir = None,
 ) -> None:
-    """Say what a data set is: provenance, shape, groups, ranges, rank, condition, histogram.
+    """Describe a data set: provenance, shape, groups, ranges, rank, condition, histogram.
 
     \b
     Examples:
@@ -151,21 +151,24 @@ def describe(
 
 @app.command()
 def fetch(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Data sets.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All of the catalogue.")] = False,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Data sets of the catalogue.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Fetch the whole catalogue.")] = False,
     data_dir: DataDir = None,
     timeout: Annotated[
-        float, typer.Option(min=0.01, help="Seconds without an answer before the next attempt.")
+        float, typer.Option(min=0.01, help="Seconds to wait for an answer before the next attempt.")
     ] = 30.0,
-    retries: Annotated[int, typer.Option(min=0, help="Attempts after one that failed.")] = 4,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    retries: Annotated[int, typer.Option(min=0, help="Further attempts after a failure.")] = 4,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
-    """Fetch data sets into the data folder, checked and placed whole or not at all.
+    """Download data sets into the data folder, and check them.
 
-    A download that broke off is resumed.  Proxies are taken from HTTPS_PROXY and NO_PROXY;
-    POISONBENCH_MIRROR is the address of a web folder to use instead of the sources.
-    Exit code 0 if all are there, 1 if one could not be fetched, 2 if a name is not known, the
-    mirror is no address or the data folder no folder, 130 if interrupted.
+    A file appears in the folder only when it is complete and correct; an interrupted download is
+    resumed.  Proxies are taken from HTTPS_PROXY and NO_PROXY.  POISONBENCH_MIRROR may hold the
+    address of a web folder to use instead of the original sources.  Exit code 0 if all data sets
+    are there, 1 if one could not be fetched, 2 if a name, the mirror or the data folder is not
+    valid, 130 if interrupted.
 
     \b
     Examples:
@@ -175,10 +178,12 @@ def fetch(
     from poisonbench.datasets.catalogue.entries import entries
 
     if names and every:
-        typer.echo("--all fetches all of the catalogue: expected it, or names, not both", err=True)
+        typer.echo(
+            "--all fetches the whole catalogue; expected either --all or names, not both", err=True
+        )
         raise typer.Exit(2)
     if not names and not every:
-        typer.echo("expected the names of data sets, or --all; poisonbench datasets list has the "
+        typer.echo("expected the names of data sets, or --all; poisonbench datasets list shows the "
                    "names", err=True)  # fmt: skip
         raise typer.Exit(2)
     chosen = list(entries().values()) if every else _entries(names or [])
@@ -201,7 +206,7 @@ def fetch(
             failed += 1
             typer.echo(f"{entry.name}: {error}", err=True)
         except KeyboardInterrupt:
-            typer.echo("Interrupted; the same command goes on.", err=True)
+            typer.echo("Interrupted. Run the same command again to resume.", err=True)
             raise typer.Exit(130) from None
     if failed:
         raise typer.Exit(1)
@@ -212,15 +217,16 @@ def verify(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="NAME|FILE", help="Data sets, or files that were prepared; all if none."
+            metavar="NAME|FILE",
+            help="Data sets, or prepared files; without any, the whole catalogue.",
         ),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Say what is right and wrong with the files in the data folder, or with files of your own.
+    """Check the files in the data folder, or prepared files of your own.
 
-    Exit code 1 if a file that is there is wrong, 2 if an argument is neither a name nor a file,
-    0 otherwise.
+    Exit code 1 if a file is wrong (a missing one is not), 2 if an argument is neither a name nor a
+    file, 0 otherwise.
 
     \b
     Examples:

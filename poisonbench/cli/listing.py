@@ -1,4 +1,4 @@
-"""What there is to choose from, in words: the text of ``poisonbench list``."""
+"""The text of ``poisonbench list``: every component that a config can name."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from poisonbench.registry import Parameter
 WIDTH = 96
 
 MOST_NAMES = 12
-"""How many names of a kind the help of a command shows."""
+"""How many names of each kind the help of a command shows."""
 
 
 def overview(kinds: list[str]) -> str:
-    """Return every component of these kinds: name, meaning, parameters, source."""
+    """Return every component of these kinds: name, summary, parameters, reference."""
     return "\n\n".join(
         "\n".join([choices.PLURALS[kind], *(_entry(kind, name) for name in choices.names(kind))])
         for kind in kinds
@@ -26,7 +26,7 @@ def overview(kinds: list[str]) -> str:
 
 
 def names_by_kind() -> str:
-    """Return the names of all components, one line a kind; of many names, the first few."""
+    """Return the names of all components by kind; of a long list, the first few."""
     lines = []
     for kind, plural in choices.PLURALS.items():
         names = choices.names(kind)
@@ -46,7 +46,7 @@ def names_by_kind() -> str:
 
 
 def find(word: str) -> str:
-    """Return what `word` means: the components of a kind, or all about one component.
+    """Return the components of a kind, or the description of one component.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def find(word: str) -> str:
     Raises
     ------
     ValueError
-        It is neither.
+        `word` is neither.
     """
     kinds = _kinds_by_word()
     if word.replace("-", " ").replace("_", " ") in kinds:
@@ -71,7 +71,7 @@ def find(word: str) -> str:
 
 
 def _kinds_by_word() -> dict[str, str]:
-    """Return the words that mean a kind."""
+    """Return the kind that each accepted word stands for."""
     words = {plural: kind for kind, plural in choices.PLURALS.items()}
     words |= {kind.replace("_", " "): kind for kind in choices.PLURALS}
     return words | {"objective": "outer_objective", "objectives": "outer_objective"}
@@ -109,12 +109,12 @@ def _description(kind: str, name: str) -> str:
 
 
 def _reference(kind: str, name: str) -> str:
-    """Return where a component comes from; the reference rows come from nowhere."""
+    """Return a component's reference; empty for the reference rows of a table."""
     return str(getattr(registry.components(kind).get(name), "reference", ""))
 
 
 def _engine(kind: str, name: str) -> str:
-    """Return what a component is computed with, where that depends on what is installed."""
+    """Return what a component computes with, if that depends on what is installed."""
     return getattr(registry.components(kind).get(name), "engine", None) or ""
 
 

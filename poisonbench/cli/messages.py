@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Turn what is wrong with a config, folder or cluster into messages and exit code 2."""
+    """Turn errors in a config, folder or cluster into a message and exit code 2."""
     from poisonbench.config.strict_yaml import ConfigError
     from poisonbench.execution.dask_cluster import ClusterError
     from poisonbench.output.layout import StoreError
@@ -30,10 +30,10 @@ def user_errors() -> Iterator[None]:
 
 
 def say(text: str, *, nl: bool = True) -> None:
-    """Print to standard output; what it refuses, such as a full disk, is not the folder's fault."""
+    """Print to standard output; exit with 3 if it cannot be written, as on a full disk."""
     try:
         typer.echo(text, nl=nl)
-    except BrokenPipeError:  # a reader that has had enough
+    except BrokenPipeError:  # such as head, which has read enough
         raise
     except OSError as error:
         typer.echo(f"standard output: {error.strerror or error}", err=True)
@@ -52,36 +52,38 @@ def say_notes(of: Config | Plan, *, quiet: bool) -> None:
 
 
 def usage(message: str) -> typer.Exit:
-    """Say what is wrong with the options, and return what to raise."""
+    """Print what is wrong with the options, and return the exception to raise."""
     typer.echo(message, err=True)
     return typer.Exit(2)
 
 
 _EXPECTED = {
-    **dict.fromkeys((EACCES, EPERM, EROFS), "the right to use it"),
+    **dict.fromkeys((EACCES, EPERM, EROFS), "permission to use it"),
     EISDIR: "a file",
     ENOTDIR: "a folder",
 }
-"""What would have been right, for the errors that stay."""
+"""What was expected, for errors that trying again does not cure."""
 
 
 @contextmanager
 def using(out: Path) -> Iterator[None]:
-    """Turn what the disk refuses into a message and an exit code.
+    """Turn errors of the file system into a message and an exit code.
 
-    That is 2 where no rerun mends it: the user may not do it, or something is in the way.  It is 3
-    otherwise: the disk is full, say, and what is missing can still be made.
+    The code is 2 if running the same command again would not help (no permission, a file in place
+    of a folder), and 3 otherwise (such as a full disk).
     """
     try:
         yield
-    except BrokenPipeError:  # a reader of our output that has had enough
+    except BrokenPipeError:  # such as head, which has read enough
         raise
     except OSError as error:
         what = f"{error.filename2 or error.filename or out}: {error.strerror or error}"
         if error.errno in _EXPECTED:
             typer.echo(
-                f"{what}; expected {_EXPECTED[error.errno]}. What is done is kept.", err=True
+                f"{what}; expected {_EXPECTED[error.errno]}. Finished cells are kept.", err=True
             )
             raise typer.Exit(2) from None
-        typer.echo(f"{what}. What is done is kept; the same command goes on.", err=True)
+        typer.echo(
+            f"{what}. Finished cells are kept; run the same command again to resume.", err=True
+        )
         raise typer.Exit(3) from None

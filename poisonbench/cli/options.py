@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-# Typer would say of a path that may not be read how the command is used; we say what is wrong.
+# readable=False, because Typer would only print the usage for an unreadable path; our message says
+# what is wrong.
 ConfigFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", readable=False, help="The config, a YAML file.")
 ]
@@ -15,14 +16,14 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="KEY=VALUE",
-        help="Values that replace or extend the file's, such as seeds=3 or model.alpha=0.1.",
+        help="Override or add to the config, such as seeds=3 or model.alpha=0.1.",
     ),
 ]
 Axes = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="KEY=VALUE,...",
-        help="Axes, such as model.alpha=0.01,0.1,1, or single values that replace the file's.",
+        help="Vary a key, as in model.alpha=0.01,0.1,1, or override it, as in seeds=3.",
     ),
 ]
 Output = Annotated[
@@ -32,7 +33,7 @@ Output = Annotated[
         "-o",
         metavar="DIR",
         readable=False,
-        help="Output folder; if not given, results/ and the config's name.",
+        help="Output folder.  [default: results/<name of the config>]",
     ),
 ]
 Jobs = Annotated[
@@ -41,7 +42,8 @@ Jobs = Annotated[
         "--jobs",
         "-j",
         min=0,
-        help="Processes; as many as processors if not given; 0: in this one, for debuggers.",
+        help="Number of processes.  0 computes in this process, for debuggers.  [default: one for "
+        "each processor]",
     ),
 ]
 Dask = Annotated[
@@ -49,20 +51,21 @@ Dask = Annotated[
     typer.Option(
         "--dask",
         metavar="ADDRESS",
-        help="Compute on a Dask cluster: its scheduler, tcp://HOST:8786, or local for --jobs "
-        "processes here; needs the extra poisonbench[dask].",
+        help="Compute on a Dask cluster: the address of its scheduler, such as tcp://HOST:8786, or "
+        "local for --jobs processes on this machine.  Needs the extra poisonbench[dask].",
     ),
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No progress, no table, no remarks; errors only.")
+    bool, typer.Option("--quiet", "-q", help="Print errors only: no progress, table or remarks.")
 ]
 Verbose = Annotated[
     bool,
     typer.Option(
-        "--verbose", "-v", help="Log what is done, with the time, and how attacks get on, by round."
+        "--verbose",
+        "-v",
+        help="Log what is done, and the objective of each attack after each round.",
     ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")]
 Predictions = Annotated[
     bool,
     typer.Option(
@@ -71,10 +74,11 @@ Predictions = Annotated[
         "how far they moved.",
     ),
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, without running it.")]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")]
 RetryCrashed = Annotated[
     bool,
-    typer.Option("--retry-crashed", help="Try cells again that killed their process before."),
+    typer.Option("--retry-crashed", help="Also try again the cells that killed their process."),
 ]
 TimeLimit = Annotated[
     float | None,
@@ -83,17 +87,17 @@ TimeLimit = Annotated[
         metavar="SECONDS",
         min=0.001,
         max=1e8,
-        help="Stop after so long, keep what is done, and exit with 3.",
+        help="Stop after this time, keep the finished cells, and exit with 3.",
     ),
 ]
 Extend = Annotated[
     bool,
     typer.Option(
-        "--extend", help="Add to the folder of a config that asked for less, such as fewer seeds."
+        "--extend", help="Add to an output folder whose config asked for less, such as fewer seeds."
     ),
 ]
 Fetch = Annotated[
-    bool, typer.Option("--fetch", help="Fetch data sets of the catalogue that are not here.")
+    bool, typer.Option("--fetch", help="First download the catalogue's data sets that are missing.")
 ]
 Force = Annotated[
     bool,
@@ -107,29 +111,37 @@ Folder = Annotated[
 ]
 EmitSlurm = Annotated[
     bool,
-    typer.Option(
-        "--emit-slurm", help="Write a ready script for Slurm, DIR/slurm.sh; compute nothing."
-    ),
+    typer.Option("--emit-slurm", help="Write a Slurm script, DIR/slurm.sh, and compute nothing."),
 ]
 Shards = Annotated[
     int | None,
     typer.Option(
-        "--shards", min=1, help="With --emit-slurm: tasks of the array; up to 20 if not given."
+        "--shards", min=1, help="With --emit-slurm: number of array tasks.  [default: at most 20]"
     ),
 ]
 SlurmTime = Annotated[
     str | None,
-    typer.Option("--time", metavar="TIME", help="With --emit-slurm: of a task; 01:00:00."),
+    typer.Option(
+        "--time",
+        metavar="TIME",
+        help="With --emit-slurm: time limit of a task.  [default: 01:00:00]",
+    ),
 ]
 SlurmMemory = Annotated[
-    str | None, typer.Option("--mem", metavar="SIZE", help="With --emit-slurm: of a task; 2G.")
+    str | None,
+    typer.Option(
+        "--mem", metavar="SIZE", help="With --emit-slurm: memory of a task.  [default: 2G]"
+    ),
 ]
 Partition = Annotated[
-    str | None, typer.Option("--partition", metavar="NAME", help="With --emit-slurm: where.")
+    str | None,
+    typer.Option("--partition", metavar="NAME", help="With --emit-slurm: the partition."),
 ]
 MaxParallel = Annotated[
     int | None,
-    typer.Option("--max-parallel", min=1, help="With --emit-slurm: most tasks at once."),
+    typer.Option(
+        "--max-parallel", min=1, help="With --emit-slurm: how many tasks may run at once."
+    ),
 ]
 ResultFolder = Annotated[
     Path,

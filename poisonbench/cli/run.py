@@ -1,4 +1,4 @@
-"""What ``run``, ``sweep`` and ``merge`` do once their arguments are read: work, words, exit codes.
+"""What ``run``, ``sweep`` and ``merge`` do once their arguments are read.
 
 Everything is imported where it is used, so that ``--help`` answers at once.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def fetch_data(experiment: Config, data_dir: Path | None, *, progress: bool) -> None:
-    """Fetch the data sets of an experiment that are not in the data folder."""
+    """Download the data sets of an experiment that are not in the data folder."""
     from poisonbench.data.base import DatasetError
     from poisonbench.datasets.catalogue.entries import checked_folder
     from poisonbench.datasets.catalogue.fetch import fetch_missing
@@ -39,12 +39,14 @@ def fetch_data(experiment: Config, data_dir: Path | None, *, progress: bool) -> 
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        typer.echo("Interrupted. What is fetched is kept; the same command goes on.", err=True)
+        typer.echo(
+            "Interrupted. Downloaded data are kept; run the same command again to resume.", err=True
+        )
         raise typer.Exit(130) from None
 
 
 def open_index(folder: Path) -> Index:
-    """Return the index of an output folder, without the imports that a config needs."""
+    """Return the index of an output folder; this avoids the slow imports that a config needs."""
     from poisonbench.output.index import read_index
     from poisonbench.output.layout import StoreError
 
@@ -56,7 +58,7 @@ def open_index(folder: Path) -> Index:
 
 
 def shard_of(text: str | None) -> tuple[int, int] | None:
-    """Return shard i of n as numbers."""
+    """Return the numbers (i, n) of a shard given as ``i/n``."""
     if text is None:
         return None
     i, slash, n = text.partition("/")
@@ -66,19 +68,19 @@ def shard_of(text: str | None) -> tuple[int, int] | None:
 
 
 def check_dask(address: str | None, jobs: int | None) -> None:
-    """Complain of a Dask cluster that is none, does not go with `jobs`, or needs the extra."""
+    """Exit with a message if the address is not valid, or does not go with `jobs`."""
     if address is None:
         return
     if find_spec("distributed") is None:
-        raise usage(f"--dask {address}: Dask is not here; expected the extra, python -m pip "
+        raise usage(f"--dask {address}: Dask is not installed; expected the extra: python -m pip "
                     "install 'poisonbench[dask]'")  # fmt: skip
     port = re.fullmatch(r"[a-z]+://(?:[^\s:/]+|\[[\da-fA-F:.]+\]):(\d{1,5})", address)
     if address != "local" and not (port and 0 < int(port[1]) < 1 << 16):
         raise usage(f"--dask {address}: not an address; expected tcp://HOST:PORT, such as "
                     "tcp://host:8786, or local")  # fmt: skip
     if address != "local" and jobs is not None:
-        raise usage("--jobs is for processes of this machine; expected none with --dask "
-                    f"{address}, whose workers are all used")  # fmt: skip
+        raise usage("--jobs is the number of processes on this machine; expected none with --dask "
+                    f"{address}, which uses all workers of the cluster")  # fmt: skip
     if jobs == 0:
         raise usage("--dask local --jobs 0: no processes; expected at least 1")
 
@@ -93,7 +95,7 @@ def emit_slurm_script(
     *,
     extend: bool,
 ) -> None:
-    """Write a script for Slurm into the output folder."""
+    """Write a Slurm script into the output folder."""
     with user_errors():
         from poisonbench.datasets.catalogue.entries import data_folder
         from poisonbench.execution.slurm import Request, script
@@ -104,7 +106,7 @@ def emit_slurm_script(
         except ValueError as error:
             raise usage(str(error)) from None
         store.open_folder(out, work, extend=extend)
-    # The same program and files wherever the tasks run, whatever their folder and environment.
+    # Absolute paths, so that the tasks work in any folder and environment.
     program = [sys.executable, "-m", "poisonbench"]
     folder = out.absolute()
     data = ["--data-dir", str(data_folder(data_dir).absolute())]
@@ -121,7 +123,7 @@ def emit_slurm_script(
 def dry_run_of(
     work: Plan, out: Path, *, extend: bool, shard: tuple[int, int] | None = None
 ) -> None:
-    """Say what would run."""
+    """Print what would run."""
     with user_errors(), using(out):
         from poisonbench.execution import engine
         from poisonbench.output import store
@@ -129,15 +131,15 @@ def dry_run_of(
 
         store.check_folder(out, work, extend=extend)
         done = store.n_done(out, work)
-        say(f"{summary.describe(work)}\n{done} cells are in {out} already")
+        say(f"{summary.describe(work)}\n{done} cells are already in {out}")
         if shard is not None:
             groups = engine.share(work, shard)
             n_cells = sum(len(group.tasks) for group in groups)
-            say(f"shard {shard[0]}/{shard[1]} has {n_cells} of them all")
+            say(f"shard {shard[0]}/{shard[1]} has {n_cells} of all cells")
 
 
 def carry_out(work: Plan, out: Path, options: RunOptions) -> None:
-    """Compute what is missing, write the tables, and set the exit code."""
+    """Compute the missing cells, write the tables, and set the exit code."""
     with user_errors():
         from poisonbench.execution import dask_cluster, engine
         from poisonbench.execution.signals import EXIT_CODES, Stopped, stoppable
@@ -162,24 +164,29 @@ def carry_out(work: Plan, out: Path, options: RunOptions) -> None:
                     merge_tables(work, out, quiet=quiet)
     except Stopped as stopped:
         word = "Time limit" if EXIT_CODES[stopped.number] == 3 else "Interrupted"
-        typer.echo(f"{word}. What is done is kept in {out}; the same command goes on.", err=True)
+        typer.echo(
+            f"{word}. Finished cells are kept in {out}; run the same command again to resume.",
+            err=True,
+        )
         raise typer.Exit(EXIT_CODES[stopped.number]) from None
     if outcome.n_warned and not quiet:
-        typer.echo(f"Libraries warned in {outcome.n_warned} cells; see {out / 'meta'}.", err=True)
+        typer.echo(
+            f"In {outcome.n_warned} cells a library issued warnings; see {out / 'meta'}.", err=True
+        )
     if outcome.failures:
         typer.echo(outcome.report(out), err=True)
         raise typer.Exit(1)
     if outcome.n_missing:
-        typer.echo(f"{outcome.n_missing} of {outcome.n_cells} cells are missing; the same command "
-                   "goes on.", err=True)  # fmt: skip
+        typer.echo(f"{outcome.n_missing} of {outcome.n_cells} cells are missing; run the same "
+                   "command again.", err=True)  # fmt: skip
         raise typer.Exit(3)
     if shard is not None and not quiet:
-        say(f"Shard {shard[0]}/{shard[1]} is done; once all are, "
-            f"poisonbench merge {shlex.quote(str(out))} makes the tables.")  # fmt: skip
+        say(f"Shard {shard[0]}/{shard[1]} is done. Once all shards are done, run "
+            f"poisonbench merge {shlex.quote(str(out))} to make the tables.")  # fmt: skip
 
 
 def merge_tables(plan: Plan | Index, out: Path, *, quiet: bool) -> None:
-    """Write the tables of what is done, and print them."""
+    """Write the tables of the finished cells, and print the MSE table."""
     from poisonbench.output import merging, tables
 
     results = tables.collect(plan.rows, out)
@@ -197,7 +204,7 @@ def merge_tables(plan: Plan | Index, out: Path, *, quiet: bool) -> None:
 
 
 def _log() -> None:
-    """Log what the package does to stderr."""
+    """Send the package's log to stderr."""
     import logging
 
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")

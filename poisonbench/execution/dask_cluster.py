@@ -1,7 +1,7 @@
-"""Work on a Dask cluster, one item at a time in each of its worker processes.
+"""Compute on a Dask cluster, one item at a time in each worker process.
 
-The futures are Dask's own: joblib's backend for it waits for ever for a task that was given up
-because its workers were killed, and loses data that it keeps on one worker when that is killed.
+This uses Dask's own futures.  joblib's Dask backend waits for ever for a task that Dask gave up
+because its workers were killed, and loses the data that it keeps on a worker that is killed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import poisonbench
-from poisonbench.execution.signals import deaf_children
+from poisonbench.execution.signals import ignoring_interrupts
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 SECONDS_TO_CONNECT = 5
 
 SECONDS_BETWEEN_LOOKS = 2
-"""How long a worker that joins may have to wait for something to do."""
+"""How long a worker that joins the cluster may be idle before it is noticed."""
 
 _one_at_a_time = threading.Lock()
-"""Held while a worker computes: the limit of threads and the record of warnings are the process's
-own, and a worker may have several threads."""
+"""Held while a worker computes.  A worker may have several threads, but the limit on BLAS threads
+and the record of warnings belong to the whole process."""
 
 
 class ClusterError(Exception):
@@ -44,19 +44,19 @@ def reached(address: str, jobs: int) -> Iterator[AbstractContextManager[Client]]
     Parameters
     ----------
     address : str
-        The scheduler's, such as ``tcp://host:8786``, or ``local``.
+        Address of the scheduler, such as ``tcp://host:8786``, or ``local``.
     jobs : int
         Number of processes of a local cluster.
 
     Yields
     ------
     context manager of Client
-        To be entered where there is work: a local cluster takes seconds to start.
+        Enter it only if there is work to do: a local cluster takes seconds to start.
 
     Raises
     ------
     ClusterError
-        No scheduler answers, or a worker that is there now has another poisonbench.
+        No scheduler answers, or a connected worker has another version of poisonbench.
     """
     if address == "local":
         yield _local(jobs)
@@ -67,24 +67,25 @@ def reached(address: str, jobs: int) -> Iterator[AbstractContextManager[Client]]
 
 @contextmanager
 def _connected(address: str) -> Iterator[Client]:
-    """Connect to a scheduler that runs somewhere."""
+    """Connect to a running scheduler."""
     from distributed import Client
     from distributed.comm import get_address_host_port
 
     try:
-        # Dask itself goes on trying an address where nobody listens, and waits for ever for an
-        # answer of what is no part of Dask.
+        # Dask itself keeps trying an address where nobody listens, and waits for ever if what
+        # listens is not part of Dask.
         socket.create_connection(get_address_host_port(address), SECONDS_TO_CONNECT).close()
         asyncio.run(asyncio.wait_for(_check_scheduler(address), SECONDS_TO_CONNECT))
         client = Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
     except (MemoryError, OSError, ValueError) as error:
-        unknown = isinstance(error, MemoryError | TimeoutError)  # its greeting read as a length
-        reason = "nothing there speaks Dask's language" if unknown else error
+        # MemoryError: Dask takes the greeting of another program for the length of a message.
+        unknown = isinstance(error, MemoryError | TimeoutError)
+        reason = "what listens there is not a Dask scheduler" if unknown else error
         raise ClusterError(
             f"--dask {address}: no scheduler answers ({reason}); expected the address that "
             "dask scheduler prints, such as tcp://host:8786, or local"
         ) from error
-    # Of a scheduler that is lost it says so in pages, after we have in a line.
+    # If the scheduler is lost, our message is one line; Dask would add pages of log.
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with client:
         try:
@@ -102,7 +103,7 @@ def _connected(address: str) -> Iterator[Client]:
 
 
 async def _check_scheduler(address: str) -> None:
-    """Complain if another part of Dask listens at an address."""
+    """Raise if another part of Dask, such as a worker, listens at an address."""
     from distributed import rpc
 
     async with rpc(address) as remote:
@@ -113,10 +114,10 @@ async def _check_scheduler(address: str) -> None:
 
 @contextmanager
 def _local(jobs: int) -> Iterator[Client]:
-    """Run a cluster on this machine."""
+    """Run a cluster on this machine for the block."""
     from distributed import Client, LocalCluster
 
-    with deaf_children():  # started later, by the thread that starts here
+    with ignoring_interrupts():  # the thread that starts here starts the workers later
         cluster = LocalCluster(
             n_workers=0, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
         )
@@ -125,7 +126,8 @@ def _local(jobs: int) -> Iterator[Client]:
         try:
             yield client
         finally:
-            # Asked to end, they would first finish what they are at; whatever is done is written.
+            # Workers that are asked to end finish their item first.  Kill them: every finished cell
+            # is on the disk.
             for nanny in cluster.workers.values():
                 nanny.auto_restart = False
                 if nanny.pid is not None:
@@ -134,12 +136,12 @@ def _local(jobs: int) -> Iterator[Client]:
 
 
 def check_sight(client: Client, out: Path) -> None:
-    """Check that the workers that are there now see the output folder, opened for a plan.
+    """Check that all connected workers see the output folder.
 
     Raises
     ------
     ClusterError
-        One does not.
+        A worker does not see it.
     """
     for worker, sees in client.run(_sees, out).items():
         if not sees:
@@ -158,18 +160,18 @@ def _sees(out: Path) -> bool:
 def results(
     client: Client, work: Callable[[Any], Any], items: Sequence[Any]
 ) -> Iterator[tuple[Any, Any]]:
-    """Yield each item with ``work(item)``, or with None where its workers were killed.
+    """Yield each item with ``work(item)``, or with None if its workers were killed every time.
 
-    Dask itself tries again what was at work on a worker that was killed, and gives it up after a
-    few times.  There are as many items under way as workers, so that hardly any waits beside
-    another and is given up with it.
+    If a worker is killed, Dask repeats its items elsewhere, and gives an item up after a few
+    attempts.  Only as many items are submitted as there are workers, so that an item seldom waits
+    on a worker where another one kills the process, and is given up because of it.
 
     Parameters
     ----------
     client : Client
         The connection.
     work : callable
-        A function of a module.  What it raises is raised here.
+        A module-level function.  Its exceptions are raised here.
     items : sequence
         Its arguments, one at a time.
     """
@@ -182,7 +184,7 @@ def results(
     under_way: dict[Any, Any] = {}
 
     def submit() -> None:
-        """Give every worker something to do, or the first one that joins."""
+        """Give every worker an item; without workers, submit one for the first that joins."""
         while len(under_way) < max(1, len(client.nthreads())):
             item = next(left, None)
             if item is None:
@@ -209,6 +211,6 @@ def results(
 
 
 def _alone(work: Callable[[Any], Any], item: Any) -> Any:
-    """Do the work, on a worker."""
+    """Do the work on a worker, one item at a time."""
     with _one_at_a_time:
         return work(item)

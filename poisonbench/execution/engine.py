@@ -1,8 +1,8 @@
-"""Carry out a plan: compute the cells that are missing, in parallel, and keep what is done.
+"""Carry out a plan: compute the missing cells in parallel.
 
-Workers write their cells themselves, as soon as each is done; what reaches the parent is only
-news for the progress bar.  So whatever is killed, at any moment, the same command line goes on
-from there.  A cell that kills its process is found by running what was at work then one by one.
+Workers write each cell themselves as soon as it is done; the parent receives only counts for the
+progress bar.  So any process may be killed at any moment, and the same command resumes.  To find a
+cell that kills its process, the groups that were running then are repeated one by one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from poisonbench.execution import dask_cluster, own_process
 from poisonbench.execution.group import Job, Result, run_group
 from poisonbench.execution.options import RunOptions
 from poisonbench.execution.progress import Progress
-from poisonbench.execution.signals import Stop, deaf_children, end_with
+from poisonbench.execution.signals import Stop, ignoring_interrupts, end_with
 from poisonbench.output import store
 from poisonbench.output.index import describe
 from poisonbench.plan.groups import Group, Plan, Task
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from distributed import Client
 
 MOST_KILLS = 3
-"""How often a cell may be at work when its process is killed, as by somebody else, before it
-counts as the cause."""
+"""How often a process may be killed while it computes the same cell, by a signal that may come from
+outside, before the cell counts as the cause."""
 
 MOST_STARTS = 10
-"""How often in a row a process may be killed before it begins with anything."""
+"""How often in a row a process may be killed before it starts on any cell."""
 
 SHOWN_FAILURES = 10
 """How many failed cells a report names."""
@@ -55,15 +55,15 @@ class Outcome:
     Parameters
     ----------
     n_cells : int
-        Cells that it was about.
+        Cells of the plan, or of the shard.
     n_computed : int
-        Those of them that were done now.
+        Cells that this run computed.
     n_warned : int
-        Cells in which a library warned, of those.
+        Of these, cells in which a library issued warnings.
     failures : tuple of str
-        Which cells failed, and why.
+        A line for each failed cell, with the reason.
     n_crashed : int
-        Those of them that killed their process.
+        Of the failed cells, those that killed their process.
     n_missing : int
         Cells that are neither done nor failed.
     """
@@ -76,16 +76,16 @@ class Outcome:
     n_missing: int
 
     def report(self, out: Path) -> str:
-        """Return which cells failed and why, a line each for the first few."""
+        """Return the first few failed cells with the reasons, one a line."""
         lines = [f"  {failure}" for failure in self.failures[:SHOWN_FAILURES]]
         more = len(self.failures) - len(lines)
         if more:
             lines.append(f"  and {more} more")
         others = self.n_cells - len(self.failures) - self.n_missing
         others_done = f", {'the others' if not self.n_missing else others} are done:"
-        again = "the same command tries these cells again"
+        again = "run the same command to try these cells again"
         if self.n_crashed:
-            again += ", those that killed their process only with --retry-crashed"
+            again += ", with --retry-crashed for those that killed their process"
         return "\n".join(
             [
                 f"{len(self.failures)} of {self.n_cells} cells failed"
@@ -97,7 +97,7 @@ class Outcome:
 
 
 def default_jobs() -> int:
-    """Return the number of processes to use: the processors that this process may run on."""
+    """Return the number of processors that this process may use."""
     given = os.environ.get("SLURM_CPUS_PER_TASK")
     if given and given.isdigit() and int(given):
         return int(given)
@@ -133,21 +133,21 @@ def run(
     Parameters
     ----------
     plan : Plan
-        What to do.
+        What to compute.
     out : Path
         The output folder, opened for this plan.
     options : RunOptions
-        How to do it.
+        How to compute it.
     stop : Stop, optional
-        Asked whether to stop, after each group.
+        Asked after each group whether to stop.
     dask : context manager of distributed.Client, optional
-        The Dask cluster that computes, instead of processes of this machine; entered only where
-        there is work.
+        A Dask cluster to compute on, instead of processes of this machine; entered only if there
+        is work.
 
     Returns
     -------
     Outcome
-        What was done, and what failed.
+        The numbers of cells computed, failed and missing.
     """
     groups = share(plan, options.shard)
     n_cells = sum(len(group.tasks) for group in groups)
@@ -190,14 +190,14 @@ def run(
 
 
 def _todo(groups: list[Group], out: Path, options: RunOptions) -> tuple[int, list[Group]]:
-    """Return how many cells are done, and the groups with what is to be done of each."""
+    """Return how many cells are done, and the groups that are not, with their missing cells."""
     n_done, todo = 0, []
     for group in groups:
         missing = store.missing(out, group.tasks, predictions=options.predictions)
         n_done += len(group.tasks) - len(missing)
         if not options.retry_crashed:
             missing = [task for task in missing if not _crashed(out, task)]
-        # A poison set that was lost is made again even where every cell that met it is there.
+        # If the file of a poison set was lost, make it again, even if all its cells are done.
         some_done = len(missing) < len(group.tasks)
         lost = some_done and not store.has_poison(out, group)
         if missing or (lost and not all(_crashed(out, task) for task in group.tasks)):
@@ -236,10 +236,10 @@ def _at_once(work: list[Job], n_processes: int) -> Iterator[Result]:
                     yield result
                 break
             except TerminatedWorkerError:
-                # A process was killed, and joblib stops the others with it.  They were at the
-                # first groups that have not ended.
+                # A process was killed, and joblib then stopped the others.  They were computing
+                # the first groups that have not ended.
                 work = [job for job in work if job.group.id not in ended]
-                log.info("a process was killed; going on with %d groups", len(work))
+                log.info("a process was killed; continuing with %d groups", len(work))
                 suspects += work[:n_processes]
                 work = work[n_processes:]
     except BaseException:
@@ -249,9 +249,9 @@ def _at_once(work: list[Job], n_processes: int) -> Iterator[Result]:
 
 
 def _on_dask(work: list[Job], dask: AbstractContextManager[Client]) -> Iterator[Result]:
-    """Run groups on a Dask cluster, and here those whose workers were killed every time."""
+    """Run groups on a Dask cluster; repeat here those whose workers were killed every time."""
     suspects = []
-    # The workers have other current folders.
+    # The workers have another current folder.
     work = [replace(job, out=job.out.absolute()) for job in work]
     with dask as client:
         dask_cluster.check_sight(client, work[0].out)
@@ -272,20 +272,20 @@ def _parallel(work: list[Job], n_processes: int) -> Iterable[Result]:
         initializer=_serve_the_parent,
         initargs=(os.getpid(),),
     )
-    loky_tracker.ensure_running()  # which unblocks what the next line blocks
-    with deaf_children():
+    loky_tracker.ensure_running()  # its start would unblock what the next line blocks
+    with ignoring_interrupts():
         results: Iterable[Result] = parallel(delayed(run_group)(job) for job in work)
     return results
 
 
 def _serve_the_parent(parent: int) -> None:
-    """Have a worker ignore Ctrl-C, which a terminal sends to all, and end once its parent has."""
+    """Make a worker ignore Ctrl-C, which a terminal sends to all, and end with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with(parent)
 
 
 def _one_by_one(work: list[Job]) -> Iterator[Result]:
-    """Run groups one after the other in a process of its own, and mark what kills it."""
+    """Run groups one after the other in a process of their own; mark cells that kill it."""
     kills: Counter[str | None] = Counter()
     while work:
         death, ended = None, set()
@@ -306,13 +306,13 @@ def _one_by_one(work: list[Job]) -> Iterator[Result]:
         if death.may_be_from_outside and kills[death.at] < most:
             continue
         group, out = work[0].group, work[0].out
-        # It was at one of the cells, or at the poison set, without which there are no cells.
-        guilty = [task for task in group.tasks if death.at in (task.id, group.id)]
-        if not guilty:
-            raise OSError(f"the processes that compute do not start: {death.reason}")
+        # It was computing a cell, or the poison set, without which none of the cells can be done.
+        culprits = [task for task in group.tasks if death.at in (task.id, group.id)]
+        if not culprits:
+            raise OSError(f"worker processes do not start: {death.reason}")
         failure = {"error": death.reason, "traceback": "", "crashed": True}
-        for task in guilty:
+        for task in culprits:
             store.write_failure(out, task.id, failure)
-        left = tuple(task for task in group.tasks if task not in guilty)
+        left = tuple(task for task in group.tasks if task not in culprits)
         work[:1] = [replace(work[0], group=replace(group, tasks=left))] if left else []
-        yield group.id, 0, len(guilty)
+        yield group.id, 0, len(culprits)

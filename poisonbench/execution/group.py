@@ -1,6 +1,6 @@
-"""Compute the cells of one attack group, in whatever process: the unit of work.
+"""Compute the cells of one attack group: the unit of work of a process.
 
-The poison set is made once, and stored; each cell is stored as soon as it is done.
+The poison set is made once and stored; each cell is stored as soon as it is done.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from threadpoolctl import threadpool_limits
 from poisonbench import pipeline
 from poisonbench.data.base import Dataset
 from poisonbench.execution import provenance
-from poisonbench.execution.progress import heard
+from poisonbench.execution.progress import logged
 from poisonbench.output import store
 from poisonbench.plan.groups import Group
 
 Result = tuple[str, int, int]
-"""Of a group: its identity, and numbers of cells that are done and that failed."""
+"""Identity of a group, and its numbers of cells that are done and that failed."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Job:
     out : Path
         The output folder.
     verbose : bool, default=False
-        Whether to say on stderr how the attack progresses.
+        Whether to report the progress of the attack on stderr.
     predictions : bool, default=False
-        Whether to keep the predictions on every test row too.
+        Whether to keep the predictions for every test row as well.
     """
 
     group: Group
@@ -60,8 +60,8 @@ def run_group(job: Job, announce: Callable[[str], None] | None = None) -> Result
     job : Job
         The group, its data and its folder.
     announce : callable, optional
-        Told the group's identity before its poison set is made, and that of each cell before it
-        is computed.
+        Called with the identity of the group before its poison set is made, and with that of each
+        cell before it is computed.
 
     Returns
     -------
@@ -74,14 +74,14 @@ def run_group(job: Job, announce: Callable[[str], None] | None = None) -> Result
     group, dataset, out = job.group, job.dataset, job.out
     tasks = store.missing(out, group.tasks, predictions=job.predictions)
     start = time.perf_counter()
-    # Other numbers of threads give other last bits, so every cell computes with one.
+    # The last bits of a result depend on the number of threads, so every cell computes with one.
     with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         announce(group.id)
         made = store.read_poison(out, group)
         try:
             name = f"{dataset.name}, seed {group.seed}, {group.attack.title}, p = {group.n_poison}"
-            with heard(name) if job.verbose else nullcontext():
+            with logged(name) if job.verbose else nullcontext():
                 stage = pipeline.stage(group, dataset, made)
         except (Exception, SystemExit) as error:
             for task in tasks:
@@ -91,7 +91,7 @@ def run_group(job: Job, announce: Callable[[str], None] | None = None) -> Result
             store.write_poison(out, group, stage.setting, stage.made)
         stage = pipeline.with_ceilings(stage, partial(store.kept_ceiling, out, group.data))
         n_failed = 0
-        on_the_way = list(caught)
+        from_attack = list(caught)
         for task in tasks:
             caught.clear()
             announce(task.id)
@@ -106,13 +106,13 @@ def run_group(job: Job, announce: Callable[[str], None] | None = None) -> Result
                 store.write_failure(out, task.id, _failure(error))
                 n_failed += 1
                 continue
-            said = sorted({str(warning.message) for warning in (*on_the_way, *caught)})
-            seconds = time.perf_counter() - start  # that of the group's first has the attack
+            messages = sorted({str(warning.message) for warning in (*from_attack, *caught)})
+            seconds = time.perf_counter() - start  # the first cell of a group includes the attack
             start += seconds
             facts = {
                 **provenance.facts(),
                 "engine": stage.made.engine,
-                "warnings": said,
+                "warnings": messages,
                 "finished": time.time(),
                 "seconds": seconds,
             }

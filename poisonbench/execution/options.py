@@ -1,4 +1,4 @@
-"""How a plan is to be carried out; nothing here changes a number."""
+"""Options of a run; none of them changes a result."""
 
 from __future__ import annotations
 
@@ -7,33 +7,32 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a user may ask of a run beside its config.
+    """What the command line asks of a run, apart from its config.
 
     Parameters
     ----------
     jobs : int, optional
-        Number of processes; with 0 everything is done in this one, and dies with it.  As many as
-        there are processors if not given.
+        Number of processes; 0 computes in this process.  One for each processor if not given.
     quiet : bool, default=False
-        Whether to show no progress, table or remark.
+        Whether to leave out progress, tables and remarks.
     verbose : bool, default=False
-        Whether to log what is done, and how the attacks progress.
+        Whether to log what is done, and the progress of the attacks.
     extend : bool, default=False
         Whether the output folder may belong to a smaller plan, which this one extends.
     shard : tuple of (int, int), optional
-        Which part of the plan to do: part i of n, counted from 0.
+        The part of the plan to compute: part i of n, counted from 0.
     fail_fast : bool, default=False
         Whether to stop at the first cell that fails.
     retry_crashed : bool, default=False
-        Whether to try cells again that killed their process.
+        Whether to try again the cells that killed their process.
     time_limit : float, optional
-        Minutes after which to stop.
+        Seconds after which to stop.
     dask : str, optional
-        Address of the Dask scheduler that computes, or ``local``.
+        Address of the Dask scheduler to compute on, or ``local``.
     predictions : bool, default=False
-        Whether to keep the predictions on every test row too.
+        Whether to keep the predictions for every test row as well.
     tables_if_incomplete : bool, default=True
-        Whether to write the tables even where cells are missing.
+        Whether to write the tables even if cells are missing.
     """
 
     jobs: int | None = None

@@ -1,4 +1,4 @@
-"""Work in a process of its own: what kills it ends nothing else, and it is known what it was at."""
+"""Run work in a process of its own, and report what it was doing if it is killed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from poisonbench.execution.signals import deaf_children, end_with
+from poisonbench.execution.signals import ignoring_interrupts, end_with
 
 Announce = Callable[[str], None]
-"""Told by the work what it turns to, before it does."""
+"""The work calls this with the identity of each thing that it is about to do."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Death:
     Parameters
     ----------
     at : str or None
-        What it announced last; None if it had not begun.
+        What the process announced last; None if it had not started on anything.
     code : int
         Its exit code, or the negative number of the signal that killed it.
     """
@@ -34,12 +34,12 @@ class Death:
 
     @property
     def may_be_from_outside(self) -> bool:
-        """Whether somebody else may have killed it: a user, a scheduler, a lack of memory."""
+        """Whether the kill may come from outside: a user, a scheduler, a lack of memory."""
         return -self.code in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
     @property
     def reason(self) -> str:
-        """What happened, in words."""
+        """What happened, as a text."""
         if self.code >= 0:
             return f"it ended its process with exit code {self.code}"
         return f"its process was killed by {signal.Signals(-self.code).name}"
@@ -51,21 +51,21 @@ def results(work: Callable[[Any, Announce], Any], items: Sequence[Any]) -> Itera
     Parameters
     ----------
     work : callable
-        A function of a module.  What it raises is raised here.
+        A module-level function.  Its exceptions are raised here.
     items : sequence
         Its first arguments.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(work, theirs, os.getpid()))
-    with deaf_children():
+    with ignoring_interrupts():
         process.start()
     theirs.close()
     at, n_left = None, len(items)
     try:
         with suppress(EOFError, ConnectionError):
-            # Not with the start, which cannot be stopped: the process reads them once it has
-            # imported what it needs.
+            # Not passed as an argument, because the start of a process cannot be interrupted.  It
+            # reads them once it has imported its modules.
             ours.send(items)
             while n_left:
                 kind, value = ours.recv()
@@ -87,13 +87,13 @@ def results(work: Callable[[Any, Announce], Any], items: Sequence[Any]) -> Itera
 
 
 def _serve(work: Callable[[Any, Announce], Any], parent: Connection, parent_id: int) -> None:
-    """Do the work, in the process of its own."""
+    """Do the work; this runs in the new process."""
     end_with(parent_id)
 
     def announce(what: str) -> None:
         parent.send(("at", what))
 
-    # A parent that is gone breaks the pipe.
+    # If the parent is gone, the pipe is broken.
     with suppress(EOFError, ConnectionError):
         try:
             for item in parent.recv():

@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, lines with the time in a log."""
+"""The progress of a run: a bar on a terminal, lines with the time in a log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECONDS_BETWEEN_LINES = 30
 
 
 class Progress:
-    """Counts cells, and shows their number, rate, time left and failures on stderr.
+    """Count cells, and show their number, rate, time left and failures on stderr.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ class Progress:
         self.failed = 0
         self.start = self.last = time.monotonic()
         on_terminal = sys.stderr.isatty() and not lines
-        # A terminal that is recorded, or a container's, may say that it has no columns or no lines;
-        # then those of the environment, or of any terminal, are taken.
+        # The terminal of a recording or a container may report 0 columns or lines.  Then use those
+        # of the environment, or the usual 80 x 24.
         size = os.get_terminal_size(sys.stderr.fileno()) if on_terminal else None
         usual = shutil.get_terminal_size()
         self.bar = tqdm(
@@ -71,7 +71,7 @@ class Progress:
             self._line()
 
     def update(self, n_done: int, n_failed: int) -> None:
-        """Count cells that were done, and that failed."""
+        """Count further cells as done and as failed."""
         self.done += n_done
         self.failed += n_failed
         self.bar.update(n_done)
@@ -94,11 +94,11 @@ class Progress:
 
 
 @contextmanager
-def heard(name: str) -> Iterator[None]:
-    """Write to stderr what the package logs while the block runs, each line after `name`.
+def logged(name: str) -> Iterator[None]:
+    """Write the package's log to stderr during the block, each line prefixed by `name`.
 
-    A worker's stderr is the terminal too; a progress bar that stands there is wiped first, and
-    drawn again at its next step.
+    A worker writes to the same terminal as the progress bar.  So each line first erases the bar,
+    which draws itself again at its next step.
     """
     wipe = "\r\x1b[K" if sys.stderr.isatty() else ""
     handler = logging.StreamHandler(sys.stderr)
@@ -107,7 +107,7 @@ def heard(name: str) -> Iterator[None]:
     level, propagates = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    logger.propagate = False  # in the parent's own process it would say it once more
+    logger.propagate = False  # in the parent process, the line would appear twice
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What ran: versions, machine, linear algebra.  Kept beside the numbers, never among them."""
+"""Versions, machine and linear algebra of a process; stored apart from the numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIBRARIES = ("numpy", "scipy", "scikit-learn", "pandas", "joblib", "numba")
 
 @cache
 def facts() -> dict[str, Any]:
-    """Return the versions and the machine that this process computes with, as JSON values."""
+    """Return the versions and the machine of this process, as JSON values."""
     return {
         "poisonbench": poisonbench.__version__,
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""Signals that stop a run: Ctrl-C, SIGTERM as schedulers send it, a lost terminal, a time limit.
+"""Signals that stop a run: Ctrl-C, SIGTERM (sent by schedulers), SIGHUP, and a time limit.
 
 An exception that a signal raises may come while a module loads or a library cleans up, and be lost
 or turned into another one there.  So the signal is remembered: a run asks from time to time, and
@@ -21,7 +21,7 @@ EXIT_CODES = {signal.SIGHUP: 129, signal.SIGINT: 130, signal.SIGTERM: 143, signa
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal said to stop.
+    """A signal asked to stop.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class Stop:
-    """Remembers the first signal that came; what follows does not disturb the stop."""
+    """Signal handler that remembers the first signal; later ones do not disturb the stop."""
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -81,12 +81,12 @@ def _pass_over(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def stoppable(time_limit: float | None = None) -> Iterator[Stop]:
-    """Have the signals raise :class:`Stopped` in the block, but those that are ignored already.
+    """Make the signals raise :class:`Stopped` in the block, except those ignored already.
 
     Parameters
     ----------
     time_limit : float, optional
-        Seconds after which it stops by itself.
+        Seconds after which to stop.
     """
     if threading.current_thread() is not threading.main_thread():
         yield Stop()  # signals are the main thread's business
@@ -129,12 +129,13 @@ def end_with(parent: int) -> None:
 
 
 @contextmanager
-def deaf_children() -> Iterator[None]:
-    """Have the processes that the block starts not hear Ctrl-C, which a terminal sends to all.
+def ignoring_interrupts() -> Iterator[None]:
+    """Start processes that ignore Ctrl-C, which a terminal sends to all processes.
 
-    They inherit that the signal is blocked; so do threads, and what these start later.
+    Processes started in the block inherit that the signal is blocked; so do threads, and the
+    processes that these start later.
     """
-    # multiprocessing starts its tracker with the first process, and unblocks the signal then.
+    # multiprocessing starts its resource tracker with the first process, and unblocks the signal.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:

@@ -1,4 +1,4 @@
-"""A script for Slurm that is ready to be run: an array of shards, and the merge after it."""
+"""A Slurm script that submits a sweep: an array of shards, then the merge."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NAME = re.compile(r"[\w.,-]+")
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of Slurm.
+    """The resources to ask Slurm for.
 
     Parameters
     ----------
@@ -28,14 +28,14 @@ class Request:
     partition : str, optional
         The partition, or several with commas.
     max_parallel : int, optional
-        Most tasks that run at once.
+        How many tasks may run at once.
     processors : int, default=1
         Processors of a task.
 
     Raises
     ------
     ValueError
-        sbatch would not take one of them.
+        A value is not one that sbatch accepts.
     """
 
     shards: int
@@ -63,11 +63,11 @@ def script(
     Parameters
     ----------
     request : Request
-        What is asked of Slurm.
+        The resources to ask for.
     sweep, merge : sequence of str
-        The two commands, the first without its ``--shard``.
+        The two commands; the first without ``--shard``.
     out, folder : Path
-        The output folder, and the one that the commands run in, both absolute.
+        Absolute paths of the output folder, and of the folder to run the commands in.
     """
     most = f"%{request.max_parallel}" if request.max_parallel else ""
     options = [
@@ -80,27 +80,28 @@ def script(
         f'--chdir="{folder}"',
         "--requeue",
         "--open-mode=append",
-        # In the comments of sbatch a quoted path may have spaces; a percent sign is doubled.
+        # In #SBATCH lines a quoted path may contain spaces; a percent sign must be doubled.
         f'--output="{str(out).replace("%", "%%")}/slurm-%A_%a.log"',
     ]
     lines = "\n".join(f"#SBATCH {option}" for option in options)
     asked = f" --partition={request.partition}" if request.partition else ""
     log = shlex.quote(str(out).replace("%", "%%") + "/slurm-%j-merge.log")
     return f"""#!/bin/bash
-# A sweep in {request.shards} shards, made by poisonbench sweep --emit-slurm.  Run it with bash:
-# it submits itself as an array, and after that the merge.  Whatever is lost, run it again; what is
-# done is not done again.
+# A sweep in {request.shards} shards, written by poisonbench sweep --emit-slurm.  Run it with bash:
+# it submits itself as an array, and a job that merges the results afterwards.  If tasks are lost,
+# run it again: finished cells are not computed again.
 {lines}
 set -euo pipefail
 
 if [ -n "${{SLURM_ARRAY_TASK_ID:-}}" ]; then
-    # exec, so that the SIGTERM of a time limit reaches poisonbench itself.
+    # exec: at the time limit, SIGTERM must reach poisonbench itself.
     exec {shlex.join(sweep)} --shard "$SLURM_ARRAY_TASK_ID/{request.shards}"
 fi
 
 job=$(sbatch --parsable "$0")
 job=${{job%%;*}}
-# afterany: afterok would wait for ever once a task has failed, even if its second try succeeds.
+# afterany: with afterok the merge would never start once a task has failed, even if a second
+# attempt succeeds.
 sbatch --dependency="afterany:$job" --job-name=poisonbench-merge --time=10 \\
     --mem={request.memory}{asked} --output={log} --wrap={shlex.quote(shlex.join(merge))}
 """

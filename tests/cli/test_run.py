@@ -113,10 +113,10 @@ def test_dry_run_says_what_would_run_and_runs_nothing(bench):
         "8 poison sets, 16 cells"
     )
     assert len(lines) == 2 + 4
-    assert lines[-1] == "0 cells are in results/x already"
+    assert lines[-1] == "0 cells are already in results/x"
     assert [path.name for path in bench.folder.iterdir()] == ["x.yaml"]
     bench.run(CONFIG)
-    assert "16 cells are in out already" in bench.invoke(CONFIG, "--dry-run", "-o", "out").stdout
+    assert "16 cells are already in out" in bench.invoke(CONFIG, "--dry-run", "-o", "out").stdout
 
 
 @pytest.mark.parametrize(

@@ -148,13 +148,13 @@ def test_rates_are_given_once(here):
 def test_an_axis_of_the_command_line_is_no_part_of_the_block(here, argument, axis):
     message = refusal(CONFIG, argument)
     assert message == (
-        f"command line: {argument}: adds no axis to the block; expected the axis itself, such as "
+        f"command line: {argument}: cannot add to the sweep block; expected the axis itself, such as "
         f"{axis}=0,0.1"
     )
     left = read(CONFIG, "sweep.exclude=[{seeds: 1}]")
     assert left.exclude
     (note,) = load(Path("x.yaml"), ["sweep.exclude=[{seeds: 1}]"]).notes
-    assert "the sweep: block is passed over" in note
+    assert "the sweep block is ignored" in note
 
 
 @pytest.mark.parametrize("as_sweep", [False, True])
@@ -204,7 +204,7 @@ def test_axes_of_the_block_and_of_the_command_line(here):
         ({"model.alpha": []}, "no values; expected a list"),
         ({"model.alpha": [0.1, -1]}, "x.yaml:4: model.alpha.1: -1 is out of range"),
         ({"model.alhpa": [0.1]}, "did you mean 'alpha'?"),
-        ({"defense.restarts": [1]}, "none of its indices; expected 0 to 1"),
+        ({"defense.restarts": [1]}, "not one of its indices; expected 0 to 1"),
         ({"exclude": 3}, "expected a list of combinations"),
         ({"exclude": [{"modle": "ridge"}]}, "did you mean 'model'?"),
         ({"exclude": [{"model.alpha": 5}]}, "5 excludes nothing; expected 0.1"),
@@ -241,7 +241,7 @@ def test_combinations_that_are_excluded(here, exclude, left):
 
 def test_everything_excluded(here):
     config = {**CONFIG, "sweep": {"exclude": [{"model": "ridge"}]}}
-    assert "sweep.exclude: leaves nothing" in sweep(config=config, code=2).stderr
+    assert "sweep.exclude: excludes the whole grid" in sweep(config=config, code=2).stderr
 
 
 def test_what_show_prints_of_a_sweep_is_the_same_sweep(here):
@@ -256,9 +256,9 @@ def test_run_passes_over_the_block_and_says_so(here):
     Path("x.yaml").write_text(yaml.safe_dump({**CONFIG, "sweep": {"model.alpha": [1, 2]}}))
     result = invoke("run", "x.yaml", "--dry-run")
     assert "1 model," in result.stdout
-    assert "the sweep: block is passed over" in result.stderr
+    assert "the sweep block is ignored" in result.stderr
     Path("x.yaml").write_text("dataset: diabetes\nsweep: {attack: [statp, bgd]}\n")
-    assert "the sweep: block has it" in invoke("run", "x.yaml", code=2).stderr
+    assert "the sweep block has it" in invoke("run", "x.yaml", code=2).stderr
     invoke("sweep", "x.yaml", "--dry-run")
 
 
@@ -320,8 +320,8 @@ def test_bad_shards(here, shard):
 
 def test_dry_run(out):
     said = sweep("--dry-run", "--shard", "0/1").stdout
-    assert "20 cells are in out already" in said
-    assert said.splitlines()[-1] == "shard 0/1 has 20 of them all"
+    assert "20 cells are already in out" in said
+    assert said.splitlines()[-1] == "shard 0/1 has 20 of all cells"
 
 
 def test_another_config_extends_the_folder_only_if_it_has_more(out):
@@ -488,7 +488,7 @@ def test_a_folder_where_a_cell_should_be(out, command):
     cell.mkdir()
     (said,) = COMMANDS[command](code=2).stderr.splitlines()
     place = cell.relative_to(out.parent)
-    assert said == f"{place}: Is a directory; expected a file. What is done is kept."
+    assert said == f"{place}: Is a directory; expected a file. Finished cells are kept."
 
 
 def test_a_link_to_nothing_is_no_cell(out):
@@ -531,7 +531,10 @@ def test_a_time_limit_keeps_what_is_done(here):
     # Not yet over when the computation begins, and long over before it could end.
     config = {**CONFIG, "attack": {"name": "optp", "iterations": 1000, "tol": 0.0}, "seeds": 50}
     result = sweep("--time-limit", "0.5", config=config, code=3)
-    assert "Time limit. What is done is kept in out; the same command goes on." in result.stderr
+    assert (
+        "Time limit. Finished cells are kept in out; run the same command again to resume."
+        in result.stderr
+    )
     assert "missing" in invoke("status", "out").stdout
 
 
@@ -593,9 +596,9 @@ def test_a_script_for_slurm(here):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--shards", "3"], "--shards is for --emit-slurm"),
-        (["--mem", "3G"], "--mem is for --emit-slurm"),
-        (["--max-parallel", "3"], "--max-parallel is for --emit-slurm"),
+        (["--shards", "3"], "--shards goes with --emit-slurm"),
+        (["--mem", "3G"], "--mem goes with --emit-slurm"),
+        (["--max-parallel", "3"], "--max-parallel goes with --emit-slurm"),
         (["--emit-slurm", "--shard", "0/3"], "expected no --shard"),
         (["--emit-slurm", "--time", "soon"], "--time soon: not valid; expected minutes"),
         (["--emit-slurm", "--mem", "0"], "--mem 0: not valid"),

@@ -177,9 +177,12 @@ def test_a_cell_that_kills_its_workers_costs_only_itself(
         (["--dask", "tcp://:8786"], "not an address"),
         (["--dask", "tcp://host:99999"], "not an address"),
         (["--dask", "tcp://host:8786/x"], "not an address"),
-        (["--dask", "tcp://h:1", "--jobs", "2"], "--jobs is for processes of this machine"),
+        (
+            ["--dask", "tcp://h:1", "--jobs", "2"],
+            "--jobs is the number of processes on this machine",
+        ),
         (["--dask", "local", "--jobs", "0"], "expected at least 1"),
-        (["--dask", "local", "--emit-slurm"], "--emit-slurm does nothing else"),
+        (["--dask", "local", "--emit-slurm"], "--emit-slurm only writes a script"),
     ],
 )
 def test_bad_requests(tmp_path, monkeypatch, arguments, message):
@@ -196,8 +199,8 @@ def test_bad_requests(tmp_path, monkeypatch, arguments, message):
     ("greeting", "reason"),
     [
         (None, "Connection refused"),
-        (b"", "nothing there speaks Dask's language"),
-        (b"HTTP/1.1 400 Bad Request", "nothing there speaks Dask's language"),
+        (b"", "what listens there is not a Dask scheduler"),
+        (b"HTTP/1.1 400 Bad Request", "what listens there is not a Dask scheduler"),
     ],
 )
 def test_no_scheduler_there(tmp_path, monkeypatch, greeting, reason):
@@ -265,7 +268,7 @@ def test_a_local_cluster_ends_at_once(tmp_path, plugin, number, code):
         # Workers that are asked to end are waited for at least 4 s.
         assert time.monotonic() < begin + 4
     assert said.splitlines()[-1] == (
-        "Interrupted. What is done is kept in out; the same command goes on."
+        "Interrupted. Finished cells are kept in out; run the same command again to resume."
     )
     status = CliRunner().invoke(app, ["status", str(tmp_path / "out")]).stdout
     assert "8 cells: 4 done, 0 failed, 4 missing" in status

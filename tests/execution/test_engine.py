@@ -440,7 +440,10 @@ def test_an_interrupt_while_processes_start(bench, number, jobs):
     os.killpg(process.pid, number) if number == signal.SIGINT else process.terminate()
     message = process.communicate(timeout=60)[1]
     assert process.returncode == EXIT_CODES[number], message
-    assert message == "Interrupted. What is done is kept in out; the same command goes on.\n"
+    assert (
+        message
+        == "Interrupted. Finished cells are kept in out; run the same command again to resume.\n"
+    )
 
 
 def test_fail_fast_stops_at_the_first_failure(bench, toys):
@@ -490,7 +493,10 @@ def test_an_interrupted_run_goes_on_where_it_was(bench, number, jobs):
     if number == signal.SIGINT:
         assert process.returncode == 130, message
         # A worker that is just starting may add a word of its own, before or after.
-        assert "Interrupted. What is done is kept in out; the same command goes on.\n" in message
+        assert (
+            "Interrupted. Finished cells are kept in out; run the same command again to resume.\n"
+            in message
+        )
     kept = {path: path.stat().st_mtime_ns for path in out.glob("cells/*/*.json")}
     assert 5 <= len(kept) < 48
     bench.run(LONG)

@@ -279,7 +279,8 @@ def test_a_disk_that_fills_up(bench, monkeypatch):
     monkeypatch.setattr(store, "write", write)
     result = bench.invoke(CONFIG, "--output", "out", "--quiet", code=3)
     assert (
-        "No space left on device. What is done is kept; the same command goes on." in result.stderr
+        "No space left on device. Finished cells are kept; run the same command again to resume."
+        in result.stderr
     )
     kept = times(bench.folder / "out")
     monkeypatch.undo()
@@ -377,4 +378,4 @@ def test_number_of_cells_that_are_done(bench, done, tmp_path):
     assert store.n_done(out, work) == n == 12
     first(out, "cells/*/*.json").unlink()
     assert store.n_done(out, work) == n - 1
-    assert "11 cells are in out already" in bench.invoke(CONFIG, "-o", "out", "--dry-run").stdout
+    assert "11 cells are already in out" in bench.invoke(CONFIG, "-o", "out", "--dry-run").stdout

@@ -211,7 +211,7 @@ def test_data_that_are_not_there(run: Invoke, tmp_path: Path, command: str) -> N
     assert result.stderr == (
         f"x.yaml:1: dataset: no file {tmp_path}/datasets/house-processed.csv; fetch it with\n"
         "  poisonbench datasets fetch house\n"
-        "or put by hand\n"
+        "or put there by hand\n"
         f"  {tmp_path}/datasets/house-processed.csv, from https://raw.githubusercontent.com/"
         "jagielski/manip-ml/master/datasets/house-processed.csv\n"
     )
@@ -454,7 +454,7 @@ def test_an_interrupted_fetch_says_so(
     monkeypatch.setattr("poisonbench.datasets.catalogue.fetch.download", interrupt)
     result = run(*command.split())
     assert result.exit_code == 130
-    assert "the same command goes on." in result.stderr
+    assert "run the same command again to resume." in result.stderr
 
 
 def test_a_prepared_file_is_placed_after_its_sidecar(
