@@ -1,7 +1,7 @@
-"""What an output folder is to hold: its cells and the rows of its tables, without the config.
+"""The index of an output folder: its cells and the rows of its tables.
 
-``OUT/index.json`` lets ``status`` and ``merge`` work from the folder alone, on any machine, without
-the data.  Nothing here needs more than the standard library, so that they answer at once.
+With ``OUT/index.json``, ``status`` and ``merge`` need only the folder, not the config or the data.
+This module imports only the standard library, so that they answer at once.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ class Cell:
     id : str
         Its identity.
     group : str
-        What it is a cell of: data set, seed, learner, attack and number of poison rows.
+        Label of its group: data set, seed, learner, attack and number of poison rows.
     defense : str
         Label of the defense.
     kind : tuple of (str, int)
-        Cells that take about as long: data set, learner and attack; and poison rows.
+        Cells of the same kind take about as long: data set, learner, attack and defense; and the
+        number of poison rows.
     """
 
     id: str
@@ -42,7 +43,7 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """Return what the cell is, in words."""
+        """Label of the cell: its group and its defense."""
         return f"{self.group}, {self.defense}"
 
 
@@ -53,7 +54,7 @@ class Index:
     Parameters
     ----------
     content : dict
-        What ``index.json`` holds.
+        The content of ``index.json``.
     """
 
     content: dict[str, Any]
@@ -74,7 +75,7 @@ class Index:
 
 
 def index_of(plan: Plan, digest: str) -> Index:
-    """Return the index of a plan with this digest."""
+    """Return the index of a plan that has this digest."""
     groups = [
         [plan.datasets[group.data].name, group.seed, group.model.label, group.attack.label,
          group.n_poison, [[task.id, task.defense.label] for task in group.tasks]]
@@ -85,13 +86,13 @@ def index_of(plan: Plan, digest: str) -> Index:
 
 
 def describe(plan: Plan, group: Group) -> str:
-    """Return what a group is, in words."""
+    """Return the label of a group of a plan."""
     name = plan.datasets[group.data].name
     return group_label(name, group.seed, group.model.label, group.attack.label, group.n_poison)
 
 
 def group_label(data: str, seed: int, model: str, attack: str, n_poison: int) -> str:
-    """Return what a group is, in words."""
+    """Return the label of a group: ``house, seed 0, ridge, statp with 60 rows``."""
     return f"{data}, seed {seed}, {model}, {attack} with {n_poison} rows"
 
 
@@ -101,7 +102,7 @@ def read_index(out: Path) -> Index:
     Raises
     ------
     StoreError
-        The folder is none, or its index is damaged.
+        The folder is not an output folder, or its index is damaged.
     """
     path = out / "index.json"
     try:
@@ -116,8 +117,8 @@ def read_index(out: Path) -> Index:
         if content is not None:
             index = Index(content)
             for entries in (index.cells(), index.rows):
-                deque(entries, maxlen=0)  # to its end, so that nothing else meets what is damaged
+                deque(entries, maxlen=0)  # read all of it, so that damage is found here
             return index
     except (KeyError, ValueError, TypeError):
         pass
-    raise StoreError(f"{path}: damaged; the command that made the folder makes it again")
+    raise StoreError(f"{path}: damaged; run the command that made the folder again to repair it")

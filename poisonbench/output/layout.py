@@ -1,4 +1,4 @@
-"""Where things lie in an output folder, and how its JSON files tell that they are whole."""
+"""The paths of files in an output folder, and JSON files that carry their own checksum."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class StoreError(Exception):
 
 
 def place(out: Path, kind: str, id_: str) -> Path:
-    """Return where what is kept of a cell or a group lies, of one kind."""
+    """Return the path of the JSON file of a cell or group, in the folder of this kind."""
     return out / kind / id_[:2] / f"{id_}.json"
 
 
 def sealed(content: dict[str, Any], *, compact: bool = False) -> bytes:
-    """Return a JSON object, not an empty one, as text that ends with its own checksum.
+    """Return a non-empty JSON object as text that ends with its own checksum.
 
     Parameters
     ----------
     content : dict
-        JSON values; numbers are finite.
+        JSON values; numbers must be finite.
     compact : bool, default=False
-        Whether it stands on one line.
+        Whether to write it on one line.
     """
     text = json.dumps(
         content,
@@ -43,7 +43,7 @@ def sealed(content: dict[str, Any], *, compact: bool = False) -> bytes:
 
 
 def is_whole(text: bytes) -> bool:
-    """Return whether a text is as :func:`sealed` made it, to the last bit."""
+    """Return whether a text is exactly as :func:`sealed` made it."""
     seal = _SEAL.search(text[-100:])
     if seal is None:
         return False
@@ -52,7 +52,7 @@ def is_whole(text: bytes) -> bool:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Return what a sealed JSON file holds, or None where it is not there or not whole."""
+    """Return the content of a sealed JSON file, or None if it is missing or damaged."""
     try:
         text = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -61,7 +61,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
         return None
     try:
         content = json.loads(text)
-    except (ValueError, RecursionError):  # nobody but a forger makes these
+    except (ValueError, RecursionError):  # only a forged file gets here
         return None
     content.pop("sha256")
     return dict(content)

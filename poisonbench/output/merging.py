@@ -1,4 +1,4 @@
-"""Whether the tables of an output folder can be made: every cell read, nothing taken on trust."""
+"""Check that the tables of an output folder can be made, by reading every cell."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from poisonbench.output.layout import place, read_json
 from poisonbench.records import Row
 
 SHOWN = 20
-"""How many missing cells are named."""
+"""How many missing cells a report names."""
 
 
 def missing(index: Index, out: Path) -> list[tuple[Cell, str]]:
-    """Return the cells that are not there in full, each with the reason."""
+    """Return the cells that are missing or damaged, each with the reason."""
     return [
         (cell, _reason(out, cell.id))
         for cell in index.cells()
@@ -32,7 +32,7 @@ def _reason(out: Path, cell: str) -> str:
 
 
 def report(found: list[tuple[Cell, str]], out: Path) -> str:
-    """Return which cells are missing, a line each for the first."""
+    """Return the first few missing cells with the reasons, one a line."""
     lines = [f"{out}: {len(found)} cells are missing:"]
     lines += [f"  {cell.label}: {reason}" for cell, reason in found[:SHOWN]]
     if len(found) > SHOWN:
@@ -41,9 +41,9 @@ def report(found: list[tuple[Cell, str]], out: Path) -> str:
 
 
 def mixtures(rows: Iterable[Row], out: Path) -> list[str]:
-    """Return what to say of tables whose cells were computed by different machines.
+    """Return a warning for each kind of software or processor that differs between the cells.
 
-    Other processors and libraries give other last digits.
+    Results of different processors or libraries may differ in the last digits.
     """
     seen: dict[str, set[str]] = defaultdict(set)
     for cell in dict.fromkeys(row.cell for row in rows):

@@ -1,4 +1,4 @@
-"""How far an output folder has come, from the names and ends of its files."""
+"""The progress of an output folder, judged by the names and last bytes of its files."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from poisonbench.output.index import Cell, Index
 from poisonbench.output.layout import is_whole, place, read_json
 
 SAMPLE = 20
-"""Cells of each kind whose seconds are looked up for the estimate."""
+"""How many cells of each kind the estimate of the time left looks up."""
 
 SHOWN = 10
-"""How many failed cells are named."""
+"""How many failed cells a report names."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """The cells of a folder by what has become of them.
+    """The cells of a folder by their state.
 
     Parameters
     ----------
     done, failed, crashed, missing : list of Cell
-        Computed; ended with an exception; killed their process; not there yet.
+        Cells that are computed; that ended with an exception; that killed their process; that
+        have not been computed yet.
     """
 
     done: list[Cell]
@@ -34,7 +35,7 @@ class Status:
     missing: list[Cell]
 
     def counts(self) -> str:
-        """Return the numbers, in a line."""
+        """Return the number of cells in each state, in one line."""
         parts = [f"{len(self.done)} done", f"{len(self.failed)} failed"]
         if self.crashed:
             parts.append(f"{len(self.crashed)} crashed")
@@ -42,7 +43,7 @@ class Status:
 
 
 def look(index: Index, out: Path) -> Status:
-    """Return what has become of each cell of `index`."""
+    """Return the state of each cell of `index`."""
     failures = _ids(out / "failed")
     whole = _whole(out / "cells")
     found = Status([], [], [], [])
@@ -60,17 +61,17 @@ def look(index: Index, out: Path) -> Status:
 def seconds_left(status: Status, out: Path) -> float | None:
     """Return an estimate of the computing time of the missing and failed cells.
 
-    It is the mean of cells of the same kind that are done: with the same number of poison rows,
-    else with any number of them, else of any kind.  None where none is done.
+    Each is estimated by the mean of finished cells: of the same kind with the same number of
+    poison rows, else of the same kind, else of all.  None if no cell is done.
     """
-    known: dict[object, list[float]] = defaultdict(list)
+    times: dict[object, list[float]] = defaultdict(list)
     for cell in status.done:
-        if len(known[cell.kind]) < SAMPLE:
+        if len(times[cell.kind]) < SAMPLE:
             seconds = (read_json(place(out, "meta", cell.id)) or {}).get("seconds")
             if isinstance(seconds, int | float):
                 for key in (cell.kind, cell.kind[0], None):
-                    known[key].append(seconds)
-    means = {key: sum(values) / len(values) for key, values in known.items() if values}
+                    times[key].append(seconds)
+    means = {key: sum(values) / len(values) for key, values in times.items() if values}
     if not means:
         return None
     left = (*status.missing, *status.failed)
@@ -83,7 +84,7 @@ def report(status: Status, out: Path) -> str:
     lines = [f"{out}: {n_cells} cells: {status.counts()}"]
     left = seconds_left(status, out)
     if (status.missing or status.failed) and left is not None:
-        lines.append(f"about {in_words(left)} of computing left, divided by the processes at work")
+        lines.append(f"about {in_words(left)} of computing left, to be divided among the processes")
     for cell in (*status.crashed, *status.failed)[:SHOWN]:
         failure = read_json(place(out, "failed", cell.id)) or {}
         lines.append(f"  {cell.label}: {failure.get('error', 'failed')}")
@@ -94,7 +95,7 @@ def report(status: Status, out: Path) -> str:
 
 
 def in_words(seconds: float) -> str:
-    """Return a time as one says it: ``40 s``, ``12 min``, ``3 h 20 min``."""
+    """Return a time as text: ``40 s``, ``12 min``, ``3 h 20 min``."""
     if seconds < 100:
         return f"{max(seconds, 1):.0f} s"
     minutes = round(seconds / 60)
@@ -120,16 +121,16 @@ def _ids(kind: Path) -> set[str]:
 
 
 def _whole(kind: Path) -> set[str]:
-    """Return the cells whose file is whole."""
+    """Return the cells whose file is undamaged."""
     found = set()
     for folder in _folders(kind):
         for name in os.listdir(folder):
-            # Hidden ones are still being written, and may be gone already.
+            # A hidden file is still being written, and may be gone in a moment.
             if name.startswith("."):
                 continue
             try:
                 if is_whole(Path(folder, name).read_bytes()):
                     found.add(name.removesuffix(".json"))
-            except FileNotFoundError:  # removed a moment ago
+            except FileNotFoundError:  # removed since the listing
                 continue
     return found

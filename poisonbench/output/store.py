@@ -1,17 +1,17 @@
-"""Where results lie: one file for each cell, written whole or not at all.
+"""The results on disk: one file for each cell, written whole or not at all.
 
-    OUT/plan.json             what the folder holds; another plan is refused
+    OUT/plan.json             the plan that the folder belongs to; another plan is refused
     OUT/index.json            its cells and rows, for status and merge
-    OUT/cells/ab/<id>.json    the numbers of a cell; the same bytes whoever computes it
-    OUT/meta/ab/<id>.json     seconds, versions, machine: never compared
-    OUT/failed/ab/<id>.json   why a cell failed; the next run tries again
+    OUT/cells/ab/<id>.json    the numbers of a cell; the same bytes, whoever computes it
+    OUT/meta/ab/<id>.json     seconds, versions, machine: not reproducible
+    OUT/failed/ab/<id>.json   why a cell failed; the next run tries it again
     OUT/poison/*.npz          the poison sets
     OUT/predictions/ab/...    the predictions of a cell on its test rows, where asked for
     OUT/ceilings/*.npz        what proves the ceilings, each shared by the cells that it concerns
     OUT/*.csv                 made from the cells
 
-A process that is killed loses the cell it was at and nothing else, and two that compute the same
-cell write the same bytes, so no file is ever locked.
+A process that is killed loses only the cell that it was computing.  Two processes that compute the
+same cell write the same bytes, so no file is ever locked.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from poisonbench.problem import Poisoned, PoisonSet, Setting
 from poisonbench.records import Measured, Predictions, Timings
 
 KINDS = ("cells", "meta", "failed", "poison", "ceilings", "predictions")
-"""The folders in an output folder."""
+"""The subfolders of an output folder."""
 
 POISON_ARRAYS = ("X", "y", "train", "validation", "test", "feature_names", "target", "trace",
                  "summary")  # fmt: skip
@@ -51,7 +51,7 @@ CEILING_ARRAYS = ("id", "numbers", "reference", "peak", "solver")
 
 
 def check_folder(out: Path, plan: Plan, *, extend: bool = False) -> bool:
-    """Return whether `out` is the folder of this plan already; it may be if it is new or empty.
+    """Check that `out` belongs to this plan, or is new or empty; return whether it belongs to it.
 
     Parameters
     ----------
@@ -60,30 +60,31 @@ def check_folder(out: Path, plan: Plan, *, extend: bool = False) -> bool:
     plan : Plan
         The plan.
     extend : bool, default=False
-        Whether the plan may have more rows than the one that the folder is of.
+        Whether the folder may belong to a smaller plan, which this one extends.
 
     Raises
     ------
     StoreError
-        The folder holds another plan's results, or something else.
+        The folder holds results of another plan, or something else.
     """
     path = out / "plan.json"
     try:
-        # Looked at before plan.json, which another process may write at any moment, and first of
-        # all.  Hidden files do not count: one may be left of a plan.json that was never finished.
+        # List the folder before looking for plan.json, which another process may write at any
+        # moment, before any other file.  Ignore hidden files: a killed process may have left an
+        # unfinished plan.json.
         entries = [name for name in os.listdir(out) if name[0] != "."] if out.is_dir() else []
         if path.exists():
-            known, identity = json.loads(path.read_text(encoding="utf-8")), plan.identity()
-            if known == identity:
+            stored, identity = json.loads(path.read_text(encoding="utf-8")), plan.identity()
+            if stored == identity:
                 return True
             if extend:
                 _check_extension(out, plan)
                 return False
-            changes = "\n".join(f"  {change}" for change in differences(known, identity))
+            changes = "\n".join(f"  {change}" for change in differences(stored, identity))
             raise StoreError(
                 f"{out} holds the results of another config; this one differs in\n{changes}\n"
-                "Give another folder with --output, or delete this one; --extend adds to it what "
-                "this config has more."
+                "Give another folder with --output, or delete this one. If this config only asks "
+                "for more, --extend adds to the folder."
             )
         for folder in (out, *out.parents):
             if folder.exists() and not folder.is_dir():
@@ -101,34 +102,35 @@ def check_folder(out: Path, plan: Plan, *, extend: bool = False) -> bool:
 
 
 def _check_extension(out: Path, plan: Plan) -> None:
-    """Complain if the plan lacks a row that the folder is to hold."""
+    """Raise StoreError if the plan lacks a row that the folder has."""
     cells = {row.labels: row.cell for row in plan.rows}
     lost = [row.labels for row in read_index(out).rows if cells.get(row.labels) != row.cell]
     if lost:
         one = lost[0]
         raise StoreError(
-            f"{out} cannot be extended: it has {len(lost)} rows that this config has not, or has "
-            f"otherwise, such as {one.dataset}, seed {one.seed}, {one.attack} at "
-            f"{one.poisoning_rate:g}, {one.defense}; expected a config with more, not with less"
+            f"{out} cannot be extended: {len(lost)} of its rows are missing or different in this "
+            f"config, such as {one.dataset}, seed {one.seed}, {one.attack} at "
+            f"{one.poisoning_rate:g}, {one.defense}; expected a config that only adds to them"
         )
 
 
 def open_folder(out: Path, plan: Plan, *, extend: bool = False) -> None:
-    """Make `out` the folder of this plan, or check that it is.
+    """Make `out` the folder of this plan, or check that it is already.
 
     Raises
     ------
     StoreError
         As in :func:`check_folder`, or the folder cannot be written to.
     """
-    known = check_folder(out, plan, extend=extend)
+    ours = check_folder(out, plan, extend=extend)
     identity = plan.identity()
     index = index_of(plan, digest(identity))
     try:
         for folder in (out, *(out / kind for kind in KINDS)):
             _check_writable(folder)
-        # Of the two plan.json says whose the folder is; a stop between them mends itself.
-        if not known:
+        # plan.json first: it decides whose folder this is.  If we are killed before index.json is
+        # written, the next run writes it.
+        if not ours:
             text = json.dumps(identity, indent=1, sort_keys=True)
             write(out / "plan.json", f"{text}\n".encode())
         if (read_json(out / "index.json") or {}).get("plan") != index.content["plan"]:
@@ -140,7 +142,7 @@ def open_folder(out: Path, plan: Plan, *, extend: bool = False) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Raise what the first write to a folder would, after hours of computing perhaps."""
+    """Raise the OSError that the first write would raise, before hours of computing."""
     if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
         read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
         code = errno.EROFS if read_only else errno.EACCES
@@ -148,7 +150,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def differences(known: Any, wanted: Any, key: str = "") -> Iterator[str]:
-    """Yield how two JSON values differ, one line for each key."""
+    """Yield the differences between two JSON values, one line for each key."""
     if isinstance(known, dict) and isinstance(wanted, dict):
         for name in sorted({*known, *wanted}):
             inner = f"{key}.{name}" if key else name
@@ -165,14 +167,14 @@ def differences(known: Any, wanted: Any, key: str = "") -> Iterator[str]:
 
 
 def write(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write a file whole or not at all; return when it is on the disk, unless not `durable`."""
+    """Write a file whole or not at all; if `durable`, return only when it is on the disk."""
     with written_whole(path, durable=durable) as file:
         file.write(content)
 
 
 def write_cell(out: Path, cell: str, measured: Measured, timings: Timings, facts: Any) -> None:
-    """Write a cell's numbers, and apart from them what is not reproducible."""
-    # Nothing depends on meta, so it may be lost with the power.
+    """Write a cell's numbers, and in another file what is not reproducible."""
+    # No result depends on meta, so it need not survive a power failure.
     write(place(out, "meta", cell), sealed({**asdict(timings), **facts}), durable=False)
     write(place(out, "cells", cell), sealed({"id": cell, **asdict(measured)}))
 
@@ -183,14 +185,14 @@ def write_failure(out: Path, cell: str, failure: Mapping[str, Any]) -> None:
 
 
 def tidy(out: Path) -> None:
-    """Remove the temporary files of processes that were killed."""
+    """Remove the temporary files that killed processes have left."""
     for folder in (out, *(out / kind for kind in KINDS), *out.glob("[cmf]*/??")):
         if folder.is_dir():
             remove_leftovers(folder)
 
 
 def n_done(out: Path, plan: Plan) -> int:
-    """Return how many of the plan's cells the folder holds."""
+    """Return how many of the plan's cells are done."""
     return sum(read_cell(out, task.id) is not None for group in plan.groups for task in group.tasks)
 
 
@@ -221,7 +223,7 @@ def read_predictions(out: Path, cell: str) -> Predictions | None:
 
 
 def read_cell(out: Path, cell: str) -> Measured | None:
-    """Return a cell's numbers, or None where they are not there, damaged, or another cell's."""
+    """Return a cell's numbers, or None if the file is missing, damaged, or of another cell."""
     content = read_json(place(out, "cells", cell)) or {}
     if content.pop("id", None) != cell:
         return None
@@ -232,7 +234,7 @@ def read_cell(out: Path, cell: str) -> Measured | None:
 
 
 def read_timings(out: Path, cell: str) -> Timings | None:
-    """Return a cell's timings, or None where they are not there."""
+    """Return a cell's timings, or None if they are missing."""
     content = read_json(place(out, "meta", cell)) or {}
     try:
         return Timings(**{name: content[name] for name in Timings.__dataclass_fields__})
@@ -241,18 +243,18 @@ def read_timings(out: Path, cell: str) -> Timings | None:
 
 
 def read_warnings(out: Path, cell: str) -> list[str]:
-    """Return what libraries warned of in a cell."""
-    said: list[str] = (read_json(place(out, "meta", cell)) or {}).get("warnings", [])
-    return said
+    """Return the warnings that libraries issued in a cell."""
+    messages: list[str] = (read_json(place(out, "meta", cell)) or {}).get("warnings", [])
+    return messages
 
 
 def forget_failure(out: Path, cell: str) -> None:
-    """Remove why a cell failed before, as it is tried again."""
+    """Remove the record of a cell's former failure, before it is tried again."""
     place(out, "failed", cell).unlink(missing_ok=True)
 
 
 def read_failure(out: Path, cell: str) -> dict[str, Any] | None:
-    """Return why a cell failed, or None where it did not; ``crashed`` if it killed its process."""
+    """Return why a cell failed, or None; with ``crashed`` if it killed its process."""
     return read_json(place(out, "failed", cell))
 
 
@@ -287,7 +289,7 @@ def write_poison(out: Path, group: Group, setting: Setting, made: Poisoned) -> N
 
 
 def has_poison(out: Path, group: Group) -> bool:
-    """Whether the poison set of a group is there in full; without reading its arrays."""
+    """Return whether the poison file of a group is complete, without loading its large arrays."""
     if group.poison_file is None:
         return True
     path = out / group.poison_file
@@ -301,7 +303,7 @@ def has_poison(out: Path, group: Group) -> bool:
 
 
 def read_poison(out: Path, group: Group) -> Poisoned | None:
-    """Return the stored poison set of a group, or None where it is not there or damaged."""
+    """Return the stored poison set of a group, or None if it is missing or damaged."""
     if group.poison_file is None or not has_poison(out, group):
         return None
     # All of them, as what others rely on must be whole too.
@@ -366,7 +368,7 @@ def kept_ceiling(out: Path, data: str, question: Question) -> Ceiling:
 
 
 def read_trace(out: Path, poison_file: str) -> tuple[float, ...]:
-    """Return W by round of the attack that made a poison file; nothing where that is not known."""
+    """Return the objective after each round of an attack, from its poison file, if it is known."""
     try:
         return tuple(read_arrays(out / poison_file, ("trace",))["trace"].tolist())
     except DatasetError:

@@ -20,15 +20,15 @@ METRICS = ("test_mse", "test_mse_clipped")
 """The metrics of the MSE table."""
 
 STATISTICS = {"mean": "mean", "sd": "std", "median": "median", "count": "count"}
-"""What the MSE table gives over seeds, and what pandas calls it."""
+"""The statistics over seeds in the MSE table, and their names in pandas."""
 
 ROW_KEY = [name for name in records.names(Labels) if name not in ("seed", "poisoning_rate")]
-"""What tells the rows of the MSE table apart, beside the metric."""
+"""The columns that, with the metric, identify a row of the MSE table."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """The rows that are done, as data frames.
+    """The rows of finished cells, as data frames.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Results:
 
 
 def collect(rows: Iterable[Row], out: Path) -> Results:
-    """Read the cells of these rows that `out` holds, in their order."""
+    """Read the finished cells of these rows, in their order."""
     done: list[tuple[Row, Measured, Timings]] = []
     for row in rows:
         measured = store.read_cell(out, row.cell)
@@ -107,7 +107,7 @@ def _rounds(done: Iterable[Measured], out: Path) -> Iterator[Round]:
 def _frame(
     columns: list[str], labels: list[list[object]], values: list[list[object]]
 ) -> pd.DataFrame:
-    # dtype=object keeps integers with gaps integers, and floats as they are.
+    # dtype=object: a column of integers with gaps must not become one of floats.
     rows = [[*left, *right] for left, right in zip(labels, values, strict=True)]
     return pd.DataFrame(rows, columns=columns, dtype=object)
 
@@ -126,7 +126,7 @@ def mse_table(results: pd.DataFrame) -> pd.DataFrame:
         For each rate r the columns ``r_mean``, ``r_sd``, ``r_median`` and ``r_count``, over
         seeds; the standard deviation divides by the count less one and is empty for one seed.
     """
-    # Texts throughout: a key column that is empty in every row would match nothing.
+    # Text in every key column: one that is empty in all rows would otherwise match nothing.
     texts = results.assign(
         **{name: results[name].astype(object).fillna("").astype(str) for name in ROW_KEY}
     )
@@ -150,7 +150,7 @@ def mse_table(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _headers(rates: Iterable[float]) -> dict[float, str]:
-    """Return the rates in order, each with its text; all digits where six make two alike."""
+    """Return the text of each rate, in order; with all digits if six digits are ambiguous."""
     ordered = sorted(rates)
     short = [f"{rate:g}" for rate in ordered]
     texts = short if len(set(short)) == len(short) else [repr(rate) for rate in ordered]
@@ -169,7 +169,7 @@ def write_csvs(results: Results, out: Path) -> list[Path]:
         frames["changes.csv"] = results.changes
     for name, frame in frames.items():
         buffer = io.StringIO()
-        # repr of a float is its shortest exact form; empty means missing or not applicable.
+        # pandas writes floats as repr does, the shortest exact form.  Empty: does not apply.
         frame.to_csv(buffer, index=False, lineterminator="\n", na_rep="")
         store.write(out / name, buffer.getvalue().encode())
     return [out / name for name in frames]
@@ -271,12 +271,12 @@ def render(results: pd.DataFrame) -> str:
 def _cell(mean: float, sd: float) -> str:
     if pd.isna(mean):
         return ""
-    text = f"{mean:#.3g}".rstrip(".")  # of 123. the point
+    text = f"{mean:#.3g}".rstrip(".")  # "123." without its point
     return text if pd.isna(sd) else f"{text} ({sd:#.2g})"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of cells in columns: two of text, then numbers to the right."""
+    """Return rows as aligned text: two columns of text on the left, numbers on the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(

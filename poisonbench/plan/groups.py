@@ -1,7 +1,7 @@
-"""What a plan consists of: groups of cells, and the rows of the tables that point to them.
+"""The parts of a plan: groups of cells, and the rows of the tables that refer to them.
 
-The unit of work is a :class:`Group`: one poison set and all the defenses that meet it.  Several
-rows may point to one cell, as the rows of all attacks at rate 0 do, which is computed once.
+The unit of work is a :class:`Group`: one poison set and all defenses that meet it.  Several rows
+may refer to the same cell, which is computed once: at rate 0, those of all attacks do.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Task:
     defense : Choice
         The defense, or a reference row.
     n_poison_assumed : int or "auto" or None
-        The number of poison rows that it is told, that it shall estimate it, or that it takes
-        no such number.
+        The number of poison rows that the defense is told; "auto" if it is to estimate the
+        number, None if it uses no such number.
     n_poison_assumed_clean : int or "auto" or None
-        The same where there is no poison.
+        The same for the training set without poison.
     select_on : str
         ``poisoned`` if the learner's strength is selected again on the poisoned rows, else
         ``clean``.
@@ -61,7 +61,7 @@ class Group:
     model : Choice
         The learner.
     attack : Choice
-        The attack; none where there is no poison.
+        The attack; ``none`` without poison.
     n_poison : int
         Poison rows p.
     tasks : tuple of Task
@@ -82,7 +82,7 @@ class Group:
 
     @property
     def poison_file(self) -> str | None:
-        """Where the poison set lies below the output folder; None without poison."""
+        """Path of the poison file, relative to the output folder; None without poison."""
         if not self.n_poison:
             return None
         return f"poison/{self.attack.name}-p{self.n_poison}-seed{self.seed}-{self.id[:12]}.npz"
@@ -90,7 +90,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a config asks for.
+    """Everything that a config asks for.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class Plan:
     rows : tuple of Row
         The rows of the tables.
     contents : mapping of str to str
-        What the config names, by the name it has there, and a hash of what was found.
+        A hash of the content of each data set and file that the config names, by that name.
     """
 
     config: Config
@@ -114,11 +114,11 @@ class Plan:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of the data."""
+        """Remarks on the data, for the user."""
         return tuple(note for dataset in self.datasets.values() for note in dataset.notes)
 
     def identity(self) -> dict[str, Any]:
-        """Return what makes this plan the same as another, as JSON values."""
+        """Return JSON values that are equal for two plans if and only if the plans are."""
         return {
             "result_version": RESULT_VERSION,
             "config": self.config.resolved(),

@@ -1,4 +1,4 @@
-"""From a config to the cells that it asks for: the walk through its grid."""
+"""Turn a config into a plan: go through its grid and collect the cells."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from poisonbench.plan.groups import Group, Plan, Task
 from poisonbench.plan.identity import attack_key, digest
 from poisonbench.plan.limits import check_limits
 from poisonbench.plan.rates import assumed_poison, rates
-from poisonbench.plan.setup import Ground, check_spare_rows, check_test_rows_unseen, split_rows
+from poisonbench.plan.setup import Setup, check_spare_rows, check_test_rows_unseen, split_rows
 from poisonbench.records import Labels, Row
 from poisonbench.reference_rows import REFERENCE_ROWS
 
@@ -33,7 +33,7 @@ def make_plan(config: Config, data_dir: Path | None = None, *, force: bool = Fal
     config : Config
         The config.
     data_dir : Path, optional
-        Where the files of the catalogue lie; ``POISONBENCH_DATA`` or ``datasets`` if not given.
+        Folder of the catalogue's files; ``POISONBENCH_DATA`` or ``datasets`` if not given.
     force : bool, default=False
         Whether to go on where the config asks for more than a machine can be expected to do.
 
@@ -50,25 +50,25 @@ def make_plan(config: Config, data_dir: Path | None = None, *, force: bool = Fal
     for (choice, dataset), split_choice in product(loaded, config.splits):
         split = split_rows(config, split_choice, dataset)
         for model in config.models:
-            ground = Ground(choice, dataset, split_choice, split, model)
+            setup = Setup(choice, dataset, split_choice, split, model)
             for attack in config.attacks:
-                check_test_rows_unseen(config, attack, ground)
-                check_spare_rows(config, attack, ground)
-                for rate, p in rates(config, attack, ground):
+                check_test_rows_unseen(config, attack, setup)
+                check_spare_rows(config, attack, setup)
+                for rate, p in rates(config, attack, setup):
                     key = attack_key(attack if p else NO_ATTACK)
                     for seed in config.seeds:
-                        group, told = _group(config, ground, attack, key, rate, p, seed)
-                        if not told:
+                        group, cells = _group(config, setup, attack, key, rate, p, seed)
+                        if not cells:
                             continue
-                        known = groups.get(group.id, group)
-                        tasks = {task.id: task for task in (*known.tasks, *group.tasks)}
-                        groups[group.id] = replace(known, tasks=tuple(tasks.values()))
+                        former = groups.get(group.id, group)
+                        tasks = {task.id: task for task in (*former.tasks, *group.tasks)}
+                        groups[group.id] = replace(former, tasks=tuple(tasks.values()))
                         rows.extend(
-                            Row(_labels(ground, attack, rate, seed, defense), cell)
-                            for defense, cell in told
+                            Row(_labels(setup, attack, rate, seed, defense), cell)
+                            for defense, cell in cells
                         )
     if not rows:
-        raise config.error(("sweep", "exclude"), "leaves nothing of the grid")
+        raise config.error(("sweep", "exclude"), "excludes the whole grid")
     _check_distinct(config, rows)
     contents = {choice.label: dataset.fingerprint for choice, dataset in loaded}
     contents |= {
@@ -86,15 +86,15 @@ def make_plan(config: Config, data_dir: Path | None = None, *, force: bool = Fal
 
 
 def _load(config: Config, data_dir: Path | None) -> list[tuple[Choice, Dataset]]:
-    """Return the data sets; what is wrong with any of them is reported together."""
+    """Load the data sets; the errors of all of them are reported together."""
     loaded: list[tuple[Choice, Dataset]] = []
     problems: list[str] = []
     absent: list[tuple[Choice, MissingDataError]] = []
     for choice in config.datasets:
         catalogued = registry.accepts(registry.components("dataset")[choice.name], "data_dir")
-        place = {"data_dir": data_dir} if catalogued else {}
+        arguments = {"data_dir": data_dir} if catalogued else {}
         try:
-            loaded.append((choice, choice.build(**place).load()))
+            loaded.append((choice, choice.build(**arguments).load()))
         except MissingDataError as error:
             absent.append((choice, error))
         except ValueError as error:
@@ -114,64 +114,64 @@ def _load(config: Config, data_dir: Path | None) -> list[tuple[Choice, Dataset]]
 
 def _group(
     config: Config,
-    ground: Ground,
+    setup: Setup,
     attack: Choice,
     key: str,
     rate: Rate,
     p: int,
     seed: int,
 ) -> tuple[Group, list[tuple[Choice, str]]]:
-    """Return the group, and the cell of each defense of the config.
+    """Return the group, and each defense of the config with the identity of its cell.
 
-    Identities hold nothing that does not change a number.
+    Only what changes a result is part of an identity.
     """
-    id_ = digest(ground.key, key, p, seed)
-    select_on = ground.model.parameters.get("select_on", "clean") if p else "clean"
+    id_ = digest(setup.key, key, p, seed)
+    select_on = setup.model.parameters.get("select_on", "clean") if p else "clean"
     tasks: dict[str, Task] = {}
-    told = []
-    for defense in _defenses(config, ground, attack, rate, seed):
+    cells = []
+    for defense in _defenses(config, setup, attack, rate, seed):
         parameters = dict(defense.resolved())
         parameters.pop("n_poison", None)
         source = _n_poison_source(defense)
         assumed, assumed_clean = (
-            assumed_poison(source, rate, ground.n_clean, known) for known in (p, 0)
+            assumed_poison(source, rate, setup.n_clean, true_p) for true_p in (p, 0)
         )
-        if isinstance(assumed, int) and assumed >= ground.n_clean + p:
+        if isinstance(assumed, int) and assumed >= setup.n_clean + p:
             raise config.error(
                 defense.where,
-                f"{defense.label} would take {assumed} rows for poison, and has "
-                f"{ground.n_clean + p} training rows at {p} poison rows",
+                f"{defense.label} would treat {assumed} rows as poison, but there are only "
+                f"{setup.n_clean + p} training rows, {p} of them poison",
             )
         try:
             if defense.name not in REFERENCE_ROWS:
-                defense.build().check_rows(ground.n_clean + p)
+                defense.build().check_rows(setup.n_clean + p)
         except ValueError as error:
             raise config.error(defense.where, str(error)) from error
         cell = digest(id_, parameters, assumed, assumed_clean, select_on, config.ceiling and p > 0)
         tasks.setdefault(cell, Task(cell, defense, assumed, assumed_clean, select_on))
-        told.append((defense, cell))
+        cells.append((defense, cell))
     group = Group(
         id_,
-        ground.dataset.fingerprint,
+        setup.dataset.fingerprint,
         seed,
-        ground.split,
-        ground.model,
+        setup.split,
+        setup.model,
         attack if p else NO_ATTACK,
         p,
         tuple(tasks.values()),
         config.ceiling,
     )
-    return group, told
+    return group, cells
 
 
 def _defenses(
-    config: Config, ground: Ground, attack: Choice, rate: Rate, seed: int
+    config: Config, setup: Setup, attack: Choice, rate: Rate, seed: int
 ) -> Iterator[Choice]:
-    """Yield the defenses at a point of the grid that are not excluded."""
+    """Yield the defenses that are not excluded at this point of the grid."""
     point: dict[str, Thing] = {
-        "dataset": ground.choice,
-        "split": ground.split_choice,
-        "model": ground.model,
+        "dataset": setup.choice,
+        "split": setup.split_choice,
+        "model": setup.model,
         "attack": attack,
         "poisoning_rate": rate,
         "seeds": seed,
@@ -181,17 +181,17 @@ def _defenses(
             yield defense
 
 
-def _labels(ground: Ground, attack: Choice, rate: Rate, seed: int, defense: Choice) -> Labels:
-    """Return the labels of a row, as the config asked for it."""
+def _labels(setup: Setup, attack: Choice, rate: Rate, seed: int, defense: Choice) -> Labels:
+    """Return the labels of a row of the tables."""
     source = _n_poison_source(defense)
     return Labels(
-        dataset=ground.dataset.name,
-        target=ground.dataset.target,
-        dataset_parameters=ground.choice.parameters_text(but=("path", "target")),
-        split=ground.split_choice.label,
+        dataset=setup.dataset.name,
+        target=setup.dataset.target,
+        dataset_parameters=setup.choice.parameters_text(but=("path", "target")),
+        split=setup.split_choice.label,
         seed=seed,
-        model=ground.model.name,
-        model_parameters=ground.model.parameters_text(),
+        model=setup.model.name,
+        model_parameters=setup.model.parameters_text(),
         attack=attack.name,
         attack_parameters=attack.parameters_text(),
         **attack.axes,
@@ -210,9 +210,10 @@ def _n_poison_source(defense: Choice) -> Any:
 
 
 def _check_distinct(config: Config, rows: list[Row]) -> None:
-    """Complain of rows that the tables could not tell apart.
+    """Raise ConfigError if two rows of the tables would have the same labels.
 
-    Data sets and given splits go by the names of their files, which two folders may share.
+    Tables show data files and split files by name only, and two folders may have files of the same
+    name.
     """
     seen: set[Labels] = set()
     for row in rows:

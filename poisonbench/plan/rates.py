@@ -1,4 +1,4 @@
-"""Poisoning rates, exactly: numbers of poison rows, and what a defense is told of them."""
+"""Exact conversions of poisoning rates to numbers of poison rows, true and assumed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from poisonbench import registry
 from poisonbench.config import Choice, Config, Rate
-from poisonbench.plan.setup import Ground
+from poisonbench.plan.setup import Setup
 from poisonbench.rounding import exact, rows_at
 
 MOST_VALUES = 10**9
-"""Most values of a poison set, 8 GB; more is a slip of the poisoning rate."""
+"""Largest number of values in a poison set, 8 GB; more is probably a mistyped poisoning rate."""
 
 
 def n_poison(rate: Rate, n_clean: int) -> int:
@@ -33,21 +33,21 @@ def n_poison(rate: Rate, n_clean: int) -> int:
     return rows_at(share, n_clean)
 
 
-def rates(config: Config, attack: Choice, ground: Ground) -> Iterator[tuple[Rate, int]]:
+def rates(config: Config, attack: Choice, setup: Setup) -> Iterator[tuple[Rate, int]]:
     """Yield the rates at which `attack` runs, with their numbers of poison rows."""
-    cls, n_clean = registry.components("attack")[attack.name], ground.n_clean
-    if not ground.n_validation and cls.needs_validation(attack.parameters):
+    cls, n_clean = registry.components("attack")[attack.name], setup.n_clean
+    if not setup.n_validation and cls.needs_validation(attack.parameters):
         raise config.error(
-            ground.split_choice.where,
+            setup.split_choice.where,
             f"the split has no validation rows, and {attack.label} needs some",
         )
     try:
-        own = attack.build().own_rows(ground.dataset.space, ground.dataset.target, ground.scaling)
+        own = attack.build().own_rows(setup.dataset.space, setup.dataset.target, setup.scaling)
     except ValueError as error:
         raise config.error(attack.where, str(error)) from error
     given = [(rate, n_poison(rate, n_clean)) for rate in config.rates if rate.value is not None]
     for rate, p in given:
-        if p * ground.dataset.space.n_features > MOST_VALUES:
+        if p * setup.dataset.space.n_features > MOST_VALUES:
             raise config.error(
                 ("poisoning_rate",),
                 f"{rate.value} of {rate.of} is {p} poison rows beside {n_clean} clean ones; "
@@ -56,7 +56,7 @@ def rates(config: Config, attack: Choice, ground: Ground) -> Iterator[tuple[Rate
     if own is None:
         yield from given
         return
-    # Brings its own rows: the rates asked for do not multiply it, but one of them must fit.
+    # An attack that brings its own rows runs once, whatever the rates; but one of them must fit.
     if own and given:
         fitting = [(rate, p) for rate, p in given if p == own]
         others_take_rates = any(
@@ -76,14 +76,17 @@ def rates(config: Config, attack: Choice, ground: Ground) -> Iterator[tuple[Rate
 
 
 def assumed_poison(source: Any, rate: Rate, n_clean: int, p: int) -> int | str | None:
-    """Return what a defense with this ``n_poison`` is told about the number of poison rows."""
+    """Return the number of poison rows that a defense with this ``n_poison`` is told.
+
+    "auto" means that it is to estimate the number, None that it uses no such number.
+    """
     if source is None or source == "oracle":
         return None if source is None else p
     if source == "estimated":
         return "auto"
     if "count" in source:
         return int(source["count"])
-    # The defense sees N = n + p rows: what it assumes is the p of a set of N rows at its rate.
+    # The defense sees N = n + p rows: it assumes the p of a set of N rows at its rate.
     share = exact(source["rate"])
     if rate.of == "clean":
         share /= 1 + share

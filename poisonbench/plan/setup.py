@@ -1,4 +1,4 @@
-"""What attacks stand on: data, their split, a learner; and how much poison they may bring."""
+"""The setup of an attack: the data, their split and the learner."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from poisonbench.plan.identity import RESULT_VERSION, digest
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What the attacks of a part of the grid share: the data, their split and the learner."""
+class Setup:
+    """A data set, a split and a learner: what all attacks at a point of the grid share."""
 
     choice: Choice
     dataset: Dataset
@@ -26,7 +26,7 @@ class Ground:
 
     @cached_property
     def key(self) -> str:
-        """Identity of all that the learner on the clean rows depends on, but the seed."""
+        """Identity of everything that the learner on the clean rows depends on, except the seed."""
         split = self.split
         rows = (
             list(split)
@@ -38,13 +38,13 @@ class Ground:
 
     @property
     def n_clean(self) -> int:
-        """Clean training rows n."""
+        """Number of clean training rows n."""
         split = self.split
         return split.train if isinstance(split, SplitCounts) else len(split.train)
 
     @cached_property
     def scaling(self) -> Scaling | None:
-        """How the box relates to the data's own units; None where that differs by seed."""
+        """The scaling to the box; None if it differs between seeds."""
         if isinstance(self.split, Split):
             return Scaling.fit(self.dataset, self.split.train)
         if self.dataset.scaling == "train":
@@ -53,13 +53,13 @@ class Ground:
 
     @property
     def n_validation(self) -> int:
-        """The attacker's validation rows."""
+        """Number of the attacker's validation rows."""
         split = self.split
         return split.validation if isinstance(split, SplitCounts) else len(split.validation)
 
 
 def split_rows(config: Config, choice: SplitChoice, dataset: Dataset) -> SplitCounts | Split:
-    """Return the numbers of rows to draw, or the rows of a given split."""
+    """Return the numbers of rows to draw, or the rows of a split given by a file."""
     try:
         if choice.indices is not None:
             return read_indices(choice.indices, len(dataset.y))
@@ -68,30 +68,30 @@ def split_rows(config: Config, choice: SplitChoice, dataset: Dataset) -> SplitCo
         raise config.error(choice.where, str(error)) from error
 
 
-def check_spare_rows(config: Config, attack: Choice, ground: Ground) -> None:
-    """Complain of an attacker with a sample of its own where the split leaves too few rows."""
+def check_spare_rows(config: Config, attack: Choice, setup: Setup) -> None:
+    """Refuse an attacker with a sample of its own if the split leaves too few rows."""
     knowledge = attack.parameters.get("knowledge")
     if not knowledge or knowledge["surrogate"] == "model":
         return
-    split = ground.split
+    split = setup.split
     used = sum(split) if isinstance(split, SplitCounts) else sum(
         map(len, (split.train, split.validation, split.test)))  # fmt: skip
-    left = len(ground.dataset.y) - used
-    if left < ground.n_clean:
+    left = len(setup.dataset.y) - used
+    if left < setup.n_clean:
         raise config.error(
             attack.where,
-            f"{attack.label} needs {ground.n_clean} rows of its own, as many as the training set, "
-            f"and the split leaves {left} of {len(ground.dataset.y)}; expected a smaller split",
+            f"{attack.label} needs {setup.n_clean} rows of its own, as many as the training set, "
+            f"and the split leaves {left} of {len(setup.dataset.y)}; expected a smaller split",
         )
 
 
-def check_test_rows_unseen(config: Config, attack: Choice, ground: Ground) -> None:
-    """Complain of poison rows that were made with rows that are test rows here."""
+def check_test_rows_unseen(config: Config, attack: Choice, setup: Setup) -> None:
+    """Refuse poison that was made with rows that are test rows here."""
     seen = attack.build().rows_seen()
     if seen is None:
         return
     for seed in config.seeds:
-        test = rows_of(ground.split, ground.dataset, seed).test
+        test = rows_of(setup.split, setup.dataset, seed).test
         if np.isin(test, seen).any():
             raise config.error(
                 attack.where,

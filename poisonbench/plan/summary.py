@@ -1,4 +1,4 @@
-"""What a plan amounts to, in words: for ``validate`` and ``--dry-run``."""
+"""A plan in words, for ``validate`` and ``--dry-run``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from poisonbench.plan.groups import Plan
 
 
 def counts(plan: Plan) -> str:
-    """Return how much a plan asks for, in a line."""
+    """Return the size of a plan, in one line."""
     config = plan.config
     numbers = {
         "dataset": len(config.datasets),
@@ -26,7 +26,7 @@ def counts(plan: Plan) -> str:
 
 
 def describe(plan: Plan) -> str:
-    """Return what a plan would run: its counts, and a line for each variant and rate."""
+    """Return the size of a plan, and a line for each variant and rate."""
     n_poison = {task.id: group.n_poison for group in plan.groups for task in group.tasks}
     lines: Counter[str] = Counter()
     for row in plan.rows:
