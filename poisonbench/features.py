@@ -1,7 +1,7 @@
-"""What a legal row is: a point of the box [0, 1]^d whose one-hot groups hold one choice each.
+"""Legal rows: points of the box [0, 1]^d with one choice in each one-hot group.
 
-Attacks move points through the box and ask for the nearest legal row; the harness asks whether
-every row of a poison set is legal.  Both questions are answered here, so they cannot disagree.
+Attacks move points through the box and need the nearest legal row; the pipeline checks that every
+row of a poison set is legal.  Both are defined here, so that they agree.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class OneHotGroup:
     columns : tuple of int
         Column indices.
     all_zero : bool
-        Whether a row may have no 1 in the group: the data hold such a row, as where a reference
-        category was dropped.
+        Whether a row may have no 1 in the group.  This is so if the data have such a row, for
+        example because a reference category was dropped.
     one_of_k : bool
         Whether a row holds at most one 1.  A group whose rows can hold several is a set of
         independent binary columns.
@@ -71,19 +71,19 @@ class FeatureSpace:
 
     @cached_property
     def binary(self) -> IntArray:
-        """Indices of the columns of groups that are not one choice: each is 0 or 1 by itself."""
+        """Indices of the columns of all other groups: each is 0 or 1, independently."""
         columns = [j for group in self.groups if not group.one_of_k for j in group.columns]
         return np.array(columns, dtype=np.intp)
 
     @cached_property
     def numeric(self) -> IntArray:
-        """Indices of the columns that belong to no group: each is anything in [0, 1]."""
+        """Indices of the columns that belong to no group: any value in [0, 1]."""
         grouped = {j for group in self.groups for j in group.columns}
         return np.array([j for j in range(self.n_features) if j not in grouped], dtype=np.intp)
 
     @cached_property
     def _padded(self) -> tuple[IntArray, FloatArray]:
-        """Column indices of the choices, one row a group, padded with d; thresholds beside them."""
+        """Column indices of the choices, one row a group, padded with d; and their thresholds."""
         width = max((len(group.columns) for group in self.choices), default=0)
         columns = np.full((len(self.choices), width), self.n_features, dtype=np.intp)
         thresholds = np.empty(len(self.choices))
@@ -96,9 +96,9 @@ class FeatureSpace:
     def project(self, X: FloatArray) -> FloatArray:
         """Return the legal rows nearest to `X`.
 
-        Values are clipped to the box, independent binary columns rounded, and of each one-hot
-        group the largest entry is kept as 1, provided it exceeds 1/(1+k); otherwise, where an
-        all-zero group is legal, none is.
+        Values are clipped to the box, and independent binary columns are rounded.  In each one-hot
+        group of k columns the largest entry becomes 1 and the others 0.  But if an all-zero group
+        is legal and no entry exceeds 1/(1+k), all become 0.
 
         Parameters
         ----------
@@ -127,7 +127,7 @@ class FeatureSpace:
         return legal
 
     def violations(self, X: FloatArray) -> list[str]:
-        """Say what makes rows of `X` illegal.
+        """Return what makes rows of `X` illegal.
 
         Parameters
         ----------
@@ -160,7 +160,7 @@ class FeatureSpace:
             if bad.size:
                 row, column = bad[0]
                 name = self.names[group.columns[column]]
-                value = float(block[row, column])  # whole, for it may be 1 but for rounding
+                value = float(block[row, column])  # all digits: 1 but for rounding
                 found.append(f"row {row}, one-hot column '{name}' is {value!r}, "
                              "not 0 or 1")  # fmt: skip
                 continue

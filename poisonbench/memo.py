@@ -1,7 +1,7 @@
 """Numbers that several cells of a process need, computed once.
 
-A key is a named tuple of everything that its number depends on, so that a number can never be
-taken for another's.
+A key is a named tuple of everything that the number depends on, so that no two numbers can be
+confused.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 MOST_ENTRIES = 4096
-"""A sweep may meet any number of keys; the ones used longest ago are dropped."""
+"""A sweep may use any number of keys; beyond this, the least recently used are dropped."""
 
 Number = TypeVar("Number", float, "float | None")
 
@@ -42,7 +42,7 @@ class OwnCleanError(NamedTuple):
     defense : str
         The defense and its parameters.
     n_poison_assumed : int or "auto" or None
-        The number of poison rows that it is told.
+        The number of poison rows that it is told, or "auto" if it estimates it.
     learner : str
         The learner and its strength.
     seed : int
@@ -65,7 +65,7 @@ _memo: OrderedDict[tuple[object, ...], float | None] = OrderedDict()
 
 
 def once(key: SelectedStrength | OwnCleanError, compute: Callable[[], Number]) -> Number:
-    """Return what `compute` returned for this key before, or compute it now."""
+    """Return the number stored for this key; compute and store it if there is none."""
     entry = (type(key), *key)
     if entry not in _memo:
         _memo[entry] = compute()

@@ -1,4 +1,4 @@
-"""Errors of a model, and how well a defense told poison from clean rows."""
+"""Errors of a model, and how well a defense distinguished poison from clean rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Errors(TypedDict):
 
 
 class Removal(TypedDict):
-    """What a defense removed; the columns of the same names."""
+    """How well a defense removed the poison; the columns of the same names."""
 
     n_removed: int | None
     removal_precision: float | None
@@ -39,9 +39,9 @@ def errors(y: FloatArray, predicted: FloatArray) -> Errors:
     Raises
     ------
     ValueError
-        A defense predicted something else than a finite number for each row.
+        The predictions are not one finite number for each row.
     """
-    if predicted.shape != y.shape:  # which NumPy would broadcast into nonsense
+    if predicted.shape != y.shape:  # NumPy would silently broadcast
         raise ValueError(f"the predictions have shape {predicted.shape}, expected {y.shape}")
     if not np.isfinite(predicted).all():
         raise ValueError("the predictions are not all finite")

@@ -3,9 +3,9 @@
     data -> split -> learner -> attack -> checked poison set -> poisoned training set
          -> defense -> errors
 
-No stage looks back, and each is given only what its party may know: the attacker has the
-training rows, validation rows of its own and the learner, and no test rows; the defender has the
-shuffled rows of the poisoned training set, and not which of them are poison.
+Each stage uses only the results of earlier ones, and gets only what its party may know.  The
+attacker gets the training rows, validation rows of its own and the learner, but no test rows.  The
+defender gets the shuffled rows of the poisoned training set, but not which of them are poison.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ from poisonbench.reference_rows import REFERENCE_ROWS, Defended
 
 
 class PoisonError(ValueError):
-    """An attack returned rows that are not p legal poison rows."""
+    """An attack did not return p legal poison rows."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Everything up to the defenses.
+    """The state of an experiment before the defenses.
 
     Parameters
     ----------
     group : Group
-        What is being done.
+        The group to compute.
     setting : Setting
         The data.
     clean : LinearModel
-        The learner trained on the clean rows; the attacker knows it.
+        The learner trained on the clean rows, which the attacker knows.
     made : Poisoned
         The poison set, checked.
     rows : Sample
@@ -60,9 +60,9 @@ class Stage:
     is_poison : ndarray of bool of shape (n + p,)
         Which of its rows are poison: what the defender does not get.
     undefended : mapping of str to LinearModel
-        The learner trained on all of it, by what its strength was selected on.
+        The learner trained on all its rows; the key says on which rows its strength was selected.
     ceilings : Ceilings
-        How bad any poison of this size can make it: known to the harness alone.
+        Bounds on what any poison of this size can do; only the harness knows them.
     """
 
     group: Group
@@ -76,16 +76,16 @@ class Stage:
 
 
 def stage(group: Group, dataset: Dataset, made: Poisoned | None = None) -> Stage:
-    """Return everything up to the defenses.
+    """Run the experiment up to the defenses.
 
     Parameters
     ----------
     group : Group
-        What to do.
+        The group to compute.
     dataset : Dataset
         Its data.
     made : Poisoned, optional
-        The poison set, where it has been made before.
+        The poison set, if it has been made before.
     """
     setting = prepare(group, dataset)
     clean = learner(group.model, setting.train, setting, group.seed)
@@ -102,7 +102,7 @@ def stage(group: Group, dataset: Dataset, made: Poisoned | None = None) -> Stage
 
 
 def prepare(group: Group, dataset: Dataset) -> Setting:
-    """Split the data and scale them to the box."""
+    """Split the data, and scale them to the box."""
     split = rows_of(group.split, dataset, group.seed)
     scaling = Scaling.fit(dataset, split.train)
     train, validation, test = (
@@ -123,7 +123,7 @@ def prepare(group: Group, dataset: Dataset) -> Setting:
 
 
 def read_only(X: FloatArray, y: FloatArray) -> Sample:
-    """Return rows that nobody can change who is given them for a while."""
+    """Return the rows with both arrays read-only, so that no attack or defense can alter them."""
     X.flags.writeable = y.flags.writeable = False
     return Sample(X, y)
 
@@ -131,12 +131,12 @@ def read_only(X: FloatArray, y: FloatArray) -> Sample:
 def learner(choice: Choice, rows: Sample, setting: Setting, seed: int) -> LinearModel:
     """Return the learner with its strength fixed, fitted on `rows`.
 
-    With ``lambda: cv`` the strength is selected on these rows.
+    With ``lambda: cv``, the strength is selected on these rows.
     """
     model: LinearModel = choice.build()
     if choice.parameters.get("lambda") == "cv":
         folds = seeds.random_state(seed, "folds", setting.content)
-        # A pure function of these: every attack and rate of a split shares the one selection.
+        # The selection depends on nothing else, so all attacks and rates of a split share it.
         content = sha256(np.ascontiguousarray(rows.X).data)
         content.update(np.ascontiguousarray(rows.y).data)
         key = SelectedStrength(repr(model), folds, content.hexdigest())
@@ -151,7 +151,7 @@ def attack(group: Group, setting: Setting, model: LinearModel, dataset: Dataset)
     problem = AttackProblem(
         train=train,
         validation=setting.validation,
-        model=deepcopy(model),  # an attack may well refit it
+        model=deepcopy(model),  # a copy, because an attack may refit it
         space=setting.space,
         target=setting.target,
         scaling=setting.scaling,
@@ -205,13 +205,13 @@ def known_to_attacker(
 
 
 def check(poison: PoisonSet, n_poison: int, space: FeatureSpace) -> None:
-    """Refuse a poison set that is not `n_poison` legal rows; nothing is repaired.
+    """Raise PoisonError unless the poison set is `n_poison` legal rows; nothing is repaired.
 
     Raises
     ------
     PoisonError
-        The number of rows is another, a value is not finite or lies outside the box, or a
-        one-hot group is not legal.
+        The number of rows is wrong, a value is not finite or lies outside the box, or a one-hot
+        group is not legal.
     """
     found = poison.violations(n_poison, space)
     if found:
@@ -219,18 +219,18 @@ def check(poison: PoisonSet, n_poison: int, space: FeatureSpace) -> None:
 
 
 def poisoned_rows(setting: Setting, poison: PoisonSet, seed: int) -> tuple[Sample, BoolArray]:
-    """Return the shuffled training set that the defender gets, and which of its rows are poison."""
+    """Return the shuffled poisoned training set, and which of its rows are poison."""
     n, y = len(setting.train), np.append(setting.train.y, poison.y)
     order = seeds.generator(seed, "shuffle", setting.content).permutation(len(y))
     place = np.empty_like(order)
     place[order] = np.arange(len(y))
     X = np.empty((len(y), setting.space.n_features))
-    X[place[:n]], X[place[n:]] = setting.train.X, poison.X  # of large data no second copy
+    X[place[:n]], X[place[n:]] = setting.train.X, poison.X  # avoids a second copy of large data
     return read_only(X, y[order]), order >= n
 
 
 def defended(stage: Stage, task: Task) -> Defended:
-    """Return the model that a task asks for, trained on the poisoned rows."""
+    """Train the defense or reference row of a task on the poisoned training set."""
     undefended, rows, setting = stage.undefended[task.select_on], stage.rows, stage.setting
     reference = REFERENCE_ROWS.get(task.defense.name)
     if reference is not None:
@@ -263,10 +263,10 @@ def with_ceilings(stage: Stage, kept: Callable[[Question], Ceiling]) -> Stage:
 
 
 def own_clean_mse(stage: Stage, task: Task) -> float | None:
-    """Return the test MSE of a task's defense on the clean rows, or None if it cannot have them.
+    """Return the test MSE of a task's defense trained on the clean rows; None if it fails on them.
 
-    It is that of the same defense's cell at poisoning rate 0.  It is computed anew, so that no
-    cell needs another to be done, but once for all attacks and rates that a process meets.
+    This is the result of the same defense at poisoning rate 0.  It is computed here, so that no
+    cell depends on another one, but only once for all attacks and rates in a process.
     """
     setting, seed = stage.setting, stage.group.seed
     task = replace(task, n_poison_assumed=task.n_poison_assumed_clean, select_on="clean")
@@ -277,7 +277,7 @@ def own_clean_mse(stage: Stage, task: Task) -> float | None:
         without = replace(stage, rows=rows, is_poison=is_poison, undefended={"clean": stage.clean})
         try:
             predicted = defended(without, task).model.predict(setting.test.X)
-        except ValueError:  # too few rows for what it assumes
+        except ValueError:  # too few rows for the number of poison rows that it assumes
             return None
         return metrics.mean_squared_error(setting.test.y, predicted)
 
@@ -293,13 +293,13 @@ def own_clean_mse(stage: Stage, task: Task) -> float | None:
 
 
 def bounds(stage: Stage, task: Task, reached: Defended) -> dict[str, float | None]:
-    """Return what Theorem 2 promises for a defense that trims, and what it did."""
+    """Return the columns of Theorem 2: its bounds for a trimming defense, and what they bound."""
     found = None
     model, kept = reached.model, reached.kept
     if hasattr(model, "n_poison_") and kept is not None and hasattr(model, "coef_"):
         rows, undefended = stage.rows, stage.undefended[task.select_on]
         train, clean = stage.setting.train, stage.clean
-        if task.select_on != "clean":  # theta* has the strength that the defense was given
+        if task.select_on != "clean":  # theta* must have the strength that the defense was given
             clean = clone(undefended).fit(train.X, train.y)
         found = certificate(
             (rows.y - model.predict(rows.X)) ** 2,
@@ -328,13 +328,13 @@ def predictions_on_test_rows(stage: Stage, reached: Defended) -> Predictions:
 
 
 def measure(stage: Stage, task: Task, reached: Defended | None = None) -> tuple[Measured, Timings]:
-    """Return the row of a task, of its model if that has been trained already."""
+    """Return the measurements and timings of a task, training its model unless it is given."""
     group, setting, poison = stage.group, stage.setting, stage.made.poison
     test, validation = setting.test, setting.validation
     n, p = len(setting.train), group.n_poison
     reached = reached or defended(stage, task)
     model = reached.model
-    # What the defense went by: what it was told, or its own estimate.
+    # The number that the defense used: what it was told, or its own estimate.
     assumed = getattr(model, "n_poison_", task.n_poison_assumed)
     undefended = stage.undefended[task.select_on]
     errors = metrics.errors(test.y, model.predict(test.X))

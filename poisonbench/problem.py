@@ -1,7 +1,7 @@
-"""The small frozen things that the stages of a cell hand to each other.
+"""The small frozen objects that pass between the stages of an experiment.
 
-What a stage may know is what these hold: an :class:`AttackProblem` has no test rows, and a
-defense gets only the shuffled rows of a :class:`Sample`.
+They limit what a stage can know: an :class:`AttackProblem` has no test rows, and a defense gets
+only the shuffled rows of a :class:`Sample`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class AttackProblem:
-    """All that an attacker knows and may do.
+    """Everything that an attacker knows, and its budget.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class AttackProblem:
     target : str
         Name of the response.
     scaling : Scaling
-        How the box relates to the data's own units.
+        The map between the data's own units and the box.
     n_poison : int
         The budget p.
     entropy : int
@@ -76,8 +76,8 @@ class AttackProblem:
             low, high = values.min(initial=0.0), values.max(initial=1.0)
             if not (low >= -BOX_TOLERANCE and high <= 1 + BOX_TOLERANCE):  # NaN compares false
                 raise ValueError(f"the training rows' {what} runs from {low:.6g} to {high:.6g}, "
-                                 "expected values in the box [0, 1]; Scaling.fit and its "
-                                 "transform bring rows there")  # fmt: skip
+                                 "expected values in the box [0, 1]; scale them with "
+                                 "Scaling.fit and transform")  # fmt: skip
 
     def generator(self) -> np.random.Generator:
         """Return a fresh generator, in the same state at every call."""
@@ -93,14 +93,14 @@ class PoisonSet:
     X, y : ndarray of shape (p, d) and (p,)
         The poison rows, in the box.
     objective_initial, objective_final : float or None
-        The outer objective W at the initialization and at the end, where there is one.
+        The outer objective W at the initialization and at the end, if the attack has one.
     rounds : int
         Rounds of the attack's outer loop.
     variant : dict of str to str
-        For an attack that chooses among variants, the axes of the one it chose.
+        For an attack that tries several variants, the axes of the one it kept.
     trace : tuple of float
-        W after each round of the climb that was kept, that of its start first; of the surrogate
-        where one stands in for the learner.
+        W at the start and after each round; of several climbs, the one that was kept.  If a
+        surrogate stands in for the learner, W of the surrogate.
     """
 
     X: FloatArray
@@ -139,7 +139,7 @@ class PoisonSet:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a group's data amount to: the parts of the split, in the box.
+    """The parts of a split, scaled to the box.
 
     Parameters
     ----------
@@ -152,9 +152,9 @@ class Setting:
     target : str
         Name of the response.
     scaling : Scaling
-        How the box relates to the data's own units.
+        The map between the data's own units and the box.
     content : str
-        Hash of the data set's content, on which random streams depend beside the seed.
+        Hash of the data set's content; random streams depend on it and on the seed.
     unit : ResponseUnit or None
         How the box relates to the response's own unit; None where that is not known.
     """

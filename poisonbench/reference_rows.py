@@ -1,7 +1,8 @@
-"""Reference rows: what stands beside the defenses in a table to read them against.
+"""Reference rows: rows of a table that the defenses are to be compared with.
 
-They are made by the pipeline, since two of them know what no defense may know.  Each says which
-model it is, which rows it kept, and the learner whose strength the row records.
+They are not defenses, because `train` gets things that no defense may know, such as which rows are
+poison.  Each returns its model, the rows that it kept, and the learner whose strength the row
+records.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ class Defended:
     model : regressor
         The fitted model.
     kept : ndarray of bool of shape (n + p,) or None
-        Rows that it was fitted to; None where it does not choose rows.
+        Rows that it was fitted to; None if it does not choose rows.
     learner : LinearModel
         The learner whose strength the row records.
     n_rows : int
         The number of rows that this strength refers to.
     seconds : float, default=0.0
-        What training took.
+        Time that the training took.
     """
 
     model: Any
@@ -47,12 +48,12 @@ class Defended:
 
 
 class ReferenceRow(ABC):
-    """A row of the tables that is no defense."""
+    """A row of the tables that is not a defense."""
 
     name: ClassVar[str]
 
     n_poison_source: ClassVar[str | None] = None
-    """How it learns the number of poison rows; None where it does not."""
+    """How it learns the number of poison rows; None if it does not."""
 
     @abstractmethod
     def train(
@@ -86,7 +87,7 @@ class Undefended(ReferenceRow):
 
 
 class Oracle(ReferenceRow):
-    """The learner fitted to the clean rows only: what a perfect defense would reach."""
+    """The learner fitted to the clean rows only: what a perfect removal would reach."""
 
     name = "oracle"
     n_poison_source = "oracle"
@@ -99,7 +100,7 @@ class Oracle(ReferenceRow):
 
 
 class Median(ReferenceRow):
-    """The median of all responses, whatever the features: no defense should do worse."""
+    """The median of all responses, ignoring the features: no defense should do worse."""
 
     name = "median"
 
@@ -112,9 +113,9 @@ class Median(ReferenceRow):
 
 
 class HeavyRidge(ReferenceRow):
-    """Ridge with 100 times the learner's penalty, on all rows: what shrinking alone does.
+    """Ridge with 100 times the learner's penalty, on all rows: what shrinking alone achieves.
 
-    For learners other than ridge it is 100 times ridge's default penalty.
+    For learners other than ridge, it has 100 times ridge's default penalty.
     """
 
     name = "heavy-ridge"
@@ -122,7 +123,7 @@ class HeavyRidge(ReferenceRow):
     def train(
         self, clean: LinearModel, undefended: LinearModel, rows: Sample, is_poison: BoolArray
     ) -> Defended:
-        """Return the shrunken ridge."""
+        """Return the ridge with the heavy penalty."""
         if isinstance(undefended, Ridge) and undefended.alpha is not None:
             model = Ridge(alpha=HEAVY * undefended.alpha)
         else:
@@ -134,4 +135,4 @@ class HeavyRidge(ReferenceRow):
 REFERENCE_ROWS: dict[str, ReferenceRow] = {
     row.name: row for row in (Undefended(), Oracle(), Median(), HeavyRidge())
 }
-"""By the name that a config gives, in the order in which they are listed."""
+"""The reference rows by name, in the order in which they are listed."""

@@ -1,11 +1,11 @@
-"""The components that a config can name: found, described, and never listed by hand.
+"""The components that a config can name, discovered from the code.
 
-A component is a public class with a ``name``, defined in a public module of its kind's package or
-made there and put into its tuple ``COMPONENTS``, or offered by another distribution through the
-entry-point group of that package.  Its parameters are those of ``__init__``: types and bounds from
-the annotations, meanings from the numpydoc section "Parameters".  So one new file with one class is
-all that an attack or a defense needs; the config, the schema, ``poisonbench list`` and the contract
-tests read it from here.
+A component is a public class with a ``name``.  It is defined in a public module of its kind's
+package, or made there and put into the module's tuple ``COMPONENTS``, or another distribution
+offers it through the entry-point group of that package.  Its parameters are those of ``__init__``:
+types and bounds from the annotations, descriptions from the numpydoc section "Parameters".  So a
+new attack or defense needs one new file with one class; the config, the schema, ``poisonbench
+list`` and the contract tests all use this registry.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KINDS = {
     "outer_objective": ("poisonbench.attacks", "OuterObjective"),
     "defense": ("poisonbench.defenses", "Defense"),
 }
-"""For each word of a config, the package whose modules define its components, and their base."""
+"""For each kind of component: the package whose modules define it, and its base class."""
 
 INJECTED = frozenset(
     {
@@ -43,7 +43,8 @@ INJECTED = frozenset(
         "n_jobs",
     }
 )
-"""Parameters of ``__init__`` that the pipeline fills in, or that change no number of a config."""
+"""Parameters of ``__init__`` that a config cannot set: the pipeline does, or they change no
+result."""
 
 KEYWORDS = {"lam": "lambda", "score_by": "score"}
 """Parameters whose config name is a Python keyword, or a method of scikit-learn's estimators."""
@@ -62,9 +63,9 @@ class Parameter:
     annotation : Any
         Its type, with bounds as ``typing.Annotated`` metadata.
     default : Any
-        Its default; ``inspect.Parameter.empty`` where it must be given.
+        Its default; ``inspect.Parameter.empty`` if it is required.
     description : str
-        From the docstring's section "Parameters".
+        From the section "Parameters" of the docstring.
     """
 
     name: str
@@ -75,7 +76,7 @@ class Parameter:
 
     @property
     def required(self) -> bool:
-        """Whether a config must give it."""
+        """Whether a config must set it."""
         return self.default is inspect.Parameter.empty
 
 
@@ -181,12 +182,12 @@ def exported(package: str, name: str) -> Any:
 
 
 def nearest(word: str, valid: Iterable[str]) -> str | None:
-    """Return the name in `valid` that `word` may be a slip of, if any."""
-    known = {name.lower(): name for name in valid}  # papers write OptP and TRIM
-    matches = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    """Return the name in `valid` that `word` may be a misspelling of, if any."""
+    by_lower_case = {name.lower(): name for name in valid}  # papers write OptP and TRIM
+    matches = difflib.get_close_matches(word.lower(), by_lower_case, n=1, cutoff=0.6)
     if not matches and word:  # val for validation
-        matches = [name for name in known if name.startswith(word.lower())]
-    return known[matches[0]] if len(matches) == 1 else None
+        matches = [name for name in by_lower_case if name.startswith(word.lower())]
+    return by_lower_case[matches[0]] if len(matches) == 1 else None
 
 
 @cache
@@ -219,7 +220,7 @@ def summary(cls: Any) -> str:
 
 
 def _described_parameters(cls: Any) -> dict[str, str]:
-    """Return the meanings in the numpydoc section "Parameters" of `cls`, one line each."""
+    """Return the descriptions in the numpydoc section "Parameters" of `cls`, each in one line."""
     text = inspect.getdoc(cls) or ""
     section = re.search(r"^Parameters\n-+\n(.*?)(?=^\w[^\n]*\n-+\n|\Z)", text, re.M | re.S)
     described: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Shares of rows as numbers of rows, computed on the decimal digits that were given.
+"""Convert shares of rows to numbers of rows, exactly for decimal digits as given.
 
 In floating point .145 of 100 rows is 14.499999999999998 and rounds to 14; in decimals it is 14.5
 and rounds to 15.
@@ -11,19 +11,19 @@ from math import floor
 
 
 def exact(share: float) -> Fraction:
-    """Return `share` as the fraction that its shortest decimal form stands for."""
+    """Return `share` as the fraction equal to its shortest decimal form."""
     return Fraction(repr(float(share)))
 
 
 def rows_at(share: float | Fraction, n_rows: int) -> int:
-    """Return the number of rows that a share of `n_rows` rows amounts to, halves rounded up.
+    """Return the number of rows in a share of `n_rows` rows, with halves rounded up.
 
     Parameters
     ----------
     share : float or Fraction
         A share, such as 0.04; a float stands for its shortest decimal form.
     n_rows : int
-        The number of rows of which it is a share.
+        The number of rows that `share` refers to.
 
     Examples
     --------

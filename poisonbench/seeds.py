@@ -1,9 +1,8 @@
 """Named streams of random numbers.
 
-A stream belongs to what it is for, not to the order in which code happens to run: the split of
-seed 3 is the same whether one attack is run or ten, on one process or on eight.  So adding an
-attack, a rate or a defense to an experiment changes no number that was there before, and
-comparisons between them are paired.
+A stream depends on its purpose, not on the order in which code happens to run: the split of seed 3
+is the same whether one attack is run or ten, by one process or by eight.  So adding an attack, a
+rate or a defense to an experiment does not change the other results, and comparisons are paired.
 """
 
 from __future__ import annotations
@@ -41,5 +40,5 @@ def generator(seed: int, role: str, *keys: object) -> np.random.Generator:
 
 
 def random_state(seed: int, role: str, *keys: object) -> int:
-    """Return the stream as an integer ``random_state`` that scikit-learn takes."""
+    """Return the stream as an integer ``random_state`` for scikit-learn."""
     return entropy(seed, role, *keys) % 2**32

@@ -1,7 +1,7 @@
-"""What Theorem 2 of Jagielski et al. 2018 promises for a trimmed fit, beside what it did.
+"""Theorem 2 of Jagielski et al. 2018: bounds on a trimmed fit, beside what they bound.
 
-A defense kept h of the N = n + p rows, I, and learned theta.  Of its rows at least m = h - p are
-clean, and for any m clean rows D' among them m MSE(D', theta) <= h MSE(D_I, theta).  So if
+A defense kept a set I of h of the N = n + p rows, and learned theta.  At least m = h - p rows of I
+are clean, and for any m clean rows D' of I, m MSE(D', theta) <= h MSE(D_I, theta).  So if
 
     L(D_I, theta) <= L(D_tr, theta*),   theta* the learner on the n clean rows,
 
@@ -10,12 +10,12 @@ which the global minimiser of the trimmed objective over sets of h <= n rows alw
     MSE(D', theta) <= (h/m) [L(D_tr, theta*) - lambda Omega(w)] <= (h/m) L(D_tr, theta*).
 
 With h = n the last is the paper's bound (1 + alpha/(1 - alpha)) L(D_tr, theta*), alpha = p/n; the
-middle one is sharper.  Whoever knows the clean rows can check the premise, so the bound holds for
-a local minimum too wherever the premise does, and no lower bound on the global minimum is needed.
-None that is cheap is of use: with weights in [0, 1] in place of sets the trimmed objective is
-concave in the weights, so relaxing sets gains nothing; what the largest eigenvalue of the kernel
-and the least variance of h responses give is less than a hundredth of what TRIM finds on house
-prices, and a ten-thousandth on the health data; branch and bound is exponential in the rows.
+middle one is sharper.  We know the clean rows and can check the premise.  So the bound also holds
+for a local minimum that satisfies the premise, and we need no lower bound on the global minimum.
+Cheap lower bounds are of no use here.  Relaxing the set I to weights in [0, 1] gains nothing, since
+the trimmed objective is concave in the weights.  The bound from the largest eigenvalue of the
+kernel and the least variance of h responses is less than a hundredth of what TRIM finds on house
+prices, and a ten-thousandth on the health data.  Branch and bound is exponential in the rows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy as np
 from poisonbench.features import BoolArray, FloatArray
 
 ROUNDING = 1e-12
-"""Relative difference of two objectives that are the same sum in another order."""
+"""Largest relative difference of two objectives that differ only by rounding."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Certificate:
     Parameters
     ----------
     bound_lhs : float
-        MSE(D', theta), the largest over sets D' of m clean rows among those kept.
+        MSE(D', theta), the largest over all sets D' of m clean rows that were kept.
     bound_sharp : float
         (h/m) [L(D_tr, theta*) - lambda Omega(w)].
     bound_theorem2 : float
         (h/m) L(D_tr, theta*).
     bound_condition : float or None
-        L(D_I, theta) / L(D_tr, theta*): where it is at most 1, both bounds are proved; None if
-        the learner fits the clean rows exactly.
+        L(D_I, theta) / L(D_tr, theta*).  If it is at most 1, both bounds are proved.  None if the
+        learner fits the clean rows exactly.
     """
 
     bound_lhs: float
@@ -60,7 +60,7 @@ def certificate(
     penalty: float,
     clean_objective: float,
 ) -> Certificate | None:
-    """Return the bounds, or None where no clean row need be among those kept.
+    """Return the bounds, or None if h <= p, where all kept rows may be poison.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def certificate(
     h, m = int(kept.sum()), int(kept.sum() - is_poison.sum())
     if m <= 0:
         return None
-    # Of the clean rows kept, the m worst: any other m of them have a smaller error.
+    # The m worst of the clean rows kept: no other m of them have a larger error.
     worst = np.sort(squared[kept & ~is_poison])[-m:]
     objective = float(squared[kept].mean()) + penalty
     return Certificate(
@@ -90,6 +90,6 @@ def certificate(
 
 
 def _ratio(objective: float, clean_objective: float) -> float:
-    """Return the quotient; 1 where it is so but for rounding, which the condition must survive."""
+    """Return the quotient, and exactly 1 if it differs from 1 by rounding only."""
     ratio = objective / clean_objective
     return 1.0 if abs(ratio - 1) <= ROUNDING else ratio
