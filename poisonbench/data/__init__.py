@@ -1,4 +1,4 @@
-"""What rows are: data sets in memory, their splits, scaling and files."""
+"""Data sets in memory: their rows, splits, scaling and files."""
 
 from poisonbench.data.base import Dataset, DatasetError
 

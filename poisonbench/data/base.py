@@ -1,4 +1,4 @@
-"""What a data set is, and what a loader of one is."""
+"""A data set in memory, and the checks that it must pass."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import numpy as np
 from poisonbench.features import BOX_TOLERANCE, FeatureSpace, FloatArray
 
 ScalingMode = Literal["train", "full", "none"]
-"""Which rows bound the box: the training rows, all rows, or none (the data lie in it already)."""
+"""Whose minima and maxima define the box: the training rows, all rows, or none of them (the data
+are scaled already)."""
 
 LARGEST = 1e150
-"""Largest size of a value; the squares of larger ones, and so squared errors, overflow."""
+"""Largest absolute value; squares of larger values, and so squared errors, may overflow."""
 
 SHOWN_NAMES = 5
 """How many column names an error message lists."""
@@ -58,7 +59,7 @@ class Dataset:
     Parameters
     ----------
     name : str
-        What tables call the data set.
+        Name of the data set in tables.
     X : ndarray of shape (rows, d)
         The features; columns of one-hot groups hold 0 or 1.
     y : ndarray of shape (rows,)
@@ -68,9 +69,10 @@ class Dataset:
     target : str
         The response's name.
     scaling : {"train", "full", "none"}
-        Which rows bound the box: the training rows, all rows, or none (the data lie in it).
+        Whose minima and maxima define the box: the training rows, all rows, or none of them (the
+        data are scaled already).
     unit : ResponseUnit or None
-        The response's own unit, where that is known and `y` is not plainly in it.
+        The response's own unit, if it is known and `y` is not given in it.
     """
 
     name: str
@@ -83,11 +85,11 @@ class Dataset:
 
     @cached_property
     def content(self) -> str:
-        """SHA-256 (hex) of the columns and every value: what random streams depend on."""
+        """SHA-256 (hex) of the column names and all values; random streams depend on it."""
         header = json.dumps([self.space.names, self.target, self.X.shape])
         digest = hashlib.sha256(header.encode())
         for values in (self.X, self.y):
-            digest.update(np.ascontiguousarray(values, dtype="<f8").data)  # no copy of most
+            digest.update(np.ascontiguousarray(values, dtype="<f8").data)  # usually not a copy
         return digest.hexdigest()
 
     @cached_property
@@ -106,31 +108,31 @@ class Dataset:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of the data."""
+        """Remarks on the data, for the user."""
         if not self.constant:
             return ()
-        place = "they keep it" if self.scaling == "none" else "in the box they are 0"
-        return (f"{self.name}: the same value in every row of {listing(self.constant)}; {place}, "
-                "and only poison rows can give them a weight",)  # fmt: skip
+        value = "that value" if self.scaling == "none" else "0"
+        return (f"{self.name}: the same value in every row of {listing(self.constant)}; it is "
+                f"{value} in the box, and only poison rows can give such a column a weight",
+                )  # fmt: skip
 
     def validated(
         self, source: str | None = None, place: Callable[[int], str] = "row {}".format
     ) -> Self:
-        """Return the data set itself, provided that a regression can be run on it.
+        """Return the data set itself, after checking that a regression can be run on it.
 
         Parameters
         ----------
         source : str, optional
             How error messages name the data; ``name`` if not given.
         place : callable, optional
-            Turns a row index into the place that error messages name.
+            Turns a row index into the place that error messages give.
 
         Raises
         ------
         DatasetError
             There are fewer than two rows; a value is not finite, or too large; the response or
-            all columns never vary; or a value lies outside the box that ``scaling="none"``
-            declares.
+            all features are constant; or a value lies outside [0, 1] despite ``scaling="none"``.
         """
         source = self.name if source is None else source
         if len(self.y) < 2:

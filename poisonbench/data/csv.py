@@ -28,17 +28,17 @@ def read_dataset(
     Parameters
     ----------
     path : Path
-        The file.  If it was prepared by poisonbench, the sidecar beside it gives numeric columns
-        and the response back their own units, unless `scaling` is ``"none"``; a file that was
-        changed since is refused.
+        The file.  If it was prepared by an earlier version of poisonbench, its values are scaled;
+        they are converted back to their own units with the sidecar beside it, unless `scaling` is
+        ``"none"``.  A file that was changed after its preparation is refused.
     target : str
         The column that holds the response.
     scaling : {"train", "full", "none"}
-        Which rows bound the box.
+        Whose minima and maxima define the box: the training rows, all rows, or none of them.
     name : str, optional
-        What tables call the data set; the file's name without its ending if not given.
+        Name of the data set in tables; the file's name without its extension if not given.
     delimiter : str, optional
-        What separates the cells; detected if not given.
+        The character between cells; detected if not given.
     beside : Path, optional
         The file whose sidecar describes it; `path` if not given.
 
@@ -51,8 +51,8 @@ def read_dataset(
     table = read_table(path, delimiter)
     if sidecar and checksum(path) != sidecar.sha256:
         raise DatasetError(f"{path} is not the file that {place(beside or path).name} describes: "
-                           f"its SHA-256 is not the one recorded there, {sidecar.sha256}; prepare "
-                           "or fetch it again, or delete its description")  # fmt: skip
+                           f"its SHA-256 is not the one recorded there, {sidecar.sha256}; "
+                           "prepare or fetch it again, or delete that description")  # fmt: skip
     response = table.column(target)
     values = table.values
     if sidecar and sidecar.scaling and scaling != "none":
@@ -66,7 +66,7 @@ def read_dataset(
 
 
 def _in_own_units(table: Table, sidecar: Sidecar) -> FloatArray:
-    """Return the values of a table, what its sidecar says was scaled scaled back."""
+    """Return the values of a table, with the scaling that its sidecar records undone."""
     unknown = [name for name in sidecar.scaling if name not in table.names]
     if unknown:
         raise DatasetError(f"{place(table.path)}: describes {listing(unknown)}, which "

@@ -13,21 +13,21 @@ from typing import BinaryIO
 from uuid import uuid4
 
 TEMPORARY = ".part-of-poisonbench"
-"""How the name ends that a file has while it is written."""
+"""Ending of the temporary name of a file that is being written."""
 
 
 @contextmanager
 def written_whole(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
-    """Open a new file that takes the place of `path` once the block has ended well.
+    """Open a new file that replaces `path` when the block ends without an error.
 
-    Until then, and where the block fails, what was at `path` stays; nothing else is left behind.
+    Until then, and if the block fails, `path` is unchanged; no temporary file is left behind.
 
     Parameters
     ----------
     path : Path
-        The file; its folder is made if need be.
+        The file; its folder is created if necessary.
     durable : bool, default=True
-        Whether to wait until it is on the disk, which takes milliseconds.
+        Whether to wait until the file is on the disk, which takes milliseconds.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name[:32]}.{_owner()}.{uuid4().hex[:8]}{TEMPORARY}")
@@ -46,12 +46,13 @@ def written_whole(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what processes that were killed left of files that they were writing.
+    """Remove the unfinished files that killed processes have left.
 
     Parameters
     ----------
     folder : Path
-        The folder; what other processes are writing there, on this machine or another, stays.
+        The folder.  Files that running processes of this machine, or any processes of other
+        machines, are writing there are kept.
     """
     for name in os.listdir(folder):
         owner = name.removesuffix(TEMPORARY).split(".")[-2:-1]
@@ -63,7 +64,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _owner() -> str:
-    """Return what names this process among those of all machines that share a folder."""
+    """Return a name for this process that is unique among the machines that share a folder."""
     return f"{_machine()}-{os.getpid()}"
 
 
@@ -72,13 +73,13 @@ def _machine() -> str:
 
 
 def _runs(process: int) -> bool:
-    """Whether a process of this machine runs, as far as that can be seen."""
+    """Return whether a process of this machine is running; True if that cannot be found out."""
     try:
-        if os.name == "posix":  # elsewhere this would end it
+        if os.name == "posix":  # on other systems this would end the process
             os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except (OSError, OverflowError):  # another user's
+    except (OSError, OverflowError):  # a process of another user
         pass
     return True
 
@@ -90,9 +91,9 @@ def checksum(path: Path) -> str:
 
 
 def _sync(folder: Path) -> None:
-    """See to it that the names in a folder, too, are on the disk."""
+    """Wait until the entries of a folder are on the disk."""
     if os.name != "posix":
-        return  # elsewhere a folder cannot be opened
+        return  # on other systems a folder cannot be opened
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -12,16 +12,16 @@ from poisonbench.features import FloatArray, OneHotGroup
 def one_hot_groups(names: Sequence[str], X: FloatArray) -> tuple[OneHotGroup, ...]:
     """Return the groups among columns named ``Group:value``.
 
-    Columns that share what precedes the first colon are a group if all of them hold only 0 and
-    1 in every row; otherwise they are numeric columns like any other.  What a row of the group
-    may hold is what rows of `X` do hold.
+    Columns whose names agree up to the first colon are a group if they contain only 0 and 1;
+    otherwise they are ordinary numeric columns.  A row may have no 1, or several, in a group if a
+    row of `X` does.
 
     Parameters
     ----------
     names : sequence of str
         Column names.
     X : ndarray of shape (rows, d)
-        All rows of the data, so that no part of a split decides what is legal.
+        All rows of the data, so that what is legal does not depend on the split.
 
     Returns
     -------

@@ -20,20 +20,20 @@ DIGITS = 64
 """Characters of a checksum."""
 
 UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)
-"""What NumPy and zipfile raise for a file that is absent, damaged, or of another kind."""
+"""Exceptions of NumPy and zipfile for a file that is missing, damaged, or of another kind."""
 
 
 def read_arrays(
     path: Path, names: Sequence[str], optional: Sequence[str] = ()
 ) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays `names` of an ``.npz`` file; it may have others.
+    """Return the arrays `names` of an ``.npz`` file, which may contain others.
 
     Parameters
     ----------
     path : Path
         The file.
     names : sequence of str
-        The arrays wanted.
+        Arrays that the file must have.
     optional : sequence of str
         Arrays that are returned if the file has them.
 
@@ -43,7 +43,7 @@ def read_arrays(
         The file cannot be read, or lacks one of the arrays.
     """
     try:
-        # Never allow_pickle: reading a file must not run what it holds.
+        # Never allow_pickle: reading a file must not execute code in it.
         with path.open("rb") as handle, np.lib.npyio.NpzFile(handle, allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name]) for name in (*names, *optional) if name in file}
     except UNREADABLE as error:

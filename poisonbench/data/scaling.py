@@ -1,7 +1,7 @@
 """Min-max scaling of the data to the box [0, 1], and its inverse.
 
-An attacker's box and a response in [0, 1] need bounds.  Taken from the training rows they leak
-nothing from validation and test rows, which may then lie a little outside the box.
+The box needs bounds for each column.  Bounds taken from the training rows reveal nothing about the
+validation and test rows; these may then lie a little outside the box.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from poisonbench.data.base import Dataset, DatasetError, ResponseUnit
 from poisonbench.features import FloatArray, IntArray
 
 ROWS_AT_ONCE = 10_000
-"""Rows that are looked at together, so that no copy of large data is made."""
+"""Rows that are processed at a time, so that large data are not copied as a whole."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Scaling:
     Parameters
     ----------
     offset, span : ndarray of shape (d,)
-        Smallest value and range of each column; 0 and 1 for columns that are left as they are,
-        and span 0 for a column that did not vary.
+        Minimum and range of each column; 0 and 1 for columns that are not scaled, and span 0 for a
+        constant column.
     y_offset, y_span : float
         The same for the response.
     """
@@ -38,19 +38,19 @@ class Scaling:
 
     @classmethod
     def fit(cls, dataset: Dataset, train_rows: IntArray) -> Self:
-        """Return the scaling that the data set asks for.
+        """Return the scaling of a data set for one split.
 
         Parameters
         ----------
         dataset : Dataset
-            The data; its ``scaling`` says which rows bound the box.
+            The data; its ``scaling`` says which rows define the box.
         train_rows : ndarray of int
-            Row indices of the training part.
+            Row indices of the training rows.
 
         Raises
         ------
         DatasetError
-            The response does not vary among the training rows.
+            The response is constant in the training rows.
         """
         y_train = dataset.y[train_rows]
         if (y_train == y_train[0]).all():
@@ -73,9 +73,10 @@ class Scaling:
         return cls(offset, span, float(y.min()), float(np.ptp(y)))
 
     def transform(self, X: FloatArray) -> FloatArray:
-        """Return rows in box units; a column that did not vary among the rows fitted on is 0.
+        """Return rows in box units; a column that was constant in the rows fitted to becomes 0.
 
-        Whatever other rows hold in such a column, a model trained without it cannot use it.
+        Such a column becomes 0 also where other rows have another value, because a model that was
+        trained on the constant column cannot use it.
         """
         scaled: FloatArray = X - self.offset
         np.divide(scaled, self.span, out=scaled, where=self.span > 0)
@@ -88,7 +89,7 @@ class Scaling:
         return scaled
 
     def inverse(self, X: FloatArray) -> FloatArray:
-        """Return rows in the data's own units; a column that did not vary gets its one value."""
+        """Return rows in the data's own units; a constant column gets back its value."""
         rows: FloatArray = X * self.span + self.offset
         return rows
 

@@ -1,7 +1,7 @@
-"""The file beside a data file that says where it comes from and how it was made.
+"""The sidecar of a data file: a JSON file that says where the data come from.
 
-``mine.csv.json`` belongs to ``mine.csv``.  A data file needs none; with one, a change of the file
-is noticed by ``poisonbench datasets verify``.
+``mine.csv.json`` belongs to ``mine.csv``.  It is optional; with it, ``poisonbench datasets verify``
+notices changes of the data file.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any, Self
 from poisonbench.data.base import DatasetError
 
 FORMAT = "poisonbench data 1"
-"""Marks a JSON file as one of these; another number means another content."""
+"""Identifies a JSON file as a sidecar, and the version of its format."""
 
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What is known of a data file.
+    """The content of a sidecar.
 
     Parameters
     ----------
@@ -31,13 +31,13 @@ class Sidecar:
     target : str
         Name of the response.
     scaling : mapping of str to (float, float)
-        For each column that was scaled, the response included, its offset and span: its own unit
-        is offset + span * value.  Files prepared by earlier versions are scaled; none is today.
+        Offset and span of each column that was scaled, including the response: in its own unit a
+        value is offset + span * value.  Only earlier versions wrote scaled files.
     groups : mapping of str to dict
-        For each one-hot group its categories, the one without a column, and the rare ones that
+        For each one-hot group: its categories, the one without a column, and the rare ones that
         were merged.
     preparation : mapping
-        What happened to the columns of the raw file, and to missing values.
+        What was done with the columns of the raw file, and with missing values.
     """
 
     sha256: str
@@ -54,17 +54,17 @@ class Sidecar:
 
     @classmethod
     def read(cls, data: Path) -> Self | None:
-        """Return what lies beside the data file `data`; None if nothing does.
+        """Return the sidecar of the data file `data`; None if it has none.
 
         Raises
         ------
         DatasetError
-            It is damaged.
+            The sidecar is damaged.
         """
         path = place(data)
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            known = content.pop("format") == FORMAT
+            right_format = content.pop("format") == FORMAT
             scaling = {name: (float(offset), float(span))
                        for name, (offset, span) in content.pop("scaling").items()}  # fmt: skip
             sidecar = cls(scaling=scaling, **content)
@@ -73,12 +73,12 @@ class Sidecar:
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise DatasetError(f"{path}: not a description of {data.name} ({error}); delete it, or "
                                "prepare or fetch the data again") from error  # fmt: skip
-        if not known:
+        if not right_format:
             raise DatasetError(f"{path}: not of the format '{FORMAT}'; delete it, or prepare or "
                                "fetch the data again")  # fmt: skip
         return sidecar
 
 
 def place(data: Path) -> Path:
-    """Return where the sidecar of a data file lies."""
+    """Return the path of the sidecar of a data file."""
     return data.with_name(f"{data.name}.json")

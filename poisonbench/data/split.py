@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROUNDING = 1e-9
-"""How far rounding alone may move a sum of fractions, or a fraction times a number of rows."""
+"""Largest rounding error in a sum of fractions, or in a fraction times a number of rows."""
 
 
 class SplitCounts(NamedTuple):
-    """Numbers of rows of the parts."""
+    """Number of rows of each part."""
 
     train: int
     validation: int
@@ -33,8 +33,8 @@ class SplitCounts(NamedTuple):
 class SplitSizes:
     """Sizes of the parts, each a count (int) or a fraction of all rows (float).
 
-    Counts and fractions may be mixed: a fraction is always one of all rows.  Parts that are not
-    given share equally what the others leave; so with none given each is a third.
+    Counts and fractions may be mixed; a fraction always refers to all rows.  Parts that are not
+    given share the remaining rows equally; if none is given, each part is a third.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class SplitSizes:
         if left < 0:
             raise DatasetError(f"the split needs {sum(counts)} rows ({_described(counts)}), "
                                f"the data set has {n_rows}")  # fmt: skip
-        # No validation rows is legal where asked for, not as what rounding or the others leave.
+        # 0 validation rows are legal if the user asked for 0, but not as a result of rounding.
         smallest = SplitCounts(2, 0 if self.validation == 0 else 1, 1)
         if any(count < least for count, least in zip(counts, smallest, strict=True)):
             raise DatasetError(f"the split of {n_rows} rows would be {_described(counts)}, "
@@ -123,7 +123,7 @@ def draw(n_rows: int, counts: SplitCounts, generator: np.random.Generator) -> Sp
 
 
 def rows_of(split: SplitCounts | Split, dataset: Dataset, seed: int) -> Split:
-    """Return the rows of a split: as given, or as the seed draws them."""
+    """Return the rows of a split: as given, or drawn with the seed."""
     if isinstance(split, Split):
         return split
     stream = seeds.generator(seed, "split", dataset.content)
@@ -189,7 +189,7 @@ def _indices(path: Path, part: str, array: npt.NDArray[Any], n_rows: int) -> Int
     """Return `array` as row indices."""
     if array.ndim != 1:
         raise DatasetError(f"{path}: array '{part}' has shape {array.shape}, expected one axis")
-    # np.array([]) is an array of floats: nothing else can be wrong with an empty one.
+    # np.array([]) is an array of floats, so do not check the type of an empty array.
     if array.size and not np.issubdtype(array.dtype, np.integer):
         raise DatasetError(f"{path}: array '{part}' is of type {array.dtype}, expected integers")
     outside = array[(array < 0) | (array >= n_rows)]

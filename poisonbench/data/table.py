@@ -1,7 +1,7 @@
-"""Reading a CSV file of numbers, and saying where it is not one.
+"""Read a CSV file of numbers, and report where it is not one.
 
-A good file is parsed once, by NumPy.  Only where that fails is the file read again, cell by
-cell, to find what is wrong and on which line.
+NumPy parses the file.  Only if that fails is the file read again, cell by cell, to find what is
+wrong and on which line.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ DELIMITERS = (",", ";", "\t", "|")
 """Delimiters that are detected."""
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-", "."})
-"""How files write a missing value, in lower case."""
+"""Texts that stand for a missing value, in lower case."""
 
 LONGEST_CELL = 1 << 24
-"""Characters of the longest cell that is read; more is a quotation mark that is never closed."""
+"""Length of the longest cell; a longer one is due to a quotation mark that is never closed."""
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 INFINITY = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
@@ -47,7 +47,7 @@ class Table:
     path : Path
         The file.
     delimiter : str
-        What separates its cells.
+        The character between its cells.
     names : tuple of str
         The column names; distinct.
     values : ndarray of shape (rows, columns)
@@ -60,12 +60,12 @@ class Table:
     values: FloatArray
 
     def column(self, name: str) -> int:
-        """Return the index of the column `name`, or of the one that looks the same.
+        """Return the index of the column `name`, or of the only one that looks the same.
 
         Raises
         ------
         DatasetError
-            There is none; the message has the nearest name.
+            There is no such column; the message gives the nearest name.
         """
         if name not in self.names:
             alike = [known for known in self.names if visible(known) == visible(name)]
@@ -85,14 +85,14 @@ class Table:
 def read_table(path: Path, delimiter: str | None = None) -> Table:
     """Read a CSV file: UTF-8, one header line, numbers with a decimal point.
 
-    Blank lines are skipped, and blanks around names and numbers ignored.
+    Blank lines are skipped, and blanks around names and numbers are ignored.
 
     Parameters
     ----------
     path : Path
         The file.
     delimiter : str, optional
-        What separates its cells; comma, semicolon, tab and pipe are detected if not given.
+        The character between its cells; comma, semicolon, tab and pipe are detected if not given.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def read_table(path: Path, delimiter: str | None = None) -> Table:
     Raises
     ------
     DatasetError
-        The file is not such a table; the message has the line.
+        The file is not such a table; the message gives the line.
     """
     if delimiter is None:
         delimiter = _detected(path)
@@ -165,7 +165,7 @@ def read_rows(path: Path, names: Sequence[str], target: str) -> tuple[FloatArray
 
 @contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
-    """Open a file for reading, and turn every way in which that fails into a DatasetError."""
+    """Open a file for reading; turn all errors of reading it into DatasetError."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             yield file
@@ -191,7 +191,7 @@ def _records(file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 @contextmanager
 def long_cells() -> Iterator[None]:
     """Let the csv module read cells of up to :data:`LONGEST_CELL` characters in the block."""
-    usual = csv.field_size_limit(LONGEST_CELL)  # of the whole process, so it is set back
+    usual = csv.field_size_limit(LONGEST_CELL)  # applies to the whole process, so set it back
     try:
         yield
     finally:
@@ -199,7 +199,7 @@ def long_cells() -> Iterator[None]:
 
 
 def _detected(path: Path) -> str:
-    """Return the delimiter that gives the first two records equally many cells, and the most."""
+    """Return the delimiter that splits the first two records into the most cells, equally many."""
 
     def score(delimiter: str) -> tuple[bool, int]:
         with _opened(path) as file:
@@ -210,7 +210,7 @@ def _detected(path: Path) -> str:
 
 
 def _header(path: Path, file: TextIO, delimiter: str) -> tuple[str, ...]:
-    """Read the column names off an open file."""
+    """Read the column names from an open file."""
     line, cells = next(_records(file, delimiter), (0, []))
     names = tuple(cell.strip() for cell in cells)
     if not names:
@@ -232,16 +232,16 @@ def _header(path: Path, file: TextIO, delimiter: str) -> tuple[str, ...]:
 
 
 def _fault(path: Path, delimiter: str, names: tuple[str, ...]) -> str | None:
-    """Say what keeps a file from being a table of finite numbers: where, and what to do."""
+    """Return why a file is not a table of finite numbers: where, and what to do about it."""
     first, advice = "", ""
-    columns: dict[str, None] = {}  # those with the same fault as the first cell, in order
+    columns: dict[str, None] = {}  # columns with the same fault as the first, in order
     with _opened(path) as file:
         for line, cells in islice(_records(file, delimiter), 1, None):
             if len(cells) != len(names):
                 ragged = f"line {line} has {len(cells)} cells, expected {len(names)} as the header"
                 return f"{first}; {advice}" if first else ragged
             if all(map(NUMBER.fullmatch, cells)) and all(map(math.isfinite, map(float, cells))):
-                continue  # the usual row, passed over fast
+                continue  # the usual case, decided quickly
             for name, cell in zip(names, map(str.strip, cells), strict=True):
                 fault = _cell_fault(cell)
                 if fault and not first:

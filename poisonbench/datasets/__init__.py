@@ -1,4 +1,4 @@
-"""Data sets that a config can name, one loader a file."""
+"""The data sets that a config can name, one loader a file."""
 
 from poisonbench.datasets.base import DatasetLoader
 

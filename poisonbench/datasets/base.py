@@ -1,4 +1,4 @@
-"""What a loader of a data set is."""
+"""The base class of data set loaders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from poisonbench.data.base import Dataset
 
 
 class DatasetLoader(ABC):
-    """A source of data; parameters are assigned in ``__init__``, work is done in :meth:`load`."""
+    """A source of data: ``__init__`` only stores parameters, :meth:`load` does the work."""
 
     name: ClassVar[str]
     reference: ClassVar[str]
@@ -21,5 +21,5 @@ class DatasetLoader(ABC):
         Raises
         ------
         DatasetError
-            It cannot be read, or no regression can be run on it.
+            The data cannot be read, or no regression can be run on them.
         """

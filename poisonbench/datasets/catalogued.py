@@ -1,4 +1,4 @@
-"""The data sets of the catalogue, each a loader under its own name."""
+"""The data sets of the catalogue: a loader for each, under its name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from poisonbench.datasets.catalogue.entries import Entry, checked_folder, entrie
 
 
 class MissingDataError(DatasetError):
-    """Files of data sets are not there; the message says how to get them.
+    """Files of data sets are missing; the message says how to get them.
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ class Catalogued(DatasetLoader):
     Parameters
     ----------
     scaling : {"train", "full", "none"}
-        Rows whose smallest and largest values bound the box [0, 1]: the training rows, all
-        rows, or none: the file is scaled already.
+        Rows whose minima and maxima define the box [0, 1]: the training rows, or all rows; none
+        if the file is scaled already.
     data_dir : Path, optional
         The data folder; ``POISONBENCH_DATA`` or ``datasets`` if not given.
     """
@@ -55,9 +55,9 @@ class Catalogued(DatasetLoader):
         Raises
         ------
         MissingDataError
-            The file is not there.
+            The file is missing.
         DatasetError
-            It is not what the catalogue says, as ``poisonbench datasets verify`` would find.
+            The file fails the checks of ``poisonbench datasets verify``.
         """
         folder = checked_folder(self.data_dir)
         path = folder / str(self.entry.file)
@@ -68,13 +68,14 @@ class Catalogued(DatasetLoader):
             raise DatasetError(
                 f"{path} is not the file of {self.entry.name}: {'; '.join(found.wrong)}.  "
                 f"Move it away and fetch it ({fetch_command([self.entry.name], folder)}); "
-                f"data of your own are {{name: csv, path: {path}, target: {self.entry.target}}}"
+                f"to use it as data of your own, write {{name: csv, path: {path}, target: "
+                f"{self.entry.target}}}"
             )
         return found.data
 
 
 def how_to_get(absent: Sequence[Entry], folder: Path) -> str:
-    """Return what to do about data sets whose files are not there.
+    """Return how to get the missing files of data sets.
 
     Parameters
     ----------
@@ -87,12 +88,12 @@ def how_to_get(absent: Sequence[Entry], folder: Path) -> str:
     lines = [
         f"no file {', '.join(map(str, places))}; fetch {'it' if len(places) == 1 else 'them'} with",
         f"  {fetch_command([entry.name for entry in absent], folder)}",
-        "or put by hand",
+        "or put there by hand",
     ]
     for entry, path in zip(absent, places, strict=True):
         source = f"from {entry.origin}"
         if entry.prepared:
-            source = f"with {path.name}.json, both as fetch makes them on another machine"
+            source = f"and {path.name}.json, both made by fetch on another machine"
         lines.append(f"  {path}, {source}")
     return "\n".join(lines)
 

@@ -12,9 +12,9 @@ from poisonbench.datasets.base import DatasetLoader
 class Csv(DatasetLoader):
     """A CSV file: one header line, one column of responses, every other column a feature.
 
-    Columns named ``Group:value`` that hold only 0 and 1 are one-hot groups.  Whether a row may
-    have no 1 in a group, or several, is what the whole file shows.  Tables call the data set by
-    the file's name without its ending.  ``poisonbench datasets prepare`` makes such a file.
+    Columns named ``Group:value`` that contain only 0 and 1 are one-hot groups.  A row may have no 1
+    in a group, or several, if a row of the file does.  The name of the data set in tables is the
+    file's name without its extension.  ``poisonbench datasets prepare`` makes such a file.
 
     Parameters
     ----------
@@ -23,10 +23,10 @@ class Csv(DatasetLoader):
     target : str
         Name of the column that holds the response.
     scaling : {"train", "full", "none"}, default="train"
-        Rows whose smallest and largest values bound the box [0, 1]: the training rows, all
-        rows, or none: the file is scaled already, and any value outside is an error.
+        Rows whose minima and maxima define the box [0, 1]: the training rows, or all rows.  With
+        none the file must be scaled already: a value outside [0, 1] is an error.
     delimiter : str, optional
-        What separates the cells; comma, semicolon, tab and pipe are detected if not given.
+        The character between cells; comma, semicolon, tab and pipe are detected if not given.
 
     Examples
     --------

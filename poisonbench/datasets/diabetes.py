@@ -16,13 +16,13 @@ from poisonbench.features import FeatureSpace
 class Diabetes(DatasetLoader):
     """Disease progression of 442 patients one year after ten baseline measurements.
 
-    Needs no download.  ``sex`` becomes the one-hot group ``sex:1``, ``sex:2``, so that there
+    They come with scikit-learn.  ``sex`` becomes the one-hot group ``sex:1``, ``sex:2``, so there
     are 11 columns; the values are in the measurements' own units.
 
     Parameters
     ----------
     scaling : {"train", "full"}, default="train"
-        Rows whose smallest and largest values bound the box: the training rows, or all.
+        Rows whose minima and maxima define the box: the training rows, or all rows.
 
     Examples
     --------

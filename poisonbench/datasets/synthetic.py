@@ -27,8 +27,8 @@ Categories = Annotated[int, Ge(2), Le(26)]
 class Synthetic(DatasetLoader):
     """Linear data in the box, of any size, with correlated columns and one-hot groups.
 
-    The first columns are the informative ones, and every group has an effect.  The truth
-    depends on the seed and on the numbers of columns and categories, not on the number of rows.
+    The first columns are the informative ones, and every group has an effect.  The true weights
+    depend on the seed and on the numbers of columns and categories, not on the number of rows.
 
     Parameters
     ----------
@@ -37,17 +37,17 @@ class Synthetic(DatasetLoader):
     d : int, default=10
         Number of numeric columns.
     informative : int, default=5
-        How many of the numeric columns have a weight that is not 0.
+        Number of numeric columns with a weight other than 0.
     noise : float, default=0.05
-        Standard deviation of the noise; the response without it has the range [0, 1].
+        Standard deviation of the noise; without it the range of the response is [0, 1].
     correlation : float, default=0.0
-        Correlation of neighbouring latent Gaussians, in (-1, 1).
+        Correlation of the latent Gaussians of neighbouring columns, in (-1, 1).
     groups : tuple of int, default=()
         Number of categories of each one-hot group, from 2 to 26.
     seed : int, default=0
         Seed of the data; independent of the seeds of the experiment.
     scaling : {"train", "full"}, default="train"
-        Rows whose smallest and largest values bound the box: the training rows, or all.
+        Rows whose minima and maxima define the box: the training rows, or all rows.
 
     Examples
     --------
