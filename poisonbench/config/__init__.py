@@ -1,4 +1,4 @@
-"""The config: YAML read strictly, checked against the registry, and expanded to its grid."""
+"""The config: strict YAML, checked against the registry and expanded to its grid."""
 
 from poisonbench.config.choices import Choice
 from poisonbench.config.experiment import Config, load

@@ -1,4 +1,4 @@
-"""What a config chooses at each of its words: a component of the registry, every parameter set."""
+"""The choices of a config: components of the registry, with all their parameters."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ PLURALS = {
     "outer_objective": "outer objectives",
     "defense": "defenses",
 }
-"""The kinds of components, as one speaks of them."""
+"""The kinds of components, in the plural."""
 
 
 class AssumedRate(TypedDict):
-    """The poisoning rate that a defense assumes."""
+    """A poisoning rate that a defense assumes."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", **fields.STRICT)  # type: ignore[misc]
     rate: Annotated[float, Ge(0), Lt(1)]
 
 
 class AssumedCount(TypedDict):
-    """The number of poison rows that a defense assumes."""
+    """A number of poison rows that a defense assumes."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", **fields.STRICT)  # type: ignore[misc]
     count: Annotated[int, Ge(0)]
@@ -59,7 +59,7 @@ class Choice:
     Parameters
     ----------
     kind : str
-        The word of the config: a key of ``registry.KINDS``.
+        The key of the config, one of ``registry.KINDS``.
     name : str
         The component's name.
     parameters : mapping
@@ -67,11 +67,11 @@ class Choice:
         with tuples for lists.  Paths are texts, relative to the config file's folder.
     given : mapping of str to str
         The parameters that differ from their defaults, as text, sorted by name; without an
-        attack's axes, which tables show by themselves.
+        attack's axes, which have their own columns in tables.
     files : mapping of str to Path
         The parameters that are paths, resolved.
     where : tuple
-        Where the config chose it, for messages.
+        Its place in the config, for messages.
     """
 
     kind: str
@@ -88,7 +88,7 @@ class Choice:
 
     @property
     def axes(self) -> dict[str, Any]:
-        """An attack's axes, given or fixed; None where one does not apply."""
+        """An attack's axes, given or fixed; None if one does not apply."""
         fixed = registry.components(self.kind)[self.name].fixed_axes
         return {axis: self.parameters.get(axis, fixed.get(axis)) for axis in AXES}
 
@@ -98,14 +98,14 @@ class Choice:
         return " ".join([self.label, *filter(None, self.axes.values())])
 
     def parameters_text(self, but: tuple[str, ...] = ()) -> str:
-        """Return the parameters given, but those named: ``restarts=1,start=random``."""
+        """Return the parameters given, except those named: ``restarts=1,start=random``."""
         return ",".join(f"{key}={text}" for key, text in self.given.items() if key not in but)
 
     def build(self, **injected: Any) -> Any:
-        """Return the component, with `injected` arguments beside its parameters.
+        """Return the component, made with its parameters and the `injected` arguments.
 
-        A strength that is still to be selected (``lambda: cv``) is left out, as are parameters
-        that speak to the pipeline only (``select_on``, ``n_poison``).
+        A strength that is yet to be selected (``lambda: cv``) is left out, and so are parameters
+        that only the pipeline uses (``select_on``, ``n_poison``).
         """
         values = {**self.parameters, **self.files}
         if values.get("lambda") == "cv":
@@ -133,8 +133,8 @@ def names(kind: str) -> list[str]:
 def parameters(kind: str, name: str) -> tuple[Parameter, ...]:
     """Return the parameters that a config may set for a component, in order.
 
-    They are those of ``__init__``, and what concerns the pipeline alone: how a learner's strength
-    is selected, and how a defense is told the number of poison rows.
+    They are those of ``__init__``, and those that only the pipeline uses: how a learner's strength
+    is selected, and how a defense learns the number of poison rows.
     """
     if kind in AXES or name not in registry.components(kind):
         return ()
@@ -155,23 +155,23 @@ def parameters(kind: str, name: str) -> tuple[Parameter, ...]:
 def read(
     reader: Reader, kind: str, value: Any, axes: Mapping[str, list[str]] | None = None
 ) -> list[Choice]:
-    """Read one word of a config.
+    """Read one key of a config.
 
     Parameters
     ----------
     reader : Reader
-        Collects what is wrong.
+        Collects errors.
     kind : str
-        The word.
+        The key.
     value : Any
         Its value: a name, a mapping with ``name``, or a list of these.
     axes : mapping of str to list of str, optional
-        For attacks, the values of the top-level words that are axes.
+        For attacks, the values of the top-level keys that are axes.
 
     Returns
     -------
     list of Choice
-        The valid choices, in order, parameter grids expanded.
+        The valid choices, in order, with parameter grids expanded.
     """
     found: list[Choice] = []
     for path, entry in reader.entries((kind,), value):
@@ -202,7 +202,7 @@ def read(
 
 
 def summary(kind: str, name: str) -> str:
-    """Return one sentence about a component."""
+    """Return one sentence that describes a component."""
     known = registry.components(kind)
     return registry.summary(known[name] if name in known else type(REFERENCE_ROWS[name]))
 
@@ -214,7 +214,7 @@ def takers(axis: str) -> list[str]:
 
 
 def _with_names(parameter: Parameter) -> Parameter:
-    """Return an axis that is a word of the config with that word's names as its type."""
+    """Return the parameter; if it names components, with their names as its type."""
     if parameter.name in registry.KINDS and parameter.annotation is str:
         known = tuple(registry.components(parameter.name))
         return replace(parameter, annotation=Literal[known])
@@ -222,7 +222,7 @@ def _with_names(parameter: Parameter) -> Parameter:
 
 
 def _refused(kind: str, name: str) -> dict[str, str]:
-    """Return keys that one might give to a component in vain, each with the reason."""
+    """Return keys that a component does not accept, each with the reason."""
     if kind == "defense":
         return {"n_poison": f"{name} does not use the number of poison rows; expected no n_poison"}
     if kind != "attack":
@@ -240,9 +240,9 @@ def _refused(kind: str, name: str) -> dict[str, str]:
 
 
 def _check_strength(reader: Reader, path: KeyPath, values: Mapping[str, Any]) -> None:
-    """Complain of a learner's parameters that contradict each other."""
+    """Report parameters of a learner that contradict each other."""
     if "alpha" in values and "lambda" in values:
-        # The later of the two is the one to mend: what the command line adds to the file.
+        # Blame the later one: what the command line adds to the file.
         late = "lambda" if reader.source.from_command_line((*path, "lambda")) else "alpha"
         early = "alpha" if late == "lambda" else "lambda"
         reader.complain(
@@ -309,14 +309,14 @@ def _choice(
 
 
 def _applies(key: str, values: Mapping[str, Any]) -> bool:
-    """Whether a learner's default applies beside the strength in `values`."""
+    """Return whether a learner's default applies, given the strength in `values`."""
     if key in ("lambda", "alpha"):
         return key == "lambda" and "alpha" not in values
     return key != "select_on" or values.get("alpha", values.get("lambda", "cv")) == "cv"
 
 
 def _short(value: Any) -> str:
-    """Return `value` for a label, whole: what is cut could be what tells two labels apart."""
+    """Return `value` as text for a label; not shortened, because labels must be distinct."""
     if isinstance(value, Mapping):
         return ",".join(f"{key}:{_short(item)}" for key, item in value.items())
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
@@ -354,7 +354,7 @@ _STRENGTH = {
         "lam",
         Annotated[float, Gt(0)] | Literal["cv"],
         "cv",
-        "The paper's lambda, held fixed whatever the number of rows; cv selects it once for each "
+        "The paper's lambda, kept fixed whatever the number of rows; cv selects it once for each "
         "split by cross-validation.",
     ),
     "alpha": Parameter(
@@ -362,7 +362,7 @@ _STRENGTH = {
         "alpha",
         Annotated[float, Gt(0)],
         None,
-        "scikit-learn's own strength, held fixed whatever the number of rows; instead of lambda.",
+        "scikit-learn's alpha, kept fixed whatever the number of rows; an alternative to lambda.",
     ),
 }
 
@@ -371,8 +371,8 @@ _SELECT_ON = Parameter(
     "select_on",
     Literal["clean", "poisoned"],
     "clean",
-    "On which rows lambda cv is selected: the clean training rows, which attacker and learner "
-    "then share, or again on the rows that the learner gets.",
+    "The rows on which lambda cv is selected: the clean training rows, so that attacker and "
+    "learner share it, or again the poisoned rows that the learner gets.",
 )
 
 _N_POISON = Parameter(

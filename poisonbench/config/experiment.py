@@ -1,8 +1,7 @@
-"""The config: the seven words of the field at the top level, and what they amount to.
+"""Read a config into the experiment that it describes.
 
-``load`` reads a file into a :class:`Config` in which nothing is left to defaults: every list is
-expanded, every parameter concrete, and every impossible combination has been refused with the
-file and the line where it stands.
+``load`` reads a file into a :class:`Config` in which all defaults are filled in, all lists expanded
+and all parameters set.  It refuses impossible combinations with the file and line of each.
 """
 
 from __future__ import annotations
@@ -50,13 +49,13 @@ class Config:
     splits : tuple of SplitChoice
         The splits, distinct.
     source : Source
-        Where everything was written.
+        The file, with the line of each part.
     exclude : tuple of Exclusion
-        What a sweep takes out of the grid.
+        Combinations that a sweep leaves out of the grid.
     ceiling : bool
         Whether every row has its ceilings.
     notes : tuple of str
-        What the user should know of how the config was read.
+        Remarks on how the config was read, for the user.
     """
 
     path: Path
@@ -73,9 +72,9 @@ class Config:
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def resolved(self) -> dict[str, Any]:
-        """Return a config that says all of this explicitly, as JSON values.
+        """Return a config with everything explicit, as JSON values.
 
-        It resolves to the same experiment when it lies in the same folder as this one.
+        In the same folder as this one, it resolves to the same experiment.
         """
         resolved: dict[str, Any] = {
             "dataset": _entries([choice.resolved() for choice in self.datasets]),
@@ -107,7 +106,7 @@ class Config:
         path : tuple
             Keys and list indices, such as ``choice.where`` or ``("poisoning_rate",)``.
         message : str
-            What is wrong and what was expected.
+            What is wrong, and what was expected.
         """
         return self.source.error(path, message)
 
@@ -128,21 +127,21 @@ def load(
     overrides : sequence of str
         Arguments ``key=value`` of the command line.
     sweep : bool or None, default=False
-        Whether it is read as a sweep: with the axes of its ``sweep:`` block, lists
-        ``key=value,value`` in `overrides`, and the paper's poisoning rates where none are given.
-        With None it is if it has such a block; with False the block is passed over.
+        Whether to read it as a sweep: with the axes of its ``sweep:`` block, lists
+        ``key=value,value`` in `overrides`, and the paper's poisoning rates if none are given.
+        None means: if it has such a block.  With False, the block is ignored.
     rates : str, optional
         The poisoning rates of a sweep, ``0,0.1``.
 
     Returns
     -------
     Config
-        The experiment, everything concrete.
+        The experiment.
 
     Raises
     ------
     ConfigError
-        Whatever is wrong with it, all of it that could be found.
+        The config is wrong; the exception has a message for each error that was found.
     """
     check_given_once(overrides)
     if isinstance(config, Path):
@@ -160,7 +159,7 @@ def load(
     notes = []
     if has_block and not sweep:
         place = source.where(sweeps.BLOCK)
-        notes.append(f"{place}: the sweep: block is passed over; it is for poisonbench sweep")
+        notes.append(f"{place}: the sweep block is ignored; it is for poisonbench sweep")
     reader = Reader(source)
     data: dict[str, Any] = {**DEFAULTS, **source.data}
     _check_keys(reader, data)
@@ -180,7 +179,7 @@ def load(
     splits = read_splits(reader, data["split"])
     ceiling = read_ceiling(reader, data["ceiling"])
     reader.check()
-    # These compare words with each other, so each must be right by itself first.
+    # These checks compare keys with each other, so each key must be valid by itself.
     _check_axes_used(reader, chosen["attack"])
     _check_rate_given(reader, chosen["attack"], found)
     _check_validation_rows(reader, chosen["attack"], splits)
@@ -213,13 +212,13 @@ def load(
 def _rates_of_a_sweep(
     reader: Reader, data: dict[str, Any], found: tuple[Rate, ...]
 ) -> tuple[tuple[Rate, ...], list[str]]:
-    """Return the rates of a list in the config, else the paper's, and what to say of that."""
+    """Return the rates of a list in the config, else the paper's; and remarks on that."""
     given = data.get("poisoning_rate")
     values = given.get("rate") if isinstance(given, dict) else given
     if isinstance(values, list):
         return found, []
     rates = list(sweeps.PAPER_RATES)
-    if isinstance(given, dict):  # whose rate_of still holds
+    if isinstance(given, dict):  # keep its rate_of
         found = read_rates(reader, {**data, "poisoning_rate": {**given, "rate": rates}})
     else:
         found = read_rates(reader, {**data, "poisoning_rate": rates})
@@ -228,8 +227,8 @@ def _rates_of_a_sweep(
     place = reader.source.where(("poisoning_rate",))
     shown = ", ".join(f"{rate:g}" for rate in rates)
     return found, [
-        f"{place}: the single poisoning_rate {fields.show(values)} is replaced by the rates of a "
-        f"sweep, {shown}; --rates {values} keeps it"
+        f"{place}: the single poisoning_rate {fields.show(values)} is replaced by the paper's, "
+        f"{shown}; --rates {values} keeps it"
     ]
 
 
@@ -254,7 +253,7 @@ def _check_keys(reader: Reader, data: Mapping[str, Any]) -> None:
         ]
         if owners:
             kind = owners[0]
-            reader.complain((key,), f"not a word of its own but a parameter of the {kind}; "
+            reader.complain((key,), f"not a key of its own but a parameter of the {kind}; "
                                     f"expected {kind}: {{name: ..., {key}: ...}}")  # fmt: skip
         else:
             reader.unknown((key,), [*KEYS, *map(str, sweeps.BLOCK)])
@@ -262,12 +261,12 @@ def _check_keys(reader: Reader, data: Mapping[str, Any]) -> None:
         if key not in data:
             known = fields.one_of(choices.names(key))
             swept = "" if key not in data.get("sweep", {}) else (
-                "; the sweep: block has it, which is for poisonbench sweep")  # fmt: skip
+                "; the sweep block has it, but only poisonbench sweep uses that")  # fmt: skip
             reader.complain((key,), f"missing; expected {known}{swept}")
 
 
 def _check_axes_used(reader: Reader, attacks: Sequence[Choice]) -> None:
-    """Complain of a top-level initialization or outer objective that changes nothing."""
+    """Report a top-level initialization or outer objective that no attack uses."""
     for word in ("initialization", "outer_objective"):
         if word not in reader.source.data:
             continue
@@ -288,10 +287,10 @@ def _check_axes_used(reader: Reader, attacks: Sequence[Choice]) -> None:
 
 
 def _check_rate_given(reader: Reader, attacks: Sequence[Choice], rates: Sequence[Rate]) -> None:
-    """Complain of attacks without a rate, and of a share of nothing."""
+    """Report attacks that lack a poisoning rate, and a ``rate_of`` without a rate."""
     takers = _takers(attacks)
     if not rates and takers:
-        reader.complain(("poisoning_rate",), f"missing, and {takers[0]} needs it; expected "
+        reader.complain(("poisoning_rate",), f"missing, but {takers[0]} needs it; expected "
                         f"{fields.type_in_words(RATE)}")  # fmt: skip
     elif not rates and "rate_of" in reader.source.data:
         reader.complain(("rate_of",), "not used: there is no poisoning_rate")
@@ -300,7 +299,7 @@ def _check_rate_given(reader: Reader, attacks: Sequence[Choice], rates: Sequence
 def _check_validation_rows(
     reader: Reader, attacks: Sequence[Choice], splits: Sequence[SplitChoice]
 ) -> None:
-    """Complain of attacks that need validation rows beside a split that has none."""
+    """Report attacks that need validation rows if a split has none."""
     without = [split for split in splits if split.indices is None and split.validation == 0]
     for choice in attacks:
         cls = registry.components("attack")[choice.name]
@@ -308,17 +307,17 @@ def _check_validation_rows(
             objective = choice.parameters.get("outer_objective")
             why = f" with outer_objective {objective}" if objective else ""
             reader.complain((*without[0].where, "validation"),
-                            f"0 rows, and {choice.name}{why} needs some; expected at least 1, or "
+                            f"0 rows, but {choice.name}{why} needs some; expected at least 1, or "
                             "an outer_objective that needs none")  # fmt: skip
 
 
 def _entries(items: list[Any]) -> Any:
-    """Return a single entry by itself, as one writes it."""
+    """Return the list, or a single entry without the list."""
     return items[0] if len(items) == 1 else items
 
 
 def _plain(value: Any) -> Any:
-    """Return `value` as JSON has it, lists for tuples."""
+    """Return `value` as JSON values, with lists in place of tuples."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,9 +1,9 @@
-"""One parameter of a config: its check, and its type in words.
+"""One parameter of a config: the check of its value, and its type in words.
 
-A parameter's annotation is the only source.  pydantic checks values against it, strictly: the
-text ``'0.1'`` is not a number and ``true`` is not 1, while ``5`` is a fine float and infinities
-are not.  The words come from the JSON Schema of the same annotation, so that messages, ``list``
-and the schema cannot disagree.
+Both come from the parameter's annotation.  pydantic checks values against it strictly: the text
+``'0.1'`` is not a number, ``true`` is not 1, and a float may be ``5`` but not infinite.  The type
+in words is made from the JSON Schema of the annotation, so that messages, ``list`` and the schema
+always agree.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
 
 @cache
 def json_schema(annotation: Any) -> dict[str, Any]:
-    """Return the JSON Schema of one value of this type; not to be changed."""
+    """Return the JSON Schema of one value of this type; do not modify it."""
     return _adapter(annotation).json_schema()
 
 
@@ -50,15 +50,15 @@ def is_optional(parameter: Parameter) -> bool:
 
 
 def check(parameter: Parameter, value: Any) -> Any:
-    """Return `value` as the parameter's type has it.
+    """Return `value` converted to the parameter's type.
 
     Raises
     ------
     ValueError
-        It is not of that type; the message says what was expected.
+        `value` is not of that type; the message says what was expected.
     """
     try:
-        # As JSON, strictness allows a list for a tuple and a text for a path, and no more.
+        # In JSON mode, strict checks accept a list as a tuple and a text as a path.
         return _adapter(parameter.annotation).validate_json(json.dumps(value))
     except ValidationError as error:
         kinds = {detail["type"] for detail in error.errors()}
@@ -66,13 +66,13 @@ def check(parameter: Parameter, value: Any) -> Any:
 
 
 def type_in_words(parameter: Parameter) -> str:
-    """Return what a value of the parameter has to be, such as ``a number > 0 or 'cv'``."""
+    """Return the type of the parameter's values in words, such as ``a number > 0 or 'cv'``."""
     schema = json_schema(parameter.annotation)
     return _describe(schema, parameter.name, schema.get("$defs", {}))
 
 
 def show(value: Any) -> str:
-    """Return `value` as a config would have it, cut where it is long."""
+    """Return `value` as it is written in a config, shortened if it is long."""
     if isinstance(value, str):
         text = f"'{value}'" if value.isprintable() else repr(value)
     elif isinstance(value, bool) or value is None:
@@ -94,7 +94,7 @@ def one_of(names: Sequence[str]) -> str:
 
 
 def hint(word: Any, names: Sequence[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` where a name is near to `word`, else ``";"``."""
+    """Return ``"; did you mean 'x'?"`` if a name is similar to `word`, else ``";"``."""
     near = nearest(word, names) if isinstance(word, str) else None
     return f"; did you mean '{near}'?" if near else ";"
 

@@ -1,4 +1,4 @@
-"""The words of a config that are numbers: poisoning rates, seeds, and the sizes of the split."""
+"""The numeric keys of a config: poisoning rates, seeds, and the sizes of the split."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SEED_COUNT = Parameter(
     "count",
     Annotated[int, Ge(1), Le(100_000)],
     REQUIRED,
-    "How many seeds.",
+    "The number of seeds.",
 )
 SEED = Parameter("start", "start", Annotated[int, Ge(0)], 0, "The first seed.")
 SPLIT_SIZES = tuple(
@@ -76,9 +76,9 @@ class Rate:
     Parameters
     ----------
     value : float or None
-        The rate; None where no attack takes one.
+        The rate; None if no attack takes one.
     of : str
-        ``clean`` or ``total``: what it is a share of.
+        ``clean`` or ``total``: the rows that it is a share of.
     """
 
     value: float | None
@@ -92,13 +92,13 @@ class SplitChoice:
     Parameters
     ----------
     train, validation, test : int or float
-        Counts (int) or shares of all rows (float); not meaningful beside `indices`.
+        Counts (int) or shares of all rows (float); ignored if `indices` is given.
     indices : Path or None
         The file with the row indices.
     written : str or None
-        Its path as a config in the same folder has it.
+        Its path relative to the config.
     where : tuple
-        Where the config chose it, for messages.
+        Its place in the config, for messages.
     """
 
     train: int | float = THIRD
@@ -110,7 +110,7 @@ class SplitChoice:
 
     @property
     def label(self) -> str:
-        """How tables name it: ``thirds``, ``300/250/500``, or the file's name."""
+        """Its name in tables: ``thirds``, ``300/250/500``, or the file's name."""
         if self.indices is not None:
             return self.indices.name
         if self.train == self.validation == self.test == THIRD:
@@ -118,7 +118,7 @@ class SplitChoice:
         return f"{self.train}/{self.validation}/{self.test}"
 
     def resolved(self) -> dict[str, Any] | str:
-        """Return the long form of a config; ``thirds`` has no other."""
+        """Return the long form; ``thirds`` has none."""
         if self.written is not None:
             return {"indices": self.written}
         if self.train == self.validation == self.test == THIRD:
@@ -127,7 +127,7 @@ class SplitChoice:
 
 
 def read_rates(reader: Reader, data: Mapping[str, Any]) -> tuple[Rate, ...]:
-    """Read ``poisoning_rate`` and ``rate_of``; no rates where none are given."""
+    """Read ``poisoning_rate`` and ``rate_of``; empty if no rates are given."""
     shares = reader.values(("rate_of",), data["rate_of"], RATE_OF)
     if "poisoning_rate" not in data:
         return ()
@@ -158,7 +158,7 @@ def read_seeds(reader: Reader, value: Any) -> tuple[int, ...]:
     """Read ``seeds``: a count, a list, or a range."""
     path: KeyPath = ("seeds",)
     if isinstance(value, list):
-        reader.entries(path, value)  # complains of an empty list
+        reader.entries(path, value)  # reports an empty list
         return tuple(reader.values(path, value, SEED)) if value else ()
     if not isinstance(value, dict):
         return tuple(seed for count in reader.values(path, value, SEED_COUNT)

@@ -1,4 +1,4 @@
-"""Reads the values of a config, expands lists into grids, and collects what is wrong."""
+"""Read the values of a config, expand lists into grids, and collect errors."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ _Item = TypeVar("_Item")
 
 @dataclass
 class Reader:
-    """Reads parts of one source; goes on after an error, so that all are reported together.
+    """Reader of one source; it continues after an error, so that all are reported together.
 
     Parameters
     ----------
     source : Source
         The config as plain data.
     messages : list of str
-        What was wrong so far.
+        The errors so far.
     """
 
     source: Source
     messages: list[str] = field(default_factory=list)
 
     def complain(self, path: KeyPath, message: str) -> None:
-        """Note that what stands at `path` is wrong."""
+        """Record an error in the value at `path`."""
         message = self.source.error(path, message).messages[0]
         if message not in self.messages:
             self.messages.append(message)
 
     def check(self) -> None:
-        """Raise what was wrong, if anything.
+        """Raise the recorded errors, if there are any.
 
         Raises
         ------
         ConfigError
-            All messages so far.
+            With all messages so far.
         """
         if self.messages:
             raise ConfigError(*self.messages)
@@ -60,16 +60,16 @@ class Reader:
     def distinct(
         self, items: Iterable[tuple[KeyPath, _Item]], text: Callable[[_Item], str]
     ) -> list[_Item]:
-        """Return the items without repetitions, and complain of those.
+        """Return the items without repetitions, which are recorded as errors.
 
-        A cell of the grid is one cell: a repetition would only count it twice.
+        A repetition would count the same cell of the grid twice.
 
         Parameters
         ----------
         items : iterable of (tuple, item)
             Items with their places.
         text : callable
-            Says what an item is.
+            Returns the text of an item.
         """
         seen: list[_Item] = []
         for path, item in items:
@@ -80,17 +80,16 @@ class Reader:
         return seen
 
     def values(self, path: KeyPath, value: Any, parameter: Parameter) -> list[Any]:
-        """Return the valid values of one parameter: a grid if there is a list of them.
+        """Return the valid values of one parameter, several if it is given a list of them.
 
         Parameters
         ----------
         path : tuple
-            Where it stands.
+            Place of the value.
         value : Any
-            One value, or a list of them.  For a parameter that is a list itself, a grid is a
-            list of lists.
+            One value, or a list of them; for a parameter whose value is a list, a list of lists.
         parameter : Parameter
-            Its type.
+            The parameter.
         """
         single = not isinstance(value, list) or (
             fields.is_list(parameter) and not any(isinstance(item, list) for item in value)
@@ -113,25 +112,25 @@ class Reader:
         owner: str = "",
         refused: Mapping[str, str] | None = None,
     ) -> list[dict[str, Any]]:
-        """Return every combination of the values that a mapping gives.
+        """Return every combination of the values in a mapping.
 
         Parameters
         ----------
         path : tuple
-            Where it stands.
+            Place of the mapping.
         given : mapping
-            Its keys and values.
+            The mapping.
         parameters : sequence of Parameter
             The keys that it may have.
         owner : str, optional
-            The component that it is about.
+            The component that it describes, for messages.
         refused : mapping of str to str, optional
-            For keys that do not belong here, why.
+            The reason for each key that is refused with a message of its own.
 
         Returns
         -------
         list of dict
-            The values given; parameters left to their defaults are absent.
+            The values given, without defaults.
         """
         known = {parameter.name: parameter for parameter in parameters}
         options: dict[str, list[Any]] = {}
@@ -151,21 +150,21 @@ class Reader:
         return [dict(zip(options, values, strict=True)) for values in product(*options.values())]
 
     def unknown(self, path: KeyPath, known: Sequence[str], owner: str = "") -> None:
-        """Complain of a key that is none of those `known`, of the component `owner` if any."""
+        """Record a key that is not in `known`, the keys of the component `owner` if given."""
         problem = f"not a parameter of '{owner}'" if owner else "unknown key"
         expected = fields.one_of(known) or "no parameters"
         self.complain(path, f"{problem}{fields.hint(path[-1], known)} expected {expected}")
 
     def file(self, text: str) -> Path:
-        """Return the file that a path in this config means."""
+        """Return the path of a file that this config names."""
         return self.source.path.parent / os.path.expanduser(text)
 
     def _file(self, path: KeyPath, written: Path) -> str:
-        """Return an existing file's path as the config file would have to write it."""
+        """Return a file's path relative to the config; record an error if there is no file."""
         text = os.path.expanduser(written)
         folder = self.source.path.parent
         if self.source.from_command_line(path) and not os.path.isabs(text):
-            # One meaning for every path from here on, wherever it was given.
+            # From here on, every path is relative to the config, wherever it was given.
             text = os.path.relpath(Path(text).absolute(), folder.resolve())
         else:
             text = str(written)

@@ -1,7 +1,7 @@
-"""The JSON Schema of a config file, for editors and for whoever generates configs.
+"""The JSON Schema of a config file, for editors and for programs that write configs.
 
-It says what :func:`poisonbench.config.load` accepts, as far as a schema can: not whether files
-exist, nor what words say about each other.
+It describes what :func:`poisonbench.config.load` accepts, as far as a schema can: it cannot check
+whether files exist, or whether keys agree with each other.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DESCRIPTIONS = {
     "dataset": "The data.",
     "model": "The learner; ridge by default.",
     "attack": "How poison rows are chosen.",
-    "initialization": "Where an optimisation attack starts; bflip by default.",
+    "initialization": "How an optimisation attack starts; bflip by default.",
     "outer_objective": "What an attack maximises; validation by default.",
     "defense": "The learner's defense; none by default.",
 }
@@ -46,7 +46,7 @@ def schema() -> dict[str, Any]:
     properties["rate_of"] = _property(RATE_OF)
     seeds = [_value(SEED_COUNT), _list(_value(SEED)), _mapping((SEED, SEED_COUNT))]
     properties["seeds"] = {
-        "description": "How many seeds, 0 to one less; a list of seeds; or a range. 5 by default.",
+        "description": "A number k for seeds 0 to k - 1; a list; or a range. 5 by default.",
         "anyOf": seeds,
     }
     sizes = [{"const": "thirds"}, _mapping(SPLIT_SIZES), _mapping((SPLIT_FILE,))]
@@ -75,7 +75,7 @@ def schema() -> dict[str, Any]:
         "additionalProperties": False,
         "anyOf": [
             {"required": ["poisoning_rate"]},
-            {"required": ["sweep"]},  # which takes the paper's where it is given none
+            {"required": ["sweep"]},  # without rates, it takes the paper's
             {"required": ["attack"], "properties": {"attack": _grid(_named(without_rate))}},
         ],
         "$defs": definitions,
@@ -105,12 +105,12 @@ def _sweep() -> dict[str, Any]:
 
 
 def _swept(word: str) -> dict[str, Any]:
-    """Return the schema of a config whose sweep gives a word."""
+    """Return the schema of a config whose sweep block has a key."""
     return {"required": ["sweep"], "properties": {"sweep": {"required": [word]}}}
 
 
 def _choice(kind: str, definitions: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of one choice, and add its components to the definitions."""
+    """Return the schema of one choice; add its components to the definitions."""
     short = []
     long = []
     for name in choices.names(kind):
@@ -128,7 +128,7 @@ def _choice(kind: str, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mapping(parameters: tuple[Parameter, ...], name: str | None = None) -> dict[str, Any]:
-    """Return the schema of a mapping with these keys, and ``name`` where it has one."""
+    """Return the schema of a mapping with these keys, and ``name`` if it has one."""
     properties = {parameter.name: _property(parameter) for parameter in parameters}
     required = [parameter.name for parameter in parameters if parameter.required]
     if name is not None:
@@ -155,7 +155,7 @@ def _property(parameter: Parameter) -> dict[str, Any]:
 
 
 def _value(parameter: Parameter) -> dict[str, Any]:
-    """Return the schema of one value, definitions in place."""
+    """Return the schema of one value, with definitions inserted."""
     schema = fields.json_schema(parameter.annotation)
     definitions = schema.get("$defs", {})
     options = [

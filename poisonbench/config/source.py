@@ -1,8 +1,7 @@
-"""A config as plain data that knows where each of its parts was written.
+"""A config as plain data, with the place where each part was written.
 
-The file is strict YAML; ``key=value`` arguments of the command line are applied on top.  Every
-value keeps the line where it stands, or the argument that it came from, so that later stages can
-say where.
+The file is strict YAML; ``key=value`` arguments of the command line override it.  Every value keeps
+its line in the file, or the argument that it came from, for later error messages.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any
 from poisonbench.config.strict_yaml import ConfigError, KeyPath, parse
 
 LongForm = Callable[[str, Any], dict[str, Any]]
-"""For a word of the config and its short form (None where absent), the mapping it stands for."""
+"""Maps a key of the config and its short form (None if absent) to the long form, a mapping."""
 
 
 @dataclass
@@ -27,7 +26,7 @@ class Source:
     path : Path
         The file, as the user named it.
     data : dict
-        What it holds, overrides applied.
+        Its content, with overrides applied.
     places : dict of tuple to (int or str)
         For each path of keys, its line in the file, or the override that set it.
     """
@@ -37,7 +36,7 @@ class Source:
     places: dict[KeyPath, int | str] = field(default_factory=dict)
 
     def line(self, path: KeyPath) -> int | None:
-        """Return the line of the innermost part of `path` that the file has, if any."""
+        """Return the line of the innermost part of `path` that is in the file, if any."""
         place = self._place(path)
         return place if isinstance(place, int) else None
 
@@ -53,11 +52,11 @@ class Source:
         return isinstance(self._place(path), str)
 
     def error(self, path: KeyPath, message: str) -> ConfigError:
-        """Return an error that says where and which key, then `message`."""
+        """Return an error with the place, the key and `message`."""
         return ConfigError(": ".join(filter(None, [self.where(path), dotted(path), message])))
 
     def part(self, path: KeyPath) -> Any:
-        """Return what stands at `path`."""
+        """Return the value at `path`."""
         part: Any = self.data
         for step in path:
             part = part[step]
@@ -69,15 +68,14 @@ class Source:
         Parameters
         ----------
         argument : str
-            ``key.key=value``; a number among the keys is an index into a list, and the value is
-            YAML.
+            ``key.key=value``; a number among the keys is a list index, and the value is YAML.
         long_form : callable
             See :meth:`put`.
 
         Raises
         ------
         ConfigError
-            The argument is malformed, or the key leads nowhere.
+            The argument is malformed, or there is no such place.
         """
         keys, text = assignment(argument)
         value, _ = parse(text, f"command line: {argument}")
@@ -91,25 +89,25 @@ class Source:
         long_form: LongForm,
         origin: KeyPath | None = None,
     ) -> None:
-        """Put a value where `keys` lead.
+        """Set the value at the place given by `keys`.
 
         Parameters
         ----------
         keys : sequence of str
-            A number among them is an index into a list.
+            Keys; a number is a list index.
         value : Any
             The value, plain data.
         place : int or str
             Where it was written: a line of the file, or an argument.
         long_form : callable
-            Says what mapping a short form stands for, so that a key can be added to it.
+            Returns the mapping that a short form stands for, so that a key can be added to it.
         origin : tuple, optional
-            Where the file has the value, if it has, for the lines of its parts.
+            Place of the value in the file, if it has one, for the lines of its parts.
 
         Raises
         ------
         ConfigError
-            The keys lead nowhere.
+            There is no such place.
         """
         container: Any = self.data
         path: KeyPath = ()
@@ -130,12 +128,12 @@ class Source:
             if isinstance(container, dict):
                 container.setdefault(step, None)
             if not isinstance(container[step], dict | list):
-                # Lists hold short forms of the word above them, but only at the top level.
+                # Only at the top level may a list contain short forms of the key above it.
                 word_level = depth == 0 or (depth == 1 and isinstance(step, int))
                 short = container[step]
                 container[step] = long_form(keys[0], short) if word_level else {}
                 if not word_level:
-                    self.places[path] = place  # what the file had there is gone
+                    self.places[path] = place  # the value in the file is replaced
             self.places.setdefault(path, place)
             container = container[step]
 
@@ -146,12 +144,12 @@ class Source:
         return None
 
     def _forget(self, path: KeyPath) -> None:
-        """Drop the places below `path`, whose value was replaced."""
+        """Remove the places below `path`, whose value was replaced."""
         for known in [known for known in self.places if known[: len(path)] == path]:
             del self.places[known]
 
     def _copy_places(self, origin: KeyPath, path: KeyPath) -> None:
-        """Give the parts of the value at `path` the places of those at `origin`."""
+        """Copy the places of the parts of `origin` to the parts of `path`."""
         for known, place in list(self.places.items()):
             if known[: len(origin)] == origin:
                 self.places[(*path, *known[len(origin) :])] = place
@@ -248,12 +246,12 @@ def assignment(argument: str) -> tuple[list[str], str]:
 
 
 def check_given_once(overrides: Sequence[str]) -> None:
-    """Complain of an argument that another one after it would undo without a word.
+    """Refuse an argument that would silently undo an earlier one.
 
     Raises
     ------
     ConfigError
-        A key is given twice, or a word after one of its own keys; or an argument is malformed.
+        A key is given twice, or after one of the keys inside it; or an argument is malformed.
     """
     known: dict[tuple[str, ...], str] = {}
     for argument in overrides:
@@ -269,7 +267,7 @@ def check_given_once(overrides: Sequence[str]) -> None:
 
 
 def dotted(path: KeyPath) -> str:
-    """Return `path` as a user would write it: ``attack.0.variables``."""
+    """Return `path` as a user writes it: ``attack.0.variables``."""
     return ".".join(str(step) for step in path)
 
 
@@ -283,6 +281,6 @@ def _index(
     rest = ".".join(after[1:] if name.lstrip("-").isdecimal() else after)
     example = ".".join(filter(None, [word, "0", rest]))
     raise ConfigError(
-        f"{where}: {word} is a list of {len(values)} and '{name}' is none of its indices; "
+        f"{where}: {word} is a list of {len(values)} and '{name}' is not one of its indices; "
         f"expected 0 to {len(values) - 1}, such as {example}=..."
     )

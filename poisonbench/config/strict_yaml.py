@@ -1,8 +1,8 @@
-"""Strict YAML 1.2: what YAML would pass over in silence is an error with its line.
+"""Strict YAML 1.2: mistakes that YAML parsers usually accept are errors, with their line.
 
-Numbers and words are those of the core schema, which is what people expect of a config: ``1e-3``
-is a number, while ``12:30``, ``1_000``, ``yes`` and dates are texts.  Duplicate keys, keys that
-are not texts, tags, several documents and aliases that contain themselves are errors.
+Numbers and other plain values follow the core schema, as people expect in a config: ``1e-3`` is a
+number, but ``12:30``, ``1_000``, ``yes`` and dates are texts.  Duplicate keys, keys that are not
+texts, tags, several documents and aliases that contain themselves are errors.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Any
 import yaml
 
 KeyPath = tuple[str | int, ...]
-"""Where a value is in a config: keys and list indices, outermost first."""
+"""Place of a value in a config: keys and list indices, outermost first."""
 
 MAX_NODES = 100_000
-"""Values in one config, aliases expanded; beyond it the file is a mistake or a YAML bomb."""
+"""Largest number of values in a config, with aliases expanded; a file with more is a mistake or an
+attack."""
 
 _CORE_SCHEMA = {
     "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -38,7 +39,7 @@ _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
 class ConfigError(Exception):
-    """One or several things that are wrong with a config.
+    """One or several errors in a config.
 
     Parameters
     ----------
@@ -52,19 +53,19 @@ class ConfigError(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes whose scalars are tagged by the core schema alone."""
+    """A loader that resolves plain values by the core schema only."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (a class attribute of PyYAML)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes every text that YAML 1.1 or 1.2 would read as something else."""
+    """A dumper that quotes every text that YAML 1.1 or 1.2 would read as another type."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
-        # Left plain, characters such as U+0085 would be read as line ends.
+        # In a plain text, characters such as U+0085 would be read as line ends.
         style = None if data.isprintable() else '"'
         return self.represent_scalar(_TAG + "str", data, style)
 
@@ -125,7 +126,7 @@ def _at(where: str, mark: yaml.Mark | None) -> str:
 
 
 class _Converter:
-    """Turns composed nodes into plain data, and notes their lines."""
+    """Converts YAML nodes to plain data, and records their lines."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -133,14 +134,14 @@ class _Converter:
         self.count = 0
 
     def convert(self, node: yaml.Node, path: KeyPath, above: tuple[yaml.Node, ...]) -> Any:
-        """Return the value of `node`, which stands at `path` inside the nodes `above`."""
+        """Return the value of `node` at `path`, inside the nodes `above`."""
         self.count += 1
         if self.count > MAX_NODES:
             raise ConfigError(f"{self.where}: more than {MAX_NODES} values; "
                               "expected a config, not data")  # fmt: skip
         if any(node is outer for outer in above):
             raise self._error(node, "an alias refers to something that contains it")
-        # A value is where its key is, which may be a line above.
+        # The place of a value is that of its key, which may be a line above.
         self.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)

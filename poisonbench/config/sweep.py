@@ -1,7 +1,8 @@
-"""What a sweep varies: the ``sweep:`` block of a config, and the lists of the command line.
+"""The axes of a sweep: the ``sweep:`` block of a config, and lists on the command line.
 
-An axis is a dotted key with a list of values, and amounts to that list in the config: lists make
-grids anyway.  What the block adds is ``exclude``, which takes combinations out of the grid.
+An axis is a dotted key with a list of values.  It is equivalent to a list at that place of the
+config, where lists make a grid anyway.  Only ``exclude``, which leaves combinations out, is
+particular to the block.
 """
 
 from __future__ import annotations
@@ -19,24 +20,24 @@ from poisonbench.config.strict_yaml import ConfigError, KeyPath, parse
 from poisonbench.config.words import KEYS, long_form
 
 PAPER_RATES = (0, 0.04, 0.08, 0.12, 0.16, 0.2)
-"""The poisoning rates of the paper's curves, which a sweep takes where it is given none."""
+"""The poisoning rates of the paper's curves: the default of a sweep."""
 
 BLOCK: KeyPath = ("sweep",)
 
 Thing = Choice | SplitChoice | Rate | int
-"""What the grid is made of."""
+"""A point on one axis of the grid."""
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Combinations that are taken out of the grid.
+    """Combinations that are left out of the grid.
 
     Parameters
     ----------
     written : mapping
         The entry of ``exclude``, as JSON values.
     members : mapping of str to list
-        For each word that it speaks of, the things of the config that it means.
+        For each key in the entry, the values of the config that it refers to.
     """
 
     written: Mapping[str, Any]
@@ -48,14 +49,14 @@ class Exclusion:
 
 
 def apply(source: Source, overrides: Sequence[str], rates: str | None) -> bool:
-    """Put the axes of a sweep into the words of a config.
+    """Insert the axes of a sweep into a config.
 
-    What the command line gives for a key takes the place of the block's axis.
+    Values on the command line replace the block's axis for the same key.
 
     Parameters
     ----------
     source : Source
-        The config; changed.
+        The config, which is modified.
     overrides : sequence of str
         Arguments ``key=value`` or ``key=value,value,...``.
     rates : str or None
@@ -69,7 +70,7 @@ def apply(source: Source, overrides: Sequence[str], rates: str | None) -> bool:
     Raises
     ------
     ConfigError
-        An axis leads nowhere, or is given as a part of the block; or the rates are given twice.
+        An axis has no such place, an override is inside the block, or rates are given twice.
     """
     given = [".".join(assignment(argument)[0]) for argument in overrides]
     axes = {key: values for key, values in block(source).items() if key != "exclude"}
@@ -80,7 +81,7 @@ def apply(source: Source, overrides: Sequence[str], rates: str | None) -> bool:
             raise ConfigError(f"command line: --rates {rates}: given beside {twice[0]}=...; "
                               "expected one of the two")  # fmt: skip
         axes = {key: values for key, values in axes.items() if key not in for_rates}
-    # An axis below a word that the command line replaces belongs to the new value.
+    # An axis inside a key that the command line replaces applies to the new value.
     late = [key for key in axes if any(key.startswith(f"{other}.") for other in given)]
     for key in axes:
         if key not in late and key not in given:
@@ -89,8 +90,8 @@ def apply(source: Source, overrides: Sequence[str], rates: str | None) -> bool:
         keys, text = assignment(argument)
         if keys[0] == "sweep" and keys[1:] != ["exclude"]:
             axis = ".".join(keys[1:]) or "model.alpha"
-            raise ConfigError(f"command line: {argument}: adds no axis to the block; expected the "
-                              f"axis itself, such as {axis}=0,0.1")  # fmt: skip
+            raise ConfigError(f"command line: {argument}: cannot add to the sweep block; expected "
+                              f"the axis itself, such as {axis}=0,0.1")  # fmt: skip
         source.put(keys, _listed(text, f"command line: {argument}"), argument, long_form)
     for key in late:
         _apply_axis(source, key, axes[key])
@@ -100,12 +101,12 @@ def apply(source: Source, overrides: Sequence[str], rates: str | None) -> bool:
 
 
 def block(source: Source) -> dict[str, Any]:
-    """Return the ``sweep:`` block of a config, nothing where it has none.
+    """Return the ``sweep:`` block of a config; empty if it has none.
 
     Raises
     ------
     ConfigError
-        It is no mapping of axes and ``exclude``.
+        The block is not a mapping of axes and ``exclude``.
     """
     if "sweep" not in source.data:
         return {}
@@ -136,9 +137,9 @@ def exclusions(reader: Reader, things: Mapping[str, Sequence[Thing]]) -> tuple[E
     Parameters
     ----------
     reader : Reader
-        Collects what is wrong, such as an entry that means nothing here.
+        Collects errors, such as an entry that excludes nothing.
     things : mapping of str to sequence
-        What the grid is made of: all data sets, splits, models, and so on, by their words.
+        For each axis, such as the data sets, splits and models: its values in the grid.
     """
     entries = reader.source.data.get("sweep", {}).get("exclude", [])
     listed = isinstance(entries, list)
@@ -158,15 +159,15 @@ def exclusions(reader: Reader, things: Mapping[str, Sequence[Thing]]) -> tuple[E
 
 
 _OWNERS = {"initialization": "attack", "outer_objective": "attack", "rate_of": "poisoning_rate"}
-"""Words that say something about what another word chooses."""
+"""Keys that qualify another key."""
 
 
 def _meant(reader: Reader, path: KeyPath, wanted: Any, things: Sequence[Thing]) -> list[Thing]:
-    """Return the things that have a wanted value at the dotted key that ends `path`."""
+    """Return the things whose value at the dotted key, the end of `path`, is the wanted one."""
     key = str(path[-1])
     values = [(thing, _value(thing, key)) for thing in things]
     found = [thing for thing, value in values if _fits(value, wanted)]
-    # A value that the command line took out of the grid is no slip of the file.
+    # If the command line removed a value from the grid, the file is not to blame.
     if not found and not reader.source.from_command_line((key.partition(".")[0],)):
         present = [fields.show(value) for _, value in values if value is not None]
         known = fields.one_of(list(dict.fromkeys(present))) or "another key: nothing here has it"
@@ -175,7 +176,7 @@ def _meant(reader: Reader, path: KeyPath, wanted: Any, things: Sequence[Thing]) 
 
 
 def _value(thing: Thing, key: str) -> Any:
-    """Return what a thing has at a dotted key; None where it has nothing there."""
+    """Return the value of a thing at a dotted key; None if it has none."""
     word, *steps = key.split(".")
     if isinstance(thing, int):
         return None if steps else thing
@@ -195,7 +196,7 @@ def _value(thing: Thing, key: str) -> Any:
 
 
 def _fits(value: Any, wanted: Any) -> bool:
-    """Whether a value is the one wanted, or one of those."""
+    """Return whether a value is the wanted one, or one of the wanted ones."""
     if isinstance(value, tuple):
         value = list(value)
     if isinstance(wanted, list) and not isinstance(value, list):
@@ -221,13 +222,13 @@ def _apply_rates(source: Source, rates: str) -> None:
             f"command line: {argument}: the config's poisoning rates say rate_of each; expected "
             "poisoning_rate='[{rate: ..., rate_of: ...}]'"
         )
-    # What a mapping says beside the rate, its rate_of, still holds.
+    # A mapping keeps its rate_of.
     keys = ["poisoning_rate", "rate"] if isinstance(known, dict) else ["poisoning_rate"]
     source.put(keys, values if isinstance(values, list) else [values], argument, long_form)
 
 
 def _listed(text: str, where: str) -> Any:
-    """Return the value of an argument: of ``a,b`` the list, else what YAML makes of it."""
+    """Return the value of an argument: a list for ``a,b``, else its value in YAML."""
     values, _ = parse(f"[{text}]", where) if "," in text else (None, None)
     if isinstance(values, list) and len(values) > 1:
         return values

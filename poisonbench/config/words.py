@@ -1,4 +1,4 @@
-"""The words of a config, and what they stand for."""
+"""The top-level keys of a config, their defaults, and their short forms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEFAULTS = {
     "split": "thirds",
     "ceiling": "on",
 }
-"""What the words stand for that a config leaves out; the others are required."""
+"""The defaults of optional keys; the others are required."""
 
 KEYS = (
     "dataset",
@@ -29,11 +29,11 @@ KEYS = (
     "split",
     "ceiling",
 )
-"""The words of an experiment; a config may have a block ``sweep`` beside them."""
+"""The top-level keys of a config, apart from the block ``sweep``."""
 
 
 def long_form(word: str, short: Any) -> dict[str, Any]:
-    """Return the mapping that the short form of a word stands for."""
+    """Return the long form, a mapping, of a key's short form."""
     short = DEFAULTS.get(word) if short is None else short
     key = {"poisoning_rate": "rate", "seeds": "count"}.get(word, "name")
     if short is None or word in ("split", "rate_of", "ceiling"):

@@ -167,7 +167,7 @@ def test_what_an_override_set_is_placed_on_the_command_line(source):
         ("a..b=1", "not an override"),
         (".a=1", "not an override"),
         ("a.=1", "not an override"),
-        ("attack.v=x", "attack is a list of 2 and 'v' is none of its indices; "
+        ("attack.v=x", "attack is a list of 2 and 'v' is not one of its indices; "
                        "expected 0 to 1, such as attack.0.v=..."),
         ("attack.2.v=x", "such as attack.0.v=..."),
         ("attack.-1=x", "such as attack.0=..."),
