@@ -1,26 +1,31 @@
-"""Adaptive: poison chosen against the very defense that will meet it.
+"""Adaptive: poison tuned to the defense that it will meet.
 
-A defense is as good as the worst that somebody who knows it can do (Tramèr, Carlini, Brendel &
-Madry, "On Adaptive Attacks to Adversarial Example Defenses", NeurIPS 2020).  What robust
-regression leaves to an attacker is poison that it has no reason to reject: residuals of a few
-scales, all pulling the same way, on rows that have a say.  With f_0 the defended fit to the clean
-rows, sigma the scale of its residuals, and signs s_c,
+A defense has to be judged by the worst attack of somebody who knows it (Tramèr, Carlini, Brendel &
+Madry, "On Adaptive Attacks to Adversarial Example Defenses", NeurIPS 2020).  A robust regression
+rejects rows with large residuals.  So the attacker uses poison with moderate residuals, delta times
+the residual scale, all of which move the fit in the same direction.  Let theta_0 be the weights of
+the defended fit f_0 to the clean rows, sigma the scale of its residuals, Z_p the poison rows, each
+with a 1, and s_c = +-1 their signs.  Poison with responses
 
-    y_c = f_0(x_c) + delta s_c sigma,   theta - theta_0 = delta sigma K Z_p' s,
+    y_c = f_0(x_c) + delta s_c sigma   moves the fit by   theta - theta_0 = delta sigma K Z_p' s.
 
-exactly so where the defense is a ridge fit and K the inverse of its Gram matrix, poison and
-penalty included.  K is taken here for poison that is like the clean rows, whatever rows are chosen.
-Then the validation error of that shift, (delta sigma)^2 s' Z_p K A K Z_p' s with A = Z_v'Z_v / m,
-is convex in each row times its sign.  So it is climbed by turns, as power iteration climbs a
-quadratic form: from rows and signs the direction t = K A K Z_p' s, and from t the rows with the
-largest |t.z|, with signs of t.z; no turn lowers it.  Copies of few rows, rows pushed to the corners
-of the box, the ends of single features and small categories are tried beside where that leads.
+This is exact if the defense is a ridge fit, and K the inverse of its Gram matrix, including poison
+and penalty.  We use one K for all candidates: that of poison distributed like the clean rows.  The
+shift changes the predictions on the m validation rows Z_v by a mean square of
 
-K is not the defense's, which need not have one, and nobody knows beforehand how large a delta it
-lets pass: so every set is put before the defense itself, with one delta after the other, and the
-error that it is left with on the attacker's validation rows decides.  Quick forms of attacks that
-know nothing of defenses are among the sets tried.  So it is no weaker on those rows than they are;
-in full, such an attack can still be the stronger one on a defense that it breaks anyway.
+    (delta sigma)^2 s' Z_p K A K Z_p' s,   A = Z_v'Z_v / m,
+
+which is a convex quadratic form in the signed rows s_c z_c.  We maximise it like power iteration,
+by alternating two steps: compute the direction t = K A K Z_p' s, then choose the rows with the
+largest |t.z| and the signs of t.z.  No iteration decreases the form.  Further candidates are:
+copies of fewer rows; rows moved to the corners of the box; rows at the ends of single features;
+small categories.
+
+The real defense need not have a K, and how large a delta it tolerates is not known beforehand.  So
+every candidate is tried on the defense itself, with different values of delta, and the one with the
+largest error on the attacker's validation rows is kept.  Quick forms of the other attacks are also
+candidates, so on these rows `adaptive` is never weaker than they are.  In full strength, another
+attack may still do more damage to a defense that breaks down anyway.
 """
 
 from __future__ import annotations
@@ -50,34 +55,34 @@ from poisonbench.problem import AttackProblem, PoisonSet
 logger = logging.getLogger(__name__)
 
 DELTAS = (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0, np.inf)
-"""Pulls to begin with, in scales of the clean residuals; without end, responses are 0 or 1."""
+"""Values of delta to begin with; if it is infinite, responses are 0 or 1."""
 
 COPIES = (1, 2, 4)
-"""Copies of each row that a set may have."""
+"""Possible numbers of copies of each row in a candidate."""
 
 TURNS = 5
-"""Turns of rows and directions; the form hardly grows after a few."""
+"""Number of alternating steps; the form hardly grows after a few."""
 
 CATEGORY_PENALTY = 1 / 12
-"""Penalty on one-hot columns, as a share of the rows, where a defense is taken to shrink them."""
+"""Penalty on one-hot columns, as a share of the rows, in the K of a defense that shrinks them."""
 
 LEAST_SCALE = 1e-2
-"""Of the range of responses: where the clean fit has hardly any residuals, as with n < d."""
+"""Smallest sigma, in box units, for clean fits with almost no residuals, as with n < d."""
 
 UNAWARE_TRIALS = 4
-"""Candidates of the attacks on trimming, fewer than they try by default: they are four."""
+"""Candidates tried in each of the four attacks on trimming; fewer than their default."""
 
 FINALISTS, SPREAD = 3, 0.3
-"""Best sets, which are tried with other deltas, and the standard deviation of the logarithm of what
-these are multiplied by."""
+"""Number of best candidates that are tried with other deltas, and the standard deviation of the
+logarithm of the factor that these are multiplied by."""
 
 MAD_TO_SD = 1.4826
-"""Standard deviation of a normal variable over its median absolute deviation."""
+"""Standard deviation of a normal variable, divided by its median absolute deviation."""
 
 
 @dataclass(frozen=True)
 class _Pull:
-    """p rows, and which way the response of each is to pull; shapes (p, d) and (p,)."""
+    """p rows, and the sign of the residual of each; shapes (p, d) and (p,)."""
 
     X: FloatArray
     signs: FloatArray
@@ -85,7 +90,7 @@ class _Pull:
 
 @dataclass(frozen=True)
 class _Trial:
-    """What a defense is left with where the rows of a pull have a residual of delta scales."""
+    """The error of the defense if the rows of a pull have residuals of delta sigma."""
 
     error: float
     poison: PoisonSet
@@ -94,21 +99,21 @@ class _Trial:
 
 
 class Adaptive(Attack):
-    """Poison tuned to one defense, by trying on it what it could have no reason to reject.
+    """Poison tuned to one defense, by trying candidates on it that it may not reject.
 
-    The attacker has the defense, with its defaults and, where it asks, the true p; not its random
-    numbers.  It costs one fit of the defense to the clean rows, ``candidates + refinements + 6``
-    fits to n + p rows, and six sets of attacks that know nothing of the defense.  A set on which
-    the defense fails is left aside.
+    The attacker can run the defense with its default parameters, and with the true p if the defense
+    uses it, but does not know its random numbers.  The attack costs one fit of the defense to the
+    clean rows, ``candidates + refinements + 6`` fits to n + p rows, and six runs of other attacks.
+    A candidate on which the defense fails is ignored.
 
     Parameters
     ----------
     defense : str, default="mm"
-        The defense to break.  Other defenses in the config meet the same poison.
+        The defense to attack.  Other defenses in the config meet the same poison.
     candidates : int, default=40
-        Sets tried, of rows and pulls drawn at random, beside those of other attacks.
+        Number of random candidates, in addition to those of other attacks.
     refinements : int, default=20
-        Further trials of the best of them, with weaker and stronger pulls.
+        Number of further trials of the best candidates with smaller and larger deltas.
 
     Examples
     --------
@@ -138,7 +143,7 @@ class Adaptive(Attack):
         self.refinements = refinements
 
     def generate(self, problem: AttackProblem) -> PoisonSet:
-        """Return the set that leaves the defense with the largest validation error."""
+        """Return the candidate with the largest validation error of the defense."""
         train, p = problem.train, problem.n_poison
         if not p:
             return PoisonSet(train.X[:0].copy(), train.y[:0].copy())
@@ -151,12 +156,12 @@ class Adaptive(Attack):
         def error(poison: PoisonSet) -> float:
             try:
                 fitted = defend(np.vstack([train.X, poison.X]), np.append(train.y, poison.y))
-            except ValueError as failure:  # no consensus, say
+            except ValueError as failure:  # such as RANSAC without a consensus
                 logger.info("%s fails: %s", self.defense, failure)
                 return -np.inf
             residuals = fitted(problem.validation.X) - problem.validation.y
             left = float(np.mean(residuals**2))
-            logger.info("%s is left with a validation error of %.4g", self.defense, left)
+            logger.info("%s: validation error %.4g", self.defense, left)
             return left
 
         def tried(pull: _Pull, delta: float) -> _Trial:
@@ -166,7 +171,7 @@ class Adaptive(Attack):
 
         unaware = max(((error(poison), poison) for poison in _unaware(problem)), key=itemgetter(0))
         pulls = _pulls(problem, rng)
-        best: list[_Trial] = []  # all of them would take too much memory where rows are many
+        best: list[_Trial] = []  # with many rows, keeping all trials would take too much memory
         for k in range(self.candidates + self.refinements):
             if k < self.candidates:
                 trial = tried(next(pulls), rng.choice(DELTAS))
@@ -181,7 +186,7 @@ class Adaptive(Attack):
 def _defender(
     problem: AttackProblem, name: str, random_state: int
 ) -> Callable[[FloatArray, FloatArray], Callable[[FloatArray], FloatArray]]:
-    """Return a function that fits the defense to rows and returns its predictions."""
+    """Return a function that fits the defense to rows and returns its prediction function."""
     cls = registry.components("defense")[name]
 
     def fit(X: FloatArray, y: FloatArray) -> Callable[[FloatArray], FloatArray]:
@@ -194,7 +199,7 @@ def _defender(
 
 
 def _unaware(problem: AttackProblem) -> Iterator[PoisonSet]:
-    """Yield what attacks do that know nothing of the defense."""
+    """Yield the poison of attacks that do not know the defense."""
     yield Coordinate(preset="fast").generate(problem)
     yield StatP().generate(problem)
     yield Sever(candidates=UNAWARE_TRIALS).generate(problem)
@@ -203,7 +208,7 @@ def _unaware(problem: AttackProblem) -> Iterator[PoisonSet]:
 
 
 def _pulls(problem: AttackProblem, rng: np.random.Generator) -> Iterator[_Pull]:
-    """Yield sets without end: directions of each penalty, ends of features, categories, again."""
+    """Yield candidates for ever: maximisers for each K, ends of features, categories, and again."""
     form, movable, categories = _Form(problem), _movable(problem), _categories(problem)
     while True:
         for K in form.inverses:
@@ -217,19 +222,19 @@ def _pulls(problem: AttackProblem, rng: np.random.Generator) -> Iterator[_Pull]:
 
 
 class _Form:
-    """The validation error of a shift, as a quadratic form of rows and signs.
+    """The quadratic form of the module's docstring.
 
     Parameters
     ----------
     problem : AttackProblem
-        What the attacker knows.
+        Everything that the attacker knows.
 
     Attributes
     ----------
     Z, A : ndarray of shape (n, d + 1) and (d + 1, d + 1)
         The clean rows, each with a 1, and A of the module's docstring.
     inverses : tuple of ndarray of shape (d + 1, d + 1)
-        K with the learner's own penalty, and with one-hot columns shrunk as well.
+        K with the learner's own penalty, and K with an additional penalty on one-hot columns.
     """
 
     def __init__(self, problem: AttackProblem) -> None:
@@ -247,9 +252,9 @@ class _Form:
         )
 
     def pull(self, K: FloatArray, movable: IntArray, rng: np.random.Generator) -> _Pull:
-        """Return rows and signs that are best for the direction that they make, or nearly.
+        """Return rows and signs that nearly maximise the form, from a random start.
 
-        Half of the time the `movable` columns are then pushed to the ends of the box.
+        With probability 1/2, the `movable` columns are then moved to the ends of the box.
         """
         p = self.problem.n_poison
         n_distinct = max(1, p // int(rng.choice(COPIES)))
@@ -266,7 +271,7 @@ class _Form:
 
 
 def _end(problem: AttackProblem, movable: IntArray, rng: np.random.Generator) -> _Pull:
-    """Return rows at the end of a feature, or of a combination of all, pulled one way."""
+    """Return rows that are extreme in a feature, or in a random combination, with equal signs."""
     X, p, columns = problem.train.X, problem.n_poison, problem.space.numeric
     direction = np.zeros(problem.space.n_features)
     if rng.random() < 0.5:
@@ -284,20 +289,20 @@ def _end(problem: AttackProblem, movable: IntArray, rng: np.random.Generator) ->
 
 
 def _movable(problem: AttackProblem) -> IntArray:
-    """Return the numeric columns that may be pushed to an end of the box."""
+    """Return the numeric columns that may be moved to an end of the box."""
     columns = problem.space.numeric
     movable: IntArray = columns[~columns_not_to_touch(problem)[columns]]
     return movable
 
 
 def _categories(problem: AttackProblem) -> list[IntArray]:
-    """Return the training rows of each category that has no more of them than the poison."""
+    """Return the training rows of each category that has at most p of them."""
     X = problem.train.X
     rows = [np.flatnonzero(X[:, column] == 1) for column in _one_hot(problem.space)]
     return [found for found in rows if 0 < len(found) <= problem.n_poison]
 
 
 def _one_hot(space: FeatureSpace) -> IntArray:
-    """Return the columns that stand for categories."""
+    """Return the one-hot columns."""
     columns: IntArray = np.setdiff1d(np.arange(space.n_features), space.numeric)
     return columns

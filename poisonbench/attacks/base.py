@@ -1,4 +1,4 @@
-"""What an attack is."""
+"""The base class of attacks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from poisonbench.features import FeatureSpace, IntArray
 from poisonbench.problem import AttackProblem, PoisonSet
 
 AXES = ("variables", "initialization", "outer_objective")
-"""The words by which the field tells variants of one attack apart."""
+"""The choices that distinguish the variants of one attack."""
 
 
 class Attack(ABC):
@@ -22,36 +22,36 @@ class Attack(ABC):
 
     Call :meth:`poison` for poison rows for data of your own.
 
-    A subclass has a ``name`` and a ``reference``, assigns its parameters in ``__init__``, and
-    implements :meth:`generate`, which an experiment calls.  An attack that has a parameter
-    ``initialization`` or ``outer_objective`` takes it from the config's word of that name, unless
-    its own mapping sets it; these and ``variables`` are the :data:`AXES` by which tables tell its
-    variants apart.
+    A subclass has a ``name`` and a ``reference``, stores its parameters in ``__init__``, and
+    implements :meth:`generate`, which an experiment calls.  If it has a parameter
+    ``initialization`` or ``outer_objective``, the config's top-level key of that name sets it,
+    unless the attack's own mapping does.  These and ``variables`` are the :data:`AXES`, which have
+    their own columns in tables.
     """
 
     name: ClassVar[str]
     reference: ClassVar[str]
 
     fixed_axes: ClassVar[Mapping[str, str]] = {}
-    """Axes that the attack's definition fixes, for the tables."""
+    """Axes that are fixed by the definition of the attack, for the tables."""
 
     takes_rate: ClassVar[bool] = True
-    """Whether the poisoning rate sets the number of rows; else the attack brings its own."""
+    """Whether the poisoning rate sets the number of rows; if not, the attack brings its own."""
 
     engine: ClassVar[str | None] = None
-    """What it is computed with, library and version, where that depends on what is installed."""
+    """The library and version that computes the attack, if that depends on what is installed."""
 
     @classmethod
     def axes(cls, parameters: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return which :data:`AXES` vary this attack when it has these other parameters."""
+        """Return the :data:`AXES` that apply to the attack, given its other parameters."""
         return tuple(axis for axis in AXES if registry.accepts(cls, axis))
 
     @classmethod
     def needs_validation(cls, parameters: Mapping[str, Any]) -> bool:
-        """Return whether it cannot run with these parameters without validation rows.
+        """Return whether the attack needs validation rows, given its parameters.
 
-        So it is with an outer objective that needs them, and with an attack that leaves its
-        objective open: it tries them all and chooses on validation rows.
+        It does if its outer objective needs them.  It also does if no objective is set: then it
+        tries all of them, and chooses on validation rows.
         """
         if registry.accepts(cls, "outer_objective") and "outer_objective" not in parameters:
             return True
@@ -62,28 +62,29 @@ class Attack(ABC):
     def own_rows(
         self, space: FeatureSpace, target: str, scaling: Scaling | None = None
     ) -> int | None:
-        """Return how many rows the attack brings by itself, or None if the rate decides.
+        """Return the number of rows that the attack brings, or None if the rate determines it.
 
         Parameters
         ----------
         space : FeatureSpace
-            The columns of the data set to be attacked.
+            The columns of the data set.
         target : str
             Name of its response.
         scaling : Scaling or None
-            How the box relates to the data's own units; None where that differs by seed.
+            The map between the data's own units and the box; None if it differs between seeds.
 
         Raises
         ------
         ValueError
-            What the attack needs is missing or unusable; raised before any computation.
+            Something that the attack needs is missing or unusable.  This is called before any
+            computation, so that such errors are found early.
         """
         return None
 
     def rows_seen(self) -> IntArray | None:
-        """Return which rows of the data set its own rows were made with, where that is known.
+        """Return the data rows that the attack's own rows were made with, or None if unknown.
 
-        None of them may be a test row.
+        They must not be test rows.
         """
         return None
 
@@ -94,12 +95,12 @@ class Attack(ABC):
         Parameters
         ----------
         problem : AttackProblem
-            What the attacker knows and may do.
+            Everything that the attacker knows, and its budget.
 
         Returns
         -------
         PoisonSet
-            The rows, which the harness checks before use.
+            The rows; the pipeline checks them before use.
         """
 
     def poison(

@@ -1,8 +1,8 @@
 """BGD: the baseline gradient-descent attack, after Xiao et al. 2015.
 
 Xiao, Biggio, Brown, Fumera, Eckert & Roli, "Is feature selection secure against training data
-poisoning?" (ICML 2015), as Jagielski et al. 2018 adapt it to regression: inverted responses stay
-as they are, the features climb the training loss.
+poisoning?" (ICML 2015), as adapted to regression by Jagielski et al. 2018: the responses are
+inverted and kept, and the features ascend the training loss.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class BGD(Attack):
     Parameters
     ----------
     iterations : int, default=15
-        Rounds over all poison rows at most.
+        Maximum number of rounds over all poison rows.
     tol : float, default=1e-4
-        Relative change of the objective over a round at which the attack stops.
+        The attack stops when a round changes the objective by less than this share.
 
     Examples
     --------

@@ -1,11 +1,11 @@
-"""Exact coordinate ascent: the strong and fast attack.
+"""Exact coordinate ascent: a strong and fast attack.
 
-Gradient attacks climb through a relaxation of the legal rows and lose much of what they gain when
-one-hot groups are made legal again.  This attack searches legal rows only, one feature or one
+Gradient attacks move through a relaxation of the legal rows, and lose much of their gain when
+one-hot groups are made legal again.  This attack searches legal rows only, one feature or one-hot
 group at a time, with the exact effect of each change on the retrained learner (see
-``quadratic_sweep``).  Much of its strength comes from rare categories: a test row with a
-category that hardly any clean row has can be moved a long way, beyond the box, which is why
-clipped errors stand beside the plain ones in every table.
+``quadratic_sweep``).  Much of its strength comes from rare categories: the prediction for a test
+row with a category that few clean rows have can be moved far beyond the box.  That is why tables
+also show the error of clipped predictions.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from poisonbench.features import FeatureSpace, FloatArray
 from poisonbench.problem import AttackProblem, PoisonSet, Sample
 
 REDRAWN = 0.25
-"""Share of the distinct rows that a perturbation draws anew."""
+"""Share of the distinct rows that a perturbation redraws."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Values for the parameters that a config leaves open."""
+    """Values of the parameters that a config does not set."""
 
     restarts: int = 1
     sweeps: int = 50
@@ -56,31 +56,34 @@ class Coordinate(Attack):
     Parameters
     ----------
     initialization : str, default="bflip"
-        How the starting rows are made; numeric features start at their real values.
+        How the starting rows are made; their numeric features are not rounded.
     outer_objective : str, default="validation"
         What the attack maximises.
     preset : {"fast", "standard", "strong"}, default="standard"
-        Values for the parameters that are not given. All: restarts 1, sweeps 50, tol 0.01, levels
-        [0, 1], anneal [], max_distinct p, perturbations 0; but `fast`: sweeps 2, max_distinct 24;
-        `standard`: anneal [4]; `strong`: anneal [4], restarts 4, perturbations 25.
+        Values of the parameters that are not given. In general: restarts 1, sweeps 50, tol 0.01,
+        levels [0, 1], anneal [], max_distinct p, perturbations 0. Exceptions: `fast` has sweeps 2
+        and max_distinct 24; `standard` has anneal [4]; `strong` has anneal [4], restarts 4 and
+        perturbations 25.
     restarts : int, optional
-        Starts from different training rows; the one that reaches the highest objective is kept.
+        Number of starts from different training rows; the one with the highest objective is kept.
     sweeps : int, optional
-        Sweeps over the rows at most, after annealed ones; with LASSO and elastic net rounds.
+        Maximum number of sweeps over the rows, after the annealed ones; for LASSO and elastic net,
+        of rounds.
     tol : float, optional
-        Relative gain of a sweep below which the ascent has converged.
+        The ascent stops when the relative gain of a sweep is below this.
     levels : list of float, optional
-        Values in [0, 1] that numeric features may take, beside the one that they start at.
+        Values in [0, 1] that numeric features may take, besides their starting values.
     anneal : list of float, optional
-        Factors by which the penalty is multiplied in the first sweeps, one sweep each.
+        Factors of the penalty in the first sweeps, one factor for each sweep.
     max_distinct : int, optional
-        Distinct starting rows at most; each is repeated p / max_distinct times.
+        Maximum number of distinct rows; each is repeated about p / max_distinct times.
     perturbations : int, optional
-        Times that a quarter of the rows is drawn anew and climbed again, kept if better.
+        How often a quarter of the rows is redrawn and the ascent repeated; improvements are kept.
     kappa : float, default=0.0
-        Adds kappa times the squared weights of one-hot columns to the function climbed.
+        Factor of the sum of the squared weights of one-hot columns, which is added to the
+        objective of the ascent.
     warm_start : {"none", "optp"}, default="none"
-        Whether the first start is the result of `optp` with the same objective.
+        Whether the first start is the result of `optp` for the same objective.
 
     Examples
     --------
@@ -134,12 +137,13 @@ class Coordinate(Attack):
         Raises
         ------
         ValueError
-            ``kappa`` is given with an objective that is no quadratic.
+            ``kappa`` is given with an objective that is not quadratic.
         """
         objective = registry.components("outer_objective")[self.outer_objective]
         if self.kappa and not objective.quadratic:
-            raise ValueError(f"kappa is {self.kappa:g}, and its term can be added to a quadratic "
-                             f"objective only; expected 0 with {self.outer_objective}")  # fmt: skip
+            raise ValueError(f"kappa is {self.kappa:g}, but its term can only be added to a "
+                             f"quadratic objective; expected 0 with {self.outer_objective}"
+                             )  # fmt: skip
         return None
 
     def generate(self, problem: AttackProblem) -> PoisonSet:
@@ -174,8 +178,8 @@ class Coordinate(Attack):
                 best = replace(perturbed, trace=best.trace + perturbed.trace)
         final = ascent.objective(best.rows, m)
         if final < initial:
-            # Where a surrogate stood in for the learner, kappa's term was climbed at W's cost, or
-            # what was climbed first led astray.
+            # Possible with a surrogate, with kappa > 0, or if the functions climbed first led away
+            # from a maximum of W.
             best, final = climb.Reached(start, initial, (*best.trace, initial)), initial
         reached = climb.expanded(best.rows, m)
         return PoisonSet(
@@ -198,12 +202,12 @@ class Coordinate(Attack):
                 poison = attack.generate(problem)
                 yield Sample(poison.X[:n_distinct], poison.y[:n_distinct])
             else:
-                # A prefix of the p starting rows; the others would only be thrown away.
+                # Only the first of the p starting rows are needed.
                 entropy = problem.entropy + restart
                 yield initialization.rows(replace(problem, n_poison=n_distinct, entropy=entropy))
 
     def _perturbed(self, problem: AttackProblem, best: Sample, rng: np.random.Generator) -> Sample:
-        """Return the best rows with some of them drawn anew."""
+        """Return the best rows, with some of them redrawn."""
         X, y = best.X.copy(), best.y.copy()
         where = rng.choice(len(y), int(np.ceil(REDRAWN * len(y))), replace=False)
         drawn = rng.integers(len(problem.train), size=len(where))
@@ -214,6 +218,6 @@ class Coordinate(Attack):
 
 
 def _multiplicities(n_poison: int, max_distinct: int | None) -> FloatArray:
-    """Return how often each distinct row is repeated, as equally often as may be."""
+    """Return the number of copies of each distinct row; they differ by 1 at most."""
     n_distinct = min(max_distinct or n_poison, n_poison)
     return np.bincount(np.arange(n_poison) % max(n_distinct, 1)).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Poison rows that somebody else made: read from a file, checked like any others."""
+"""Poison rows from a file, which are checked like those of any attack."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from poisonbench.features import FeatureSpace, FloatArray, IntArray
 from poisonbench.problem import AttackProblem, PoisonSet
 
 SHOWN = 3
-"""How many kinds of illegal values a message names."""
+"""How many kinds of illegal values a message lists."""
 
 
 class File(Attack):
-    """Poison rows from a file, to meet the defenses here; brings its own poisoning rate.
+    """Poison rows from a file, which determines the number of rows.
 
-    An ``.npz`` file has the arrays ``X`` and ``y`` in the box [0, 1], and if it has
-    ``feature_names`` its columns may come in any order; the files in ``poison/`` of an output
-    folder are such.  If it names the rows that it was made with, in ``train`` and ``validation``,
-    none of them may be a test row here: ``split: {indices: FILE}`` takes its own split.  Any other
-    file is read as CSV with the data set's own column names, the response's included, in the
-    data's own units.
+    An ``.npz`` file has the arrays ``X`` and ``y``, scaled to the box [0, 1].  If it also has
+    ``feature_names``, its columns may be in any order.  The files in ``poison/`` of an output
+    folder have this form.  If the file has arrays ``train`` and ``validation``, the indices of the
+    rows that it was made with, none of these may be a test row; use ``split: {indices: FILE}`` to
+    take the file's own split.  Any other file is read as CSV, with the column names of the data
+    set, including the response, in the data's own units.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class File(Attack):
         elif scaling is not None:
             X, y = scaling.transform(X), scaling.transform_response(y)
             wrong = space.violations(X) + FeatureSpace((target,)).violations(y[:, None])
-        else:  # bounds that differ from seed to seed: the one-hot groups can be checked
+        else:  # the bounds differ between seeds, so only the one-hot groups can be checked
             X[:, space.numeric] = 0.0
             wrong = space.violations(X)
         if wrong:
@@ -75,7 +75,7 @@ class File(Attack):
         return len(y)
 
     def rows_seen(self) -> IntArray | None:
-        """Return the training and validation rows that an ``.npz`` file names, if it does."""
+        """Return the training and validation rows that an ``.npz`` file lists, if it does."""
         if not self._is_npz():
             return None
         arrays = read_arrays(Path(self.path), (), optional=("train", "validation"))
@@ -94,12 +94,12 @@ class File(Attack):
             return True
         try:
             with Path(self.path).open("rb") as file:
-                return file.read(4) == b"PK\x03\x04"  # npz is zip, whatever its name says
+                return file.read(4) == b"PK\x03\x04"  # an npz file is a zip file, whatever its name
         except OSError:
             return False
 
     def _read(self, space: FeatureSpace, target: str) -> tuple[FloatArray, FloatArray]:
-        """Return the rows and responses in the file's units, columns in the data set's order."""
+        """Return rows and responses in the file's units, with columns in the data set's order."""
         path = Path(self.path)
         if not self._is_npz():
             return read_rows(path, space.names, target)

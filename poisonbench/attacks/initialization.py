@@ -1,4 +1,4 @@
-"""Where an optimisation attack starts: rows of the training set with their responses flipped."""
+"""Initial poison rows of optimisation attacks: training rows with flipped responses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from poisonbench.problem import AttackProblem, Sample
 
 
 class Initialization(ABC):
-    """A way to set the responses of p training rows drawn at random; features are kept."""
+    """A way to set the responses of p random training rows, whose features are kept."""
 
     name: ClassVar[str]
     reference: ClassVar[str] = "Jagielski et al. 2018, Sec. IV-B"
@@ -24,8 +24,8 @@ class Initialization(ABC):
     def rows(self, problem: AttackProblem) -> Sample:
         """Return the p starting rows.
 
-        Rows are a prefix of one permutation of the training rows, so that the start at a lower
-        rate is part of the start at a higher one; beyond n rows the permutation repeats.
+        They are the first p rows of a permutation of the training rows, repeated if p > n.  So the
+        starting rows at a lower rate are among those at a higher rate.
         """
         order = problem.generator().permutation(len(problem.train))
         drawn = np.resize(order, problem.n_poison)
@@ -46,7 +46,7 @@ class InvFlip(Initialization):
     name = "invflip"
 
     def responses(self, y: FloatArray) -> FloatArray:
-        """Return 1 - y, in the box even where y lies outside it."""
+        """Return 1 - y, clipped to the box."""
         flipped: FloatArray = np.clip(1 - y, 0.0, 1.0)
         return flipped
 
@@ -65,5 +65,5 @@ class BFlip(Initialization):
     name = "bflip"
 
     def responses(self, y: FloatArray) -> FloatArray:
-        """Return round(1 - y), in the box even where y lies outside it."""
+        """Return round(1 - y), clipped to the box."""
         return np.asarray(np.round(np.clip(1 - y, 0.0, 1.0)), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""No attack: the reference row of every table."""
+"""No attack: the clean training set."""
 
 from __future__ import annotations
 

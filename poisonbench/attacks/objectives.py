@@ -1,4 +1,4 @@
-"""Outer objectives: what an attacker maximises, as a function of the trained model."""
+"""Outer objectives: functions of the trained model that an attacker maximises."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class OuterObjective(ABC):
     reference: ClassVar[str] = "Jagielski et al. 2018, Sec. IV-A"
 
     needs_validation: ClassVar[bool] = False
-    """Whether it is undefined without validation rows."""
+    """Whether it needs validation rows."""
 
     quadratic: ClassVar[bool] = True
-    """Whether it is a quadratic in theta; else it is a mean of row losses."""
+    """Whether it is quadratic in theta; otherwise it is a mean of row losses."""
 
     @abstractmethod
     def function(self, problem: AttackProblem) -> Function:
@@ -79,7 +79,7 @@ class Validation(OuterObjective):
     needs_validation = True
 
     def function(self, problem: AttackProblem) -> Quadratic:
-        """Return W_val; no penalty."""
+        """Return W_val, without a penalty."""
         return Quadratic.mean_squared_error(problem.validation, problem.model)
 
 
@@ -109,12 +109,12 @@ class PredictionShift(OuterObjective):
 class Clipped(OuterObjective):
     """The mean squared error on the attacker's validation rows, predictions clipped to [0, 1].
 
-    The error that is left where predictions are clipped to the known range of the response.  No
-    row can lose more than the box is wide, so many rows have to be moved, not a few of them far.
-    W does not change with a row that is clipped already, and has poor local maxima; an ascent
-    does better where it first brings the predictions on validation and training rows towards a
-    point far outside the box, on the side away from the mean response, and then climbs the error
-    clipped to a wider box.
+    This is the error of a user who clips predictions to the known range of the response.  The
+    squared error of a row is then at most 1, so an attack has to move many rows instead of moving
+    a few of them far.  W is constant in a prediction that is clipped already, and has poor local
+    maxima.  So an ascent first moves the predictions on validation and training rows towards a
+    point far outside the box, on the side away from the mean response; then it climbs the error
+    clipped to a wider box, and at last W itself.
 
     Examples
     --------
@@ -134,7 +134,7 @@ class Clipped(OuterObjective):
     quadratic = False
 
     def function(self, problem: AttackProblem) -> ClippedError:
-        """Return W_val with clipped predictions; no penalty."""
+        """Return W_val with clipped predictions, without a penalty."""
         Z, y = with_intercept(problem.validation.X), problem.validation.y
         target = 1 + BEYOND if y.mean() < 0.5 else -BEYOND
         one, other = (

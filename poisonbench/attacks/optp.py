@@ -1,9 +1,9 @@
 """OptP: the optimisation-based attack of Jagielski et al. 2018, Algorithm 1.
 
-Variants differ in the initialization (invflip, bflip), in what moves (x, or x and y) and in the
-outer objective (training, validation); the paper's OptP is the best of the eight for a data set
-and a model.  Best is judged here on the attacker's validation rows, the only honest way open to
-an attacker.
+Variants differ in the initialization (invflip, bflip), in what is optimised (x, or x and y) and in
+the outer objective (training, validation).  The paper's OptP is the best of the eight variants for
+a data set and a model.  With ``best_of``, the best is chosen on the attacker's validation rows,
+since an attacker has no test rows.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ class OptP(Attack):
     Parameters
     ----------
     variables : {"x", "xy"}, default="xy"
-        Whether only the features of a poison row move, or its response too.
+        Whether to optimise only the features of a poison row, or its response too.
     initialization : str, default="bflip"
         How the starting rows are made.
     outer_objective : str, default="validation"
         What the attack maximises.
     iterations : int, default=15
-        Rounds over all poison rows at most; 0 leaves the initialization as it is.
+        Maximum number of rounds over all poison rows; 0 keeps the initialization as it is.
     tol : float, default=1e-4
-        Relative change of the objective over a round at which the attack stops.
+        The attack stops when a round changes the objective by less than this share.
     best_of : bool, default=False
-        Run all eight variants of the three axes and keep the one with the largest error of the
-        poisoned model on the attacker's validation rows.
+        Run all eight variants, and keep the one whose poisoned model has the largest error on the
+        attacker's validation rows.
 
     Examples
     --------
@@ -80,11 +80,11 @@ class OptP(Attack):
 
     @classmethod
     def axes(cls, parameters: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the three axes, or none where all their variants are tried."""
+        """Return the three axes, or none if all variants are tried."""
         return () if parameters.get("best_of") else super().axes(parameters)
 
     def generate(self, problem: AttackProblem) -> PoisonSet:
-        """Return the poison rows of the variant asked for, or of the best one."""
+        """Return the poison rows of the chosen variant, or of the best one."""
         if not self.best_of:
             return self._variant(problem, self.variables, self.initialization, self.outer_objective)
         error = Quadratic.mean_squared_error(problem.validation, problem.model)

@@ -1,23 +1,23 @@
-"""Sever: copies of one or two rows that a regularised fit cannot help but follow.
+"""Sever: copies of one or two rows, which a regularised fit is bound to follow.
 
 Diakonikolas, Kamath, Kane, Li, Steinhardt & Stewart, "Sever: A Robust Meta-Algorithm for
 Stochastic Optimization" (ICML 2019), attack regression with p copies of one point, chosen so that
-the poisoned fit explains it well: a defense that looks for large losses, leverages or gradients
-sees nothing there.  Their point lies far outside any data.  In the box the same is done by a
-training row, with features as they are and a response of 0 or 1, copied until it is worth fitting;
-or by two such rows with p/2 copies each.
+the poisoned model fits it well.  A defense that looks for large losses, leverages or gradients does
+not notice it.  Their point lies far outside the data.  Within the box, a training row with a
+response of 0 or 1 has the same effect if it is copied often enough; or two such rows, with p/2
+copies each.
 
-It breaks TRIM where giving up the p clean rows that fit worst costs less than one more
-interpolated point: the copies then have residuals near 0, and the trimmed optimum keeps them,
-although p is known.  Sever's own filter sees gradients near 0.  Dropping duplicates is no answer:
-a small jitter would do as well.
+This breaks TRIM if fitting the copied point and removing the p worst clean rows gives a lower
+trimmed loss than removing the poison.  The copies then have residuals near 0, and the trimmed
+optimum keeps them, although p is known.  Sever's own filter sees gradients near 0.  Removing
+duplicates does not help, because slightly perturbed copies work as well.
 
-With K the inverse Gram matrix of the clean fit theta, m copies of (Z_S, y_S) give exactly
+With K the inverse Gram matrix of the clean fit theta, adding m copies of (Z_S, y_S) gives exactly
 
     theta + K Z_S' (I/m + Z_S K Z_S')^{-1} (y_S - Z_S theta),
 
-so every row, and every pair among the best rows, is scored on the validation rows without a refit;
-the best of those are tried in earnest.
+so all rows, and all pairs of the best rows, are scored on the validation rows without a refit.
+Only the best of them are tried on TRIM.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ from poisonbench.features import FloatArray
 from poisonbench.problem import AttackProblem, PoisonSet
 
 SCREENED = 5000
-"""Training rows that are scored; of more, which are in no order, every second, third, ..."""
+"""Maximum number of training rows that are scored; of more rows, every second, third, ... is."""
 
 PAIRED = 40
-"""Single points among which pairs are formed."""
+"""Number of best single points of which pairs are formed."""
 
 
 class Sever(Attack):
     """Copies of one or two training rows with responses at the boundary.
 
-    Rows and responses are those that, as seen on validation rows, hurt most a TRIM that is told p;
-    where none fools it, those that hurt most the learner without a defense.
+    The rows and responses are those that do the most damage, on validation rows, to a TRIM that
+    knows p; or to the learner without a defense, if no candidate deceives TRIM.
 
     Parameters
     ----------
     candidates : int, default=12
-        Single rows, and as many pairs, that are tried on TRIM: those whose copies move the
-        undefended learner most.  A trial costs some ten fits of the learner.
+        Number of single rows, and of pairs, that are tried on TRIM: those whose copies do the most
+        damage to the undefended learner.  A trial costs about ten fits of the learner.
 
     Examples
     --------
@@ -88,7 +88,7 @@ class Sever(Attack):
 
 
 def _points(problem: AttackProblem, most: int) -> list[tuple[FloatArray, FloatArray]]:
-    """Return the single points, then the pairs, `most` of each, that move the clean fit most."""
+    """Return the `most` single points, and as many pairs, whose copies do the most damage."""
     train, p = problem.train, problem.n_poison
     fit = _CleanFit(problem)
     screened = train.X[:: -(-len(train) // SCREENED)]
@@ -104,7 +104,7 @@ def _points(problem: AttackProblem, most: int) -> list[tuple[FloatArray, FloatAr
 
 
 class _CleanFit:
-    """The clean fit as a ridge, and what copies of points make of it."""
+    """The clean fit as a ridge regression, and the effect of adding copies of points."""
 
     def __init__(self, problem: AttackProblem) -> None:
         model, train = problem.model, problem.train
@@ -116,14 +116,14 @@ class _CleanFit:
         self.W = Quadratic.mean_squared_error(problem.validation, model)
 
     def moved(self, X: FloatArray, y: FloatArray, m: float) -> FloatArray:
-        """Return the validation error with m copies of each of k points together.
+        """Return the validation error after adding m copies of each of k points.
 
         Parameters
         ----------
         X, y : ndarray of shape (candidates, k, d) and (candidates, k)
             The points.
         m : float
-            Copies of each.
+            Number of copies of each point.
         """
         Z = np.concatenate([X, np.ones((*X.shape[:2], 1))], axis=2)
         ZK = Z @ self.K

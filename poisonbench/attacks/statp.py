@@ -1,9 +1,9 @@
 """StatP: the statistical attack of Jagielski et al. 2018, Sec. IV-C.
 
 Rows are drawn from a Gaussian with the mean and covariance of the training features, rounded to
-the corners of the box, and given the response at the boundary farthest from the model's
-prediction.  A black-box attack: it needs two moments and queries of the model, and is nearly
-free.
+the corners of the box, and given the response, 0 or 1, that is farthest from the model's
+prediction.  It is a black-box attack: it needs only the moments and queries of the model, and it is
+very cheap.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from poisonbench.attacks.base import Attack
 from poisonbench.problem import AttackProblem, PoisonSet
 
 COVARIANCE_RIDGE = 0.01
-"""Added to the diagonal of the covariance, which one-hot features leave singular."""
+"""Added to the diagonal of the covariance matrix, which is singular with one-hot features."""
 
 
 class StatP(Attack):

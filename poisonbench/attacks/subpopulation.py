@@ -1,16 +1,16 @@
-"""Subpopulation: p rows that outvote a small group of clean ones.
+"""Subpopulation: p poison rows that outnumber a small group of clean rows.
 
 Jagielski, Severi, Pousette Harger & Oprea, "Subpopulation Data Poisoning Attacks" (CCS 2021),
-copy rows of a subpopulation and change their labels, so that the model learns the wrong answer
-there and nowhere else.  Here, for regression: copies of the rows of one category, all with their
-responses shifted the same way.
+copy rows of a subpopulation and change their labels, so that the model is wrong there and nowhere
+else.  For regression, this attack copies the rows of one category and shifts all their responses in
+the same direction.
 
-It is made to break trimming.  TRIM has p rows to drop.  If the group has m < p clean rows, it may
-drop those and still p - m others, the worst of all rows, and then fits p copies that agree with
-each other: where one more category effect costs little penalty this loss is below the clean one's,
-and the exact minimum of the trimmed problem is poisoned, although p is known.  More cannot be said
-from the data: were the copies true and the m rows poison, they would look the same.  A defense that
-survives assumes that categories differ little.
+It is designed to break trimming.  TRIM removes p rows.  If the group has m < p clean rows, TRIM may
+remove those and the p - m worst of the other rows, and fit the p copies, which agree with each
+other.  If the penalty on one more category effect is small, this gives a lower loss than removing
+the poison.  Then the exact minimum of the trimmed problem is poisoned, although p is known.  The
+data cannot decide which side is right: if the copies were clean and the m rows poison, they would
+look the same.  A defense that survives has to assume that categories differ little.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ from poisonbench.features import BoolArray
 from poisonbench.problem import AttackProblem, PoisonSet
 
 FEWER = 0.95
-"""A group must have fewer clean rows than this times p, or the copies do not outvote it."""
+"""A group must have fewer clean rows than this times p, so that the copies outnumber it."""
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Rows that have a value in common: masks over the training and the validation rows."""
+    """Rows that share a value: masks of the training and the validation rows."""
 
     train: BoolArray
     validation: BoolArray
 
 
 class Subpopulation(Attack):
-    """Copies of a small group's rows with all responses shifted one way, to outvote the group.
+    """Copies of a small group's rows, with all responses shifted in the same direction.
 
-    The group is one level of a categorical feature that fewer than 0.95 p training rows have; where
-    the data have no such level, as with numeric features alone, the rows at one end of a column: a
-    half-space that holds as many rows as may be.  Group and direction are those whose copies, as
-    seen on validation rows, hurt most a TRIM that is told p.
+    The group is a level of a categorical feature that fewer than 0.95 p training rows have.  If
+    there is no such level, as with numeric features only, the group consists of the rows at one end
+    of a column, as many as are allowed.  The attack chooses the group and direction that do the
+    most damage, on validation rows, to a TRIM that knows p.
 
     Parameters
     ----------
     shift : float, default=0.9
-        How far responses move, towards 0 or 1 and at most to there, in units of the box.
+        How far to shift the responses towards 0 or 1, in box units; they are clipped to [0, 1].
     candidates : int, default=12
-        Groups, each with both directions, that are tried on TRIM: those with the most validation
-        rows.  A trial costs some ten fits of the learner.
+        Number of groups that are tried on TRIM, each with both directions: those with the most
+        validation rows.  A trial costs about ten fits of the learner.
 
     Examples
     --------
@@ -92,7 +92,7 @@ class Subpopulation(Attack):
         return max(tried, key=lambda one: damage(problem, one[1], one[0].train))[1]
 
     def _shifted(self, problem: AttackProblem, group: BoolArray, sign: float) -> PoisonSet:
-        """Return p copies of a group's rows, those first that the clean model fits best."""
+        """Return p shifted copies of a group's rows, those that the clean model fits best first."""
         X, y = problem.train.X[group], problem.train.y[group]
         order = np.argsort(np.abs(problem.model.predict(X) - y), kind="stable")
         copied = np.resize(order, problem.n_poison)
@@ -100,12 +100,12 @@ class Subpopulation(Attack):
 
 
 def _groups(problem: AttackProblem) -> list[_Group]:
-    """Return the groups that p copies outvote, those with the most validation rows first."""
+    """Return the groups that p copies outnumber, those with the most validation rows first."""
     most = max(1, int(np.ceil(FEWER * problem.n_poison)) - 1)
     levels = list(_levels(problem))
     groups = [group for group in levels if group.train.sum() <= most]
     groups = groups or [group for group in _ends(problem, most) if group.train.any()]
-    if not groups:  # only levels that too many share: the fewest, or all rows where there are none
+    if not groups:  # take the smallest level, or all rows if there are no levels
         groups = [min([*levels, _everyone(problem)], key=lambda group: int(group.train.sum()))]
     return sorted(groups, key=lambda group: -group.validation.sum())
 
@@ -115,12 +115,12 @@ def _everyone(problem: AttackProblem) -> _Group:
 
 
 def _levels(problem: AttackProblem) -> Iterator[_Group]:
-    """Yield the rows of each level of the categorical features, where training rows have it."""
+    """Yield the rows of each level of the categorical features that training rows have."""
     parts = (problem.train.X, problem.validation.X)
     for feature in problem.space.groups:
         columns = list(feature.columns)
         masks = [tuple(X[:, column] == 1 for X in parts) for column in columns]
-        masks.append(tuple(~X[:, columns].any(axis=1) for X in parts))  # the level left out
+        masks.append(tuple(~X[:, columns].any(axis=1) for X in parts))  # the level without a column
         yield from (_Group(*mask) for mask in masks if mask[0].any())
 
 
@@ -131,6 +131,6 @@ def _ends(problem: AttackProblem, most: int) -> Iterator[_Group]:
             values, others = (
                 sign * part.X[:, column] for part in (problem.train, problem.validation)
             )
-            # Beyond the first value that is left out, so that ties stay together.
+            # Strictly beyond the first value that is left out, so that ties are not divided.
             bound = -np.partition(-values, most)[most] if most < len(values) else -np.inf
             yield _Group(values > bound, others > bound)

@@ -1,4 +1,4 @@
-"""What every learner shares: the objective, its penalty, and the two conventions of strength."""
+"""The base class of learners: the objective, the penalty, and two conventions for its strength."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class LinearModel(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A linear regression f(x) = w.x + b fitted by a penalised least-squares objective.
 
     The penalty is Omega(w) = rho ||w||_1 + (1 - rho)/2 ||w||_2^2, with ``rho`` = 0 for ridge and
-    1 for LASSO.  Subclasses say which scikit-learn estimator has the same minimiser.
+    1 for LASSO.  Subclasses give the scikit-learn estimator with the same minimiser.
 
     Attributes
     ----------
@@ -45,14 +45,14 @@ class LinearModel(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
     def select_lambda(self, X: FloatArray, y: FloatArray, *, random_state: int) -> float:
-        """Choose lambda by cross-validation on the rows given.
+        """Select lambda by cross-validation on these rows.
 
         Parameters
         ----------
         X, y : ndarray of shape (N, d) and (N,)
             The rows.
         random_state : int
-            Shuffles the rows into folds, where there are folds.
+            Seed for shuffling the rows into folds, if there are folds.
 
         Returns
         -------
@@ -104,9 +104,9 @@ class PenalizedModel(LinearModel):
     Parameters
     ----------
     lam : float, optional
-        The paper's lambda: held fixed whatever the number of rows.
+        The paper's lambda, kept fixed whatever the number of rows.
     alpha : float, optional
-        scikit-learn's own: held fixed whatever the number of rows.  One of the two.
+        scikit-learn's alpha, kept fixed whatever the number of rows.  Give at most one of the two.
     """
 
     DEFAULT_LAMBDA: ClassVar[float] = 1e-3

@@ -39,7 +39,7 @@ class ElasticNet(PenalizedModel):
     Parameters
     ----------
     lam : float, optional
-        The paper's lambda, held fixed whatever the number of rows; 1e-3 if neither is given.
+        The paper's lambda, kept fixed whatever the number of rows; 1e-3 if neither is given.
     alpha : float, optional
         scikit-learn's alpha = lambda / 2.
     rho : float, default=0.5
@@ -105,7 +105,7 @@ class ElasticNet(PenalizedModel):
         )
 
     def select_lambda(self, X: FloatArray, y: FloatArray, *, random_state: int) -> float:
-        """Choose lambda by 5-fold cross-validation (scikit-learn's ``ElasticNetCV``)."""
+        """Select lambda by 5-fold cross-validation (scikit-learn's ``ElasticNetCV``)."""
         folds = KFold(5, shuffle=True, random_state=random_state)
         search = ElasticNetCV(l1_ratio=self.l1_ratio(), cv=folds, max_iter=MAX_ITERATIONS)
         return 2 * float(search.fit(X, y).alpha_)

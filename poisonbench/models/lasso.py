@@ -11,7 +11,7 @@ class Lasso(ElasticNet):
     Parameters
     ----------
     lam : float, optional
-        The paper's lambda, held fixed whatever the number of rows; 1e-3 if neither is given.
+        The paper's lambda, kept fixed whatever the number of rows; 1e-3 if neither is given.
     alpha : float, optional
         scikit-learn's alpha = lambda / 2.
 

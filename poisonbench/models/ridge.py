@@ -16,7 +16,7 @@ from poisonbench.features import FloatArray
 from poisonbench.models.base import PenalizedModel
 
 ALPHAS = np.logspace(-4, 3, 29)
-"""scikit-learn alphas among which cross-validation chooses."""
+"""Values of scikit-learn's alpha that cross-validation compares."""
 
 
 class Ridge(PenalizedModel):
@@ -25,9 +25,9 @@ class Ridge(PenalizedModel):
     Parameters
     ----------
     lam : float, optional
-        The paper's lambda, held fixed whatever the number of rows; 1e-3 if neither is given.
+        The paper's lambda, kept fixed whatever the number of rows; 1e-3 if neither is given.
     alpha : float, optional
-        scikit-learn's alpha, held fixed whatever the number of rows.
+        scikit-learn's alpha, kept fixed whatever the number of rows.
 
     Examples
     --------
@@ -54,5 +54,5 @@ class Ridge(PenalizedModel):
         return SklearnRidge(alpha=self.alpha_for(n_rows))
 
     def select_lambda(self, X: FloatArray, y: FloatArray, *, random_state: int) -> float:
-        """Choose lambda by leave-one-out cross-validation (scikit-learn's ``RidgeCV``)."""
+        """Select lambda by leave-one-out cross-validation (scikit-learn's ``RidgeCV``)."""
         return 2 * float(RidgeCV(alphas=ALPHAS).fit(X, y).alpha_) / len(y)
