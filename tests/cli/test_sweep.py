@@ -148,8 +148,8 @@ def test_rates_are_given_once(here):
 def test_an_axis_of_the_command_line_is_no_part_of_the_block(here, argument, axis):
     message = refusal(CONFIG, argument)
     assert message == (
-        f"command line: {argument}: cannot add to the sweep block; expected the axis itself, such as "
-        f"{axis}=0,0.1"
+        f"command line: {argument}: cannot add to the sweep block; expected the axis itself, such "
+        f"as {axis}=0,0.1"
     )
     left = read(CONFIG, "sweep.exclude=[{seeds: 1}]")
     assert left.exclude
