@@ -1,7 +1,7 @@
-"""Bounds on what a library downloads by itself: size, time, packing, redirects, and a progress bar.
+"""Limits for a library's own downloads: size, time, compression and redirects; and a progress bar.
 
-scikit-learn opens addresses with urllib, without a limit of any kind.  urllib lets the opener be
-chosen that its ``urlopen`` uses, and that is where the limits of our own downloads are put to it.
+scikit-learn downloads with ``urllib.request.urlopen``, without any limits.  urllib allows replacing
+the opener behind ``urlopen``, and our opener applies the limits of our own downloads.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from poisonbench.datasets.catalogue.limits import FetchError, Limits, check_redi
 def bounded_urllib(
     name: str, limits: Limits, max_bytes: int, *, progress: bool = False
 ) -> Iterator[None]:
-    """Bound the downloads of ``urllib.request.urlopen`` while the block runs, in every thread.
+    """Limit the downloads of ``urllib.request.urlopen`` during the block, in all threads.
 
     Parameters
     ----------
     name : str
-        What the progress bar calls them.
+        Label of the progress bar.
     limits : Limits
-        How long they may take, all together.
+        Limits of time, for all downloads together.
     max_bytes : int
-        How large they may be, each.
+        Size limit of each download.
     progress : bool
         Whether to show a progress bar on stderr.
 
     Raises
     ------
     FetchError
-        Out of the block, from the call that reads beyond a limit.
+        Raised by the call that exceeds a limit.
     """
     with tqdm(
         desc=name,
@@ -55,12 +55,12 @@ def bounded_urllib(
         try:
             yield
         finally:
-            # Back to urllib's own, which is made when it is next needed.
+            # Back to urllib's default opener, which it creates when needed.
             urllib.request.install_opener(None)
 
 
 class _Redirects(HTTPRedirectHandler):
-    """Follows redirects as our own downloads do."""
+    """Redirect handler with the rules of our own downloads."""
 
     def redirect_request(
         self,
@@ -80,7 +80,7 @@ class _Redirects(HTTPRedirectHandler):
 
 
 class _Bounds(BaseHandler):
-    """Sees every request before it is sent, and every response before it is read."""
+    """Handler that limits every request before it is sent, and every response before it is read."""
 
     def __init__(self, limits: Limits, max_bytes: int, advance: Callable[[int], object]) -> None:
         self.limits = limits
@@ -89,7 +89,7 @@ class _Bounds(BaseHandler):
         self.deadline = time.monotonic() + limits.total
 
     def http_request(self, request: Request) -> Request:
-        # Nothing is unpacked, so nothing small can become large.
+        # No compression, so that a small answer cannot expand to a large one.
         request.remove_header("Accept-encoding")
         request.timeout = self.limits.timeout
         return request
@@ -98,7 +98,7 @@ class _Bounds(BaseHandler):
         url = request.full_url
         if response.headers.get("Content-Encoding", "identity") != "identity":
             response.close()
-            raise FetchError(f"{url}: the server sends it packed, which is refused")
+            raise FetchError(f"{url}: the server sends it compressed, which is refused")
         read, size = response.read, 0
 
         def bounded(amt: int | None = None) -> bytes:

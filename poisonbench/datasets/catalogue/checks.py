@@ -1,8 +1,8 @@
-"""What the file of a catalogued data set has to be: checked by loading, fetching and verifying.
+"""Checks of the file of a catalogued data set, used for loading, fetching and verifying.
 
-A published file is known by its checksum.  A file that poisonbench prepared is known by the sidecar
-beside it, which says where it comes from and what its checksum was: without that, nobody could
-tell it from another file of the same name, nor undo its scaling.
+A published file is identified by its checksum.  A file that poisonbench prepared is identified by
+its sidecar, which records its origin and its checksum; without the sidecar it could not be
+distinguished from another file of the same name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Findings:
     Parameters
     ----------
     right, wrong : tuple of str
-        What was found.
+        The results of the checks.
     data : Dataset or None
         The data set; None if it cannot be read.
     """
@@ -39,7 +39,7 @@ class Findings:
 def check(
     entry: Entry, path: Path, scaling: ScalingMode | None = None, beside: Path | None = None
 ) -> Findings:
-    """Compare a file with the catalogue, and with what was recorded of it.
+    """Compare a file with the catalogue and with its sidecar.
 
     Parameters
     ----------
@@ -48,14 +48,14 @@ def check(
     path : Path
         The file.
     scaling : {"train", "full", "none"}, optional
-        How to read it; as the catalogue says if not given.
+        The scaling to read it with; that of the catalogue if not given.
     beside : Path, optional
         The file whose sidecar describes it; `path` if not given.
     """
     identity = check_identity(entry, path, beside=beside)
     readable = path.is_file() and os.access(path, os.R_OK)
     if identity.wrong and not (readable and entry.checksum):
-        return identity  # of a prepared file, nothing says then what its numbers mean
+        return identity  # the numbers of a prepared file mean nothing without a valid sidecar
     right, wrong, data = [*identity.right], [*identity.wrong], None
     try:
         data = read_dataset(
@@ -80,7 +80,7 @@ def _unit(entry: Entry, path: Path) -> ResponseUnit | None:
 def check_identity(
     entry: Entry, path: Path, *, hashed: bool = True, beside: Path | None = None
 ) -> Findings:
-    """Compare what identifies a file: its checksum, its size, and the sidecar beside it.
+    """Check what identifies a file: its checksum, its size and its sidecar.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def check_identity(
     path : Path
         The file.
     hashed : bool
-        Whether to read the file for its checksum.
+        Whether to compute the checksum, which reads the whole file.
     beside : Path, optional
         The file whose sidecar describes it; `path` if not given.
     """
@@ -107,11 +107,11 @@ def check_identity(
         if isinstance(entry.origin, PublishedFile) and entry.origin.size not in (None, size):
             wrong.append(f"it has {size} bytes, expected {entry.origin.size}")
         if expected is None:
-            right.append("no checksum is known of it")
+            right.append("its checksum is not known")
         elif hashed and (found := checksum(path)) != expected:
             wrong.append(f"its SHA-256 is {found}, that {where} is {expected}")
             if entry.checksum and _differs_in_line_ends(path, expected):
-                wrong.append("it differs in its line ends only: copy it as binary, not as text")
+                wrong.append("it differs only in its line ends: copy it as binary, not as text")
         elif hashed:
             right.append(f"its SHA-256 is that {where}")
     except DatasetError as error:
@@ -122,11 +122,11 @@ def check_identity(
 
 
 def _faults_of_sidecar(entry: Entry, path: Path, sidecar: Sidecar | None) -> list[str]:
-    """Say what is wrong with the sidecar of a file that poisonbench prepared."""
+    """Return what is wrong with the sidecar of a file that poisonbench prepared."""
     if not entry.prepared:
         return []
     if sidecar is None:
-        return [f"{path.name} is not beside it, which fetch puts there: copy both"]
+        return [f"{path.name}, which fetch puts beside it, is missing: copy both files"]
     faults = []
     if sidecar.source != str(entry.origin):
         faults.append(f"it was made from {sidecar.source}, expected {entry.origin}")
@@ -136,7 +136,7 @@ def _faults_of_sidecar(entry: Entry, path: Path, sidecar: Sidecar | None) -> lis
 
 
 def _differs_in_line_ends(path: Path, expected: str) -> bool:
-    """Whether a file is another one only because its line ends were translated."""
+    """Return whether the file would be right with other line ends."""
     lines = path.read_bytes().replace(b"\r\n", b"\n")
     return expected in (
         hashlib.sha256(lines).hexdigest(),
@@ -159,5 +159,5 @@ def _compare_content(entry: Entry, data: Dataset, right: list[str], wrong: list[
     if entry.least_rows and len(data.y) < entry.least_rows:
         wrong.append(f"{len(data.y)} rows, expected {entry.least_rows} or more")
     if expected is not None and len(groups) == len(expected) and groups != expected:
-        wrong.append(f"the groups {sorted(groups - expected)} are none of the catalogue's")
+        wrong.append(f"the groups {sorted(groups - expected)} are not in the catalogue")
     right.append(f"response '{data.target}' from {data.y.min():.6g} to {data.y.max():.6g}")

@@ -1,4 +1,4 @@
-"""A data set in words: where it comes from, and what its numbers look like."""
+"""The description of a data set: its provenance, and statistics of its numbers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from poisonbench.features import FloatArray
 WIDTH = 96
 BINS = 12
 BAR = 50
-"""Characters of the longest bar of the histogram."""
+"""Length of the longest bar of the histogram, in characters."""
 
 
 def provenance(entry: Entry) -> str:
-    """Return what the catalogue says of a data set."""
+    """Return the catalogue's facts about a data set."""
     facts = {
         "source": f"{entry.origin}" + (f" ({entry.homepage})" if entry.homepage else ""),
         "citation": entry.citation,
@@ -35,14 +35,14 @@ def provenance(entry: Entry) -> str:
 
 
 def statistics(data: Dataset, sidecar: Sidecar | None = None) -> str:
-    """Return what the numbers of a data set look like.
+    """Return statistics of a data set as text.
 
     Parameters
     ----------
     data : Dataset
         The data set.
     sidecar : Sidecar, optional
-        What was recorded when it was prepared.
+        The record of its preparation.
     """
     rank, condition = conditioning(data)
     d = data.space.n_features
@@ -64,7 +64,7 @@ def statistics(data: Dataset, sidecar: Sidecar | None = None) -> str:
 
 
 def conditioning(data: Dataset) -> tuple[int, float]:
-    """Return rank and condition number of the design, scaled to [0, 1], with an intercept."""
+    """Return the rank and condition number of the design, scaled to [0, 1], with an intercept."""
     low, span = data.X.min(axis=0), np.ptp(data.X, axis=0)
     scaled = (data.X - low) / np.where(span > 0, span, 1.0)
     design = np.column_stack([np.ones(len(data.X)), scaled])
@@ -108,7 +108,7 @@ def _missing(sidecar: Sidecar | None) -> str:
     dropped = sidecar.preparation.get("rows dropped", 0)
     parts = [f"{name} {what}" for name, what in filled.items()]
     parts += [f"{dropped} rows dropped"] if dropped else []
-    return "none in the file; before it was prepared: " + ("; ".join(parts) or "none")
+    return "none in the file; in the raw data: " + ("; ".join(parts) or "none")
 
 
 def _ranges(data: Dataset) -> Iterator[str]:

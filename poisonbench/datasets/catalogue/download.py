@@ -1,7 +1,7 @@
-"""Download of one file: resumed where it broke off, bounded, checked, placed whole or not at all.
+"""Download one file: resume, limit, check; the file appears only when it is complete.
 
-pooch checks the checksum and moves the file to its place; what it leaves to a downloader is done
-here with requests, which knows proxies (``HTTPS_PROXY``, ``NO_PROXY``) and certificates.
+pooch checks the checksum and puts the file in its place.  The download itself uses requests, which
+supports proxies (``HTTPS_PROXY``, ``NO_PROXY``) and certificates.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ MAX_REDIRECTS = 5
 
 
 class _PassingError(Exception):
-    """What may go better at the next attempt."""
+    """A failure that the next attempt may avoid."""
 
 
 class _UnfinishedError(FetchError):
-    """There is no time for another attempt, but what was downloaded can be used by the next."""
+    """There is no time left, but the next download can use what has arrived."""
 
 
 def download(
@@ -56,37 +56,38 @@ def download(
     accept: Callable[[Path], None] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Download a file, unless it is there.
+    """Download a file, unless it exists.
 
-    An attempt that broke off leaves ``NAME.part``, and the next one goes on from there, now or in
-    another run; without a checksum it starts over, for nothing would tell whether the pieces fit,
-    and an answer that does not say how long the file is is refused, for it could be cut unseen.
-    Of several processes that want the same file one downloads it and the others wait.
+    An interrupted attempt leaves ``NAME.part``, and the next attempt, in this run or another,
+    continues from there.  Without a checksum, every attempt starts over, because it could not be
+    checked that the pieces fit together.  Without a checksum, an answer of unknown length is also
+    refused, because a truncated file would go unnoticed.  If several processes want the same file,
+    one downloads it and the others wait.
 
     Parameters
     ----------
     url : str
         Its address, http or https.  Redirects to another scheme are refused.
     path : Path
-        Its place; the folder is made if need be.
+        Where to put it; the folder is created if necessary.
     sha256 : str or None
         Its checksum.
     max_bytes : int
-        A larger file is refused.
+        Size limit; a larger file is refused.
     limits : Limits, optional
-        How long it may take.
+        Limits of time and attempts.
     progress : bool
         Whether to show a progress bar on stderr.
     accept : callable, optional
-        Raises a DatasetError if the downloaded file is not what was wanted; what it writes is there
-        before the file is.
+        Called with the complete download before it is put in its place; raises DatasetError to
+        refuse it.
     say : callable, optional
-        Takes a line of news.
+        Called with messages, a line each.
 
     Raises
     ------
     FetchError
-        It could not be downloaded, or is not the file wanted.  Nothing is at `path` then.
+        The file could not be downloaded, or is not the right one; `path` does not exist then.
     """
     scheme = urlsplit(url).scheme
     if scheme not in ("http", "https"):
@@ -101,38 +102,38 @@ def download(
             downloader = _Downloader(session, part, sha256, max_bytes, limits, progress, accept)
             known = f"sha256:{sha256}" if sha256 else None
             try:
-                # Before pooch has its turn: a kill would leave the file that it copies to.
+                # Download before calling pooch, which if killed would leave a temporary file.
                 downloader.download(url)
-                # Copied, not moved: until the file is in its place the part keeps others waiting.
+                # Copy, do not move: the part is the lock that other processes wait for.
                 pooch.retrieve(url, known, path.name, path.parent,
                                downloader=lambda _, out, __: shutil.copy(part, out))  # fmt: skip
             finally:
                 if not downloader.unfinished:
                     os.truncate(part, 0)
-    except ValueError as error:  # of pooch: the checksum
+    except ValueError as error:  # raised by pooch for a wrong checksum
         raise FetchError(f"{shown(url)}: {error}") from error
     except OSError as error:
         part = path.with_name(f"{path.name}.part")
-        kept = f"; what came is kept in {part}" if part.is_file() else ""
+        kept = f"; what has arrived is kept in {part}" if part.is_file() else ""
         raise FetchError(f"{path}: cannot be written: {error.strerror or error}{kept}") from error
 
 
 @contextmanager
 def _session(scheme: str) -> Iterator[requests.Session]:
-    """Open a session that speaks https, and http only to what was asked for by it."""
+    """Open a session for https, and for http only if the address has that scheme."""
     with requests.Session() as session:
         session.adapters.clear()
         for spoken in {scheme, "https"}:
             session.mount(f"{spoken}://", HTTPAdapter())
         session.headers["User-Agent"] = f"poisonbench/{poisonbench.__version__}"
-        # Nothing is unpacked, so nothing small can become large.
+        # No compression, so that a small answer cannot expand to a large one.
         session.headers["Accept-Encoding"] = "identity"
         yield session
 
 
 @dataclass
 class _Downloader:
-    """Downloads to the part, in as many attempts as it takes."""
+    """The download to the part file, in several attempts if necessary."""
 
     session: requests.Session
     part: Path
@@ -144,7 +145,7 @@ class _Downloader:
     unfinished: bool = False  # whether the part is worth keeping
 
     def download(self, url: str) -> None:
-        """Make the part the file that `url` is the address of."""
+        """Download `url` to the part file, and check it."""
         deadline = time.monotonic() + self.limits.total
         self.unfinished = self.resumable
         for attempt in range(self.limits.retries + 1):
@@ -178,11 +179,11 @@ class _Downloader:
 
     @property
     def resumable(self) -> bool:
-        """Whether pieces of several attempts can be told to be the file."""
+        """Whether pieces of several attempts may be joined: if a checksum can prove it right."""
         return self.sha256 is not None
 
     def _check_no_page(self, url: str) -> None:
-        """Complain of a server that answers everything with a page, such as one to log in."""
+        """Raise FetchError if the server sent a web page, such as a login page."""
         with self.part.open("rb") as file:
             start = file.read(256).lstrip().lower()
         if start.startswith((b"<!doctype html", b"<html")):
@@ -196,14 +197,14 @@ class _Downloader:
         size = self.part.stat().st_size
         if not size or not self.resumable:
             return ""
-        return f"; {size} bytes are kept in {self.part}, and the same command goes on from there"
+        return f"; {size} bytes are kept in {self.part}; run the same command again to resume"
 
     def _attempt(self, url: str, deadline: float) -> None:
-        """Download what is missing."""
+        """Download the rest of the file."""
         start = self.part.stat().st_size if self.resumable else 0
         headers = {"Range": f"bytes={start}-"} if start else {}
         try:
-            # Redirects are followed here: requests would read the body of each, whatever its size.
+            # Follow redirects here: requests would read the body of each, whatever its size.
             place = url
             for _ in range(MAX_REDIRECTS + 1):
                 with self.session.get(
@@ -230,32 +231,32 @@ class _Downloader:
             raise FetchError(f"{shown(url)}: {what}") from error
 
     def _check(self, url: str, response: requests.Response, start: int) -> int:
-        """Return at which byte of the file a response begins, provided that it is one."""
+        """Return the byte at which the response begins in the file, after checking its status."""
         status = response.status_code
         partial = status == requests.codes.partial
         if status == requests.codes.requested_range_not_satisfiable or (
             partial and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
         ):
             os.truncate(self.part, 0)
-            raise _PassingError("the server does not go on from what was kept")
+            raise _PassingError("the server cannot resume the download")
         if status >= 500 or status in (requests.codes.too_many, requests.codes.request_timeout):
             raise _PassingError(f"the server answered {status} {response.reason}")
         if status != requests.codes.ok and not partial:
             raise FetchError(f"{shown(url)}: the server answered {status} {response.reason}")
         if response.headers.get("Content-Encoding", "identity") != "identity":
-            raise FetchError(f"{shown(url)}: the server sends it packed, which is refused")
+            raise FetchError(f"{shown(url)}: the server sends it compressed, which is refused")
         return start if partial else 0
 
     def _receive(self, response: requests.Response, start: int, deadline: float) -> None:
-        """Append the body of a response to the part that is there."""
+        """Write the body of a response to the part file, from byte `start`."""
         length = response.headers.get("Content-Length", "")
         expected = start + int(length) if length.isdigit() else None
         if expected and expected > self.max_bytes:
             raise self._too_large(response.url, expected)
         if expected is None and not self.resumable and not response.raw.chunked:
             raise FetchError(f"{shown(response.url)}: the server does not say how long the file "
-                             "is, and no checksum is known of it: nothing would tell it from one "
-                             "that was cut; put it there by hand")  # fmt: skip
+                             "is, and its checksum is not known, so a truncated file would go "
+                             "unnoticed; put it there by hand")  # fmt: skip
         size = start
         with (
             self.part.open("r+b") as file,
@@ -272,7 +273,7 @@ class _Downloader:
         ):
             file.truncate(start)
             file.seek(start)
-            # Whatever has arrived: a whole chunk may never be full on a slow line.
+            # read1 returns what has arrived; on a slow line, a full chunk takes long.
             while block := response.raw.read1(CHUNK):
                 size += len(block)
                 if size > self.max_bytes:
@@ -289,7 +290,7 @@ class _Downloader:
 
 
 def _cause(error: BaseException) -> str:
-    """Return the innermost reason that a library gives for a failed connection."""
+    """Return the innermost cause of a failed connection."""
     while inner := next((a for a in error.args if isinstance(a, BaseException)), None):
         error = inner
     return " ".join(str(getattr(error, "reason", None) or error).split())

@@ -1,4 +1,4 @@
-"""The catalogue of data sets: what each is, whose it is, and where it comes from."""
+"""The catalogue of data sets: content, licence and source of each."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class _Record(BaseModel):
 
 
 class PublishedFile(_Record):
-    """A file that its owners publish as it is used here.
+    """A file that is used as its owners publish it.
 
     Parameters
     ----------
     url : str
-        Where.
+        Its address.
     sha256 : str or None
-        Its checksum; None where it is not known beforehand, and recorded at the first fetch.
+        Its checksum; None if it is not known beforehand, but recorded at the first fetch.
     size : int or None
         Its length in bytes, if known.
     """
@@ -54,9 +54,9 @@ class OpenML(_Record):
     Parameters
     ----------
     id : int
-        Its number there.
+        Its number on OpenML.
     categorical, drop : tuple of str
-        Columns that are categories although they hold numbers; columns that are left out.
+        Columns of numbers that are categories; columns to leave out.
     """
 
     kind: Literal["openml"]
@@ -87,12 +87,12 @@ class ScikitLearn(_Record):
 
 
 class Offline(_Record):
-    """A data set that is there without a file."""
+    """A data set that needs no file."""
 
     kind: Literal["offline"]
 
     def __str__(self) -> str:
-        """Say so."""
+        """Return that it needs none."""
         return "comes with the installation"
 
 
@@ -102,13 +102,13 @@ class Entry(_Record):
     Parameters
     ----------
     name : str
-        What a config calls it.
+        Its name in a config.
     title : str
-        What it is about, in a line.
+        Its content, in one line.
     origin : PublishedFile or OpenML or ScikitLearn or Offline
         Where it comes from.
     homepage : str
-        Where to read about it, if anywhere.
+        A page about it, if there is one.
     file : str or None
         Name of its file in the data folder; None if it needs none.
     citation : str
@@ -120,15 +120,15 @@ class Entry(_Record):
     terms : str
         What a user has to know before using it.
     rows : int or None
-        Number of rows; None where it is a parameter, or not known beforehand.
+        Number of rows; None if it is a parameter, or not known beforehand.
     least_rows : int or None
-        Number of rows that there are at least, where the number is not known.
+        Minimum number of rows, if the number is not known.
     columns : int or None
-        Number of features before categories are encoded; None like that of rows.
+        Number of features before categories are encoded; None if it is a parameter, or not known.
     features : int or None
-        Number of features as used; None where that is known only once it is prepared.
+        Number of features after encoding; None if it is known only after preparation.
     groups : tuple of str or None
-        Its one-hot groups; None where they are known only once it is prepared.
+        Its one-hot groups; None if they are known only after preparation.
     target : str
         The response.
     unit : str
@@ -137,11 +137,11 @@ class Entry(_Record):
         Of a file whose response was scaled to [0, 1] before: what 0 and 1 are in that unit; None
         where that is not known, or the file is in the unit itself.
     scaling : {"train", "full", "none"}
-        How it is scaled unless a config says otherwise.
+        Its default scaling.
     preprocessing : str
-        What was done to it, and by whom.
+        How the data were prepared, and by whom.
     unverified : str
-        What of all this could not be checked against the source.
+        Which of these facts could not be checked against the source.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -187,13 +187,13 @@ class Entry(_Record):
 
     @property
     def checksum(self) -> str | None:
-        """SHA-256 of its file, where that is known beforehand."""
+        """SHA-256 of its file, if it is known beforehand."""
         return self.origin.sha256 if isinstance(self.origin, PublishedFile) else None
 
 
 @cache
 def entries() -> dict[str, Entry]:
-    """Return the catalogue by name, in its order."""
+    """Return the entries of the catalogue by name, in order."""
     text = (
         files("poisonbench.datasets.catalogue")
         .joinpath("catalogue.yaml")
@@ -209,19 +209,19 @@ def data_folder(given: Path | None = None) -> Path:
 
 
 def checked_folder(given: Path | None = None, *, to_read: bool = False) -> Path:
-    """Return the data folder, provided that it is one, or can be made.
+    """Return the data folder, after checking that it is a folder or can be created.
 
     Parameters
     ----------
     given : Path, optional
-        As of :func:`data_folder`.
+        See :func:`data_folder`.
     to_read : bool
-        Whether a folder that somebody named has to be there already.
+        Whether a folder that the user named must exist already.
 
     Raises
     ------
     DatasetError
-        It is no folder, leads nowhere, or cannot be looked at; the message says who named it.
+        It is not a folder, is a broken link, or cannot be read; the message says what named it.
     """
     folder = data_folder(given)
     named_by = "--data-dir" if given else DATA_VARIABLE if os.environ.get(DATA_VARIABLE) else ""

@@ -1,4 +1,4 @@
-"""Fetching a data set of the catalogue to the data folder, from its source or from a mirror."""
+"""Fetch data sets of the catalogue into the data folder, from their source or a mirror."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from poisonbench.datasets.catalogue.lock import claimed
 from poisonbench.datasets.catalogue.verify import verify
 
 MIRROR_VARIABLE = "POISONBENCH_MIRROR"
-"""Environment variable: address of a web folder that has the files under their catalogue names."""
+"""Environment variable with the address of a web folder that has the catalogue's files."""
 
 
 def fetch(
@@ -33,7 +33,7 @@ def fetch(
     progress: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Put the file of a data set into the data folder, unless a right one is there.
+    """Put the file of a data set into the data folder, unless the right file is there.
 
     Parameters
     ----------
@@ -42,16 +42,16 @@ def fetch(
     folder : Path
         The data folder.
     limits : Limits, optional
-        How long it may take.
+        Limits of time and attempts.
     progress : bool
         Whether to show a progress bar on stderr.
     say : callable, optional
-        Takes a line of news.
+        Called with messages, a line each.
 
     Raises
     ------
     FetchError
-        It cannot be fetched, or another file is in its place.
+        The data set cannot be fetched, or a wrong file is in its place.
     """
     if entry.file is None:
         say(f"{entry.name}: needs no file")
@@ -61,7 +61,7 @@ def fetch(
         found = verify(entry, folder)
         if found.wrong:
             raise FetchError(f"{path} is there but wrong: {'; '.join(found.wrong)}; "
-                             "move it away to fetch it anew")  # fmt: skip
+                             "move it away to fetch it again")  # fmt: skip
         say(f"{entry.name}: {path} is there already")
         return
     if entry.redistribution != "allowed":
@@ -87,7 +87,7 @@ def fetch(
 
 
 def fetch_missing(names: Iterable[str], folder: Path, **options: object) -> None:
-    """Fetch those of the data sets named that are of the catalogue and not there.
+    """Fetch the named data sets that are in the catalogue and missing in the folder.
 
     Parameters
     ----------
@@ -96,12 +96,12 @@ def fetch_missing(names: Iterable[str], folder: Path, **options: object) -> None
     folder : Path
         The data folder.
     **options
-        As of :func:`fetch`.
+        See :func:`fetch`.
 
     Raises
     ------
     FetchError
-        Some of them cannot be fetched; the others are.
+        Some data sets cannot be fetched; the others have been.
     """
     failures = []
     for name in dict.fromkeys(names):
@@ -121,14 +121,14 @@ def mirror_address() -> str:
     Raises
     ------
     FetchError
-        It is not the address of a web folder.
+        The variable does not hold the address of a web folder.
     """
     address = os.environ.get(MIRROR_VARIABLE, "").strip().rstrip("/")
     try:
         parts = urlsplit(address)
         wrong = parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0
         wrong = wrong or bool(parts.query or parts.fragment or set(address) & set(' \t\n<>"\\'))
-    except ValueError:  # a port or a host that is none
+    except ValueError:  # an invalid port or host
         wrong = True
     if address and wrong:
         raise FetchError(f"{MIRROR_VARIABLE} is '{shown(address)}', expected the address of a web "
@@ -139,7 +139,7 @@ def mirror_address() -> str:
 
 @dataclass(frozen=True)
 class _Work:
-    """The fetching of one data set to its place."""
+    """The job of fetching one data set."""
 
     entry: Entry
     path: Path
@@ -148,19 +148,19 @@ class _Work:
     say: Callable[[str], None]
 
     def published(self, origin: PublishedFile, mirror: str) -> None:
-        """Download a file; where its checksum was not known, record it."""
+        """Download a published file; if its checksum is not known, record it."""
 
         def accept(part: Path) -> None:
             data = self._checked(part, beside=part)
             digest = checksum(part)
-            # The address in the catalogue, not that of a mirror, which may hold a password.
+            # Record the address in the catalogue; that of a mirror may contain a password.
             pinned = Sidecar(sha256=digest, source=origin.url, target=self.entry.target)
             self._describe(pinned.text().encode())
             self.say(f"{self.entry.name}: {len(data.y)} rows, {data.space.n_features} features.  "
                      f"{self.entry.unverified}")  # fmt: skip
             self.say(f"{self.entry.name}: recorded now: SHA-256 {digest}")
 
-        # What was pinned at an earlier fetch holds, until its sidecar is deleted.
+        # A checksum recorded at an earlier fetch is valid until its sidecar is deleted.
         known = Sidecar.read(self.path)
         pinning = not (origin.sha256 or known)
         url = f"{mirror}/{quote(self.path.name)}" if mirror else origin.url
@@ -168,7 +168,7 @@ class _Work:
         self._download(url, sha256, origin.size or LARGEST, accept if pinning else None)
 
     def mirrored(self, mirror: str) -> None:
-        """Download a prepared file, checked by its sidecar, which is placed before it."""
+        """Download a prepared file and its sidecar; the sidecar is put in place first."""
         url = f"{mirror}/{quote(self.path.name)}"
         with tempfile.TemporaryDirectory(prefix="poisonbench-") as scratch:
             described = Path(scratch, self.path.name)
@@ -188,7 +188,7 @@ class _Work:
 
     def through_scikit_learn(self) -> None:
         """Let scikit-learn fetch a data set, and prepare it."""
-        # Imported here: scikit-learn and pandas take longer to load than a file to arrive.
+        # Imported here, because scikit-learn and pandas take long to load.
         from poisonbench.datasets.catalogue.sources import fetch_and_prepare
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -210,21 +210,21 @@ class _Work:
                  progress=self.progress, accept=accept, say=self.say)  # fmt: skip
 
     def _checked(self, file: Path, beside: Path) -> Dataset:
-        """Return what a file holds, provided that it may be placed."""
+        """Return the data set in a file; raise DatasetError if the file is wrong."""
         found = check(self.entry, file, beside=beside)
         if found.wrong or found.data is None:
             raise DatasetError("; ".join(found.wrong))
         return found.data
 
     def _describe(self, content: bytes) -> None:
-        """Write the sidecar; before the file, so that no file is ever without the one it needs."""
+        """Write the sidecar, before the file itself, so that the file is never without it."""
         with written_whole(place(self.path)) as file:
             file.write(content)
 
 
 @contextmanager
 def _scratch(path: Path) -> Iterator[Path]:
-    """Give a folder beside a claimed file while the block runs; what a kill left is deleted."""
+    """Provide a temporary folder beside a claimed file; first delete what a killed process left."""
     scratch = path.with_name(f".{path.name}.preparing")
     try:
         shutil.rmtree(scratch, ignore_errors=True)

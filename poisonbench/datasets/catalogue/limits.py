@@ -1,4 +1,4 @@
-"""What a download may do: how long it may take, where it may be sent, and how it fails."""
+"""Limits of downloads: time, attempts, size and redirects; and how they fail."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 LARGEST = 200_000_000
-"""Bytes of the largest file that is fetched without knowing its size."""
+"""Size limit in bytes of a file whose size is not known beforehand."""
 
 
 class FetchError(Exception):
@@ -23,11 +23,11 @@ class Limits:
     timeout : float
         Seconds without an answer, or without a byte, after which an attempt has failed.
     retries : int
-        Further attempts after one that failed.
+        Number of further attempts after a failure.
     pause : float
-        Seconds before the first of them; it doubles each time.
+        Seconds before the first further attempt; it doubles each time.
     total : float
-        Seconds that the whole download may take, and that another process is waited for.
+        Seconds for the whole download, and for waiting for another process.
     """
 
     timeout: float = 30.0
@@ -37,17 +37,17 @@ class Limits:
 
 
 def check_redirect(here: str, there: str) -> None:
-    """Refuse a redirect to another scheme, but from http to https on the same host.
+    """Refuse a redirect to another scheme, except from http to https on the same host.
 
     Parameters
     ----------
     here, there : str
-        The address that was asked, and the one that it sends to.
+        The address of the request, and that of the redirect.
 
     Raises
     ------
     FetchError
-        It is refused.
+        The redirect is refused.
     """
     source, target = urlsplit(here), urlsplit(there)
     upgrade = (source.scheme, target.scheme) == ("http", "https")
@@ -57,13 +57,13 @@ def check_redirect(here: str, there: str) -> None:
 
 
 def shown(url: str) -> str:
-    """Return an address as messages show it: without name and password."""
+    """Return an address for messages, without user name and password."""
     return re.sub(r"(?<=//)[^/]*@", "", url)
 
 
 SOCKS = (
     "the proxy is a SOCKS proxy, which needs another package (python -m pip install "
-    "'requests[socks]'), and does not serve what comes through scikit-learn; set HTTPS_PROXY to an "
-    "HTTP proxy, or POISONBENCH_MIRROR to a mirror"
+    "'requests[socks]') and does not work for data that come through scikit-learn; set HTTPS_PROXY "
+    "to an HTTP proxy, or POISONBENCH_MIRROR to a mirror"
 )
-"""What to do where a library cannot speak to a proxy."""
+"""What to do if a library does not support a proxy."""

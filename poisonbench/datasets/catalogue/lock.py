@@ -1,4 +1,4 @@
-"""One process at a time for one file: the others wait, say so, and do not wait for ever."""
+"""A lock for the download of a file: other processes wait for a limited time, and say so."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from poisonbench.datasets.catalogue.limits import FetchError
 
 try:
     import fcntl
-except ImportError:  # Windows: nobody waits, and checksums have to do
+except ImportError:  # Windows: no locks, only checksums
     fcntl = None  # type: ignore[assignment]
 
 POLL = 0.05
-"""Seconds between two looks whether a file is free."""
+"""Seconds between two attempts to get the lock."""
 
 
 @contextmanager
 def claimed(path: Path, patience: float, say: Callable[[str], None]) -> Iterator[Path]:
-    """Give the file of an unfinished download of `path`, once nobody else is at it.
+    """Provide the part file for a download of `path`, locked for this process.
 
     Parameters
     ----------
     path : Path
-        The file that is wanted.  The other is beside it, with the ending ``.part``; where the
-        block leaves it empty it is deleted.
+        The file to download.  The part file is beside it, with the ending ``.part``; if it is empty
+        at the end of the block, it is deleted.
     patience : float
         Seconds to wait for another process.
     say : callable
-        Takes the news that there is one.
+        Called with a message if another process has the lock.
 
     Raises
     ------
     FetchError
-        Another process is still at it.
+        Another process still has the lock.
     OSError
         The folder cannot be written to.
     """
@@ -48,13 +48,13 @@ def claimed(path: Path, patience: float, say: Callable[[str], None]) -> Iterator
     while True:
         with part.open("ab") as file:
             locked = _locked(file)
-            # Whoever held the lock may have moved or deleted what was opened here.
+            # The former owner of the lock may have moved or deleted the file opened here.
             if locked and _is_at(part, file):
                 try:
                     yield part
                 finally:
                     if _is_at(part, file) and not part.stat().st_size:
-                        with suppress(PermissionError):  # Windows: it is open
+                        with suppress(PermissionError):  # Windows cannot delete an open file
                             part.unlink()
                 return
         if locked:
@@ -69,19 +69,19 @@ def claimed(path: Path, patience: float, say: Callable[[str], None]) -> Iterator
 
 
 def _locked(file: BinaryIO) -> bool:
-    """Lock a file, unless another process has."""
+    """Try to lock a file; return whether it worked."""
     if fcntl is None:
         return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        # Anything else is a file system without locks: the checksum has to do.
+        # With any other error, the file system has no locks: rely on the checksum.
         return error.errno not in (EAGAIN, EACCES)
     return True
 
 
 def _is_at(path: Path, file: BinaryIO) -> bool:
-    """Whether an open file is still the one at `path`."""
+    """Return whether an open file is still the one at `path`."""
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     return False

@@ -1,4 +1,4 @@
-"""datasets/README.md: the catalogue as a page."""
+"""The page datasets/README.md, made from the catalogue."""
 
 from __future__ import annotations
 

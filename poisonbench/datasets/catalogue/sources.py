@@ -1,7 +1,7 @@
-"""Data sets that scikit-learn fetches: as a table, written to a raw CSV file.
+"""Fetch data sets through scikit-learn, write them to a raw CSV file, and prepare them.
 
-scikit-learn keeps what it fetched in its own folder (``SCIKIT_LEARN_DATA``), and uses what is
-there without a network.
+scikit-learn keeps its downloads in its own folder (``SCIKIT_LEARN_DATA``), and needs no network for
+what is there.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ def fetch_and_prepare(
     Parameters
     ----------
     entry : Entry
-        The data set, one of OpenML or of scikit-learn.
+        The data set, from OpenML or scikit-learn.
     raw : Path
-        Where to write the table as it was fetched.
+        The file for the table as it was fetched.
     out : Path
         The prepared file.
     limits : Limits
-        How long to wait for an answer, and how often to try.
+        Limits of time and attempts.
     progress : bool
         Whether to show a progress bar on stderr.
 
     Raises
     ------
     FetchError
-        It cannot be fetched.
+        The data set cannot be fetched.
     DatasetError
-        It cannot be prepared.
+        The data set cannot be prepared.
     """
     frame = _frame(entry, limits, progress)
     frame.to_csv(raw, index=False)
     listed = entry.origin.categorical if isinstance(entry.origin, OpenML) else ()
     unwanted = entry.origin.drop if isinstance(entry.origin, OpenML) else ()
-    # The source knows which columns are categories, whatever their names look like.
+    # The source says which columns are categories, whatever their values look like.
     kinds = {str(name): kind for name, kind in frame.dtypes.items() if name not in unwanted}
     nominal = {name for name, kind in kinds.items()
                if isinstance(kind, pd.CategoricalDtype) or name in listed}  # fmt: skip
@@ -61,13 +61,13 @@ def fetch_and_prepare(
         drop=tuple(name for name in unwanted if name in frame),
         rare=0.0,
     )  # fmt: skip
-    # In the raw file only an empty cell is missing: None and NA are categories there.
+    # In the raw file only empty cells are missing; None and NA are categories.
     return prepare(raw, out, choices, source=str(entry.origin), missing_words={""},
                    encoding="utf-8", delimiter=",", decimal=".")  # fmt: skip
 
 
 def _frame(entry: Entry, limits: Limits, progress: bool) -> pd.DataFrame:
-    """Return the data set as a table, the response among its columns."""
+    """Return the data set as a table that includes the response."""
     n_retries = max(limits.retries, 1)
     try:
         home = datasets.get_data_home()
@@ -80,13 +80,13 @@ def _frame(entry: Entry, limits: Limits, progress: bool) -> pd.DataFrame:
             bounded_urllib(entry.name, limits, LARGEST, progress=progress),
             warnings.catch_warnings(),
         ):
-            warnings.simplefilter("ignore")  # retries, which end well or in an error
+            warnings.simplefilter("ignore")  # warnings of retries: they succeed, or end in an error
             if isinstance(entry.origin, OpenML):
                 bunch = datasets.fetch_openml(
                     data_id=entry.origin.id,
                     target_column=entry.target,
                     as_frame=True,
-                    parser="liac-arff",  # the other one fails on categories named by numbers
+                    parser="liac-arff",  # the other parser fails on categories named by numbers
                     n_retries=n_retries,
                     delay=limits.pause,
                 )
@@ -96,12 +96,12 @@ def _frame(entry: Entry, limits: Limits, progress: bool) -> pd.DataFrame:
                 )
     except FetchError:
         raise
-    except Exception as error:  # what damaged files make of the parsers below is nowhere listed
+    except Exception as error:  # a damaged file may raise anything in the parsers
         what = f"cannot be fetched by scikit-learn ({type(error).__name__}: {error})"
         if urllib.request.getproxies().get("https", "").startswith("socks"):
             what += f"; {SOCKS}"
         elif not isinstance(error, URLError | TimeoutError):
-            what += f"; what it keeps, and may be damaged, lies in {home}"
+            what += f"; its downloads, which may be damaged, are in {home}"
         raise FetchError(f"{entry.origin}: {what}") from error
     frame: pd.DataFrame = bunch.frame
     return frame

@@ -1,4 +1,4 @@
-"""Whether data files are what the catalogue, or the sidecar beside them, says."""
+"""Check data files against the catalogue or their sidecars."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from poisonbench.datasets.catalogue.checks import check, check_identity
 from poisonbench.datasets.catalogue.entries import Entry, entries
 
 FAST = 100_000_000
-"""Bytes of a file whose checksum is found in a moment."""
+"""Size in bytes up to which a checksum takes no noticeable time."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Verdict:
     name : str
         The data set, or the file.
     path : Path or None
-        Its file; None if it needs none, or is one.
+        Its file; None if `name` is the file, or if it needs none.
     present : bool
-        Whether it is there.
+        Whether the file exists.
     right, wrong : tuple of str
-        What was found.
+        The results of the checks.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Verdict:
     wrong: tuple[str, ...] = ()
 
     def report(self) -> str:
-        """Return it in words."""
+        """Return the verdict as text."""
         if not self.present:
             return f"{self.name}: not there ({'; '.join(self.right) or self.path})"
         verdict = "wrong" if self.wrong else "right"
@@ -50,7 +50,7 @@ class Verdict:
 
 
 def verify(entry: Entry, folder: Path) -> Verdict:
-    """Compare the file of a data set with the catalogue, and with what was recorded of it.
+    """Compare the file of a data set with the catalogue and with its sidecar.
 
     Parameters
     ----------
@@ -64,19 +64,19 @@ def verify(entry: Entry, folder: Path) -> Verdict:
     path = folder / entry.file
     if not path.exists():
         part = path.with_name(f"{path.name}.part")
-        unfinished = (f"{part} is an unfinished download; fetch goes on from there",)
+        unfinished = (f"{part} is an unfinished download; fetch resumes it",)
         return Verdict(entry.name, path, False, unfinished if part.exists() else ())
     found = check(entry, path)
     return Verdict(entry.name, path, True, found.right, found.wrong)
 
 
 def verify_file(path: Path) -> Verdict:
-    """Compare a file with what was recorded of it when it was prepared.
+    """Compare a file with its sidecar.
 
     Parameters
     ----------
     path : Path
-        The file; one that has the name of a file of the catalogue has to be that.
+        The file.  If it has the name of a file of the catalogue, it is checked against that.
     """
     for entry in entries().values():
         if entry.file == path.name:
@@ -86,7 +86,7 @@ def verify_file(path: Path) -> Verdict:
         if sidecar is None:
             table = read_table(path)
             shape = f"{len(table.values)} rows of {len(table.names)} columns, all numbers"
-            unknown = f"nothing is recorded of it: {place(path).name} is not beside it"
+            unknown = f"there is no record of it: {place(path).name} is not beside it"
             return Verdict(str(path), None, True, (shape, unknown))
         data = read_dataset(path, sidecar.target, "full")
     except DatasetError as error:
@@ -100,7 +100,7 @@ def verify_file(path: Path) -> Verdict:
 
 
 def presence(entry: Entry, folder: Path) -> str:
-    """Return whether the file of a data set is there, found out fast: without reading its rows.
+    """Return whether the file of a data set is there, from a quick check without reading its rows.
 
     Parameters
     ----------

@@ -458,7 +458,7 @@ def test_a_disk_that_fills_up_keeps_what_came(
     with monkeypatch.context() as patch:
         patch.setattr(time, "sleep", full)  # between the first attempt and the second
         with pytest.raises(
-            FetchError, match=r"No space left .*; what came is kept in .*a.csv.part"
+            FetchError, match=r"No space left .*; what has arrived is kept in .*a.csv.part"
         ):
             get(server, tmp_path / "a.csv")
     get(server, tmp_path / "a.csv")

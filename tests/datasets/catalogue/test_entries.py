@@ -36,7 +36,7 @@ from poisonbench.preparation import Choices, prepare
 
 REPOSITORY = Path(__file__).parents[3]
 LOAN = "int_rate,a\n" + "0,1\n0.5,0.25\n" * 550
-"""What might be the file of loan: no checksum is known of it."""
+"""What might be the file of loan: its checksum is not known."""
 
 Invoke = Callable[..., Any]
 
@@ -322,7 +322,7 @@ def test_a_file_of_ones_own_is_checked_too(run: Invoke, abalone: Path) -> None:
     Path("mine.csv.json").unlink()
     verified = run("datasets", "verify", "mine.csv")
     assert verified.exit_code == 0
-    assert "nothing is recorded of it" in verified.stdout
+    assert "there is no record of it" in verified.stdout
     assert run("datasets", "verify", "not-here.csv").exit_code == 2
 
 
@@ -331,7 +331,7 @@ def test_a_file_whose_line_ends_were_translated(run: Invoke, tiny: bytes) -> Non
     Path("datasets/house-processed.csv").write_bytes(tiny.replace(b"\n", b"\r\n"))
     verified = run("datasets", "verify", "house")
     assert verified.exit_code == 1
-    assert "it differs in its line ends only: copy it as binary" in verified.stdout
+    assert "it differs only in its line ends: copy it as binary" in verified.stdout
 
 
 def test_verify_in_an_empty_or_absent_folder(run: Invoke) -> None:

@@ -279,7 +279,7 @@ def test_what_scikit_learn_downloads_is_bounded(
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        (("Content-Encoding", "gzip"), "sends it packed, which is refused"),
+        (("Content-Encoding", "gzip"), "sends it compressed, which is refused"),
         (("Location", "ftp://127.0.0.1/a"), "redirects to another scheme"),
     ],
 )
