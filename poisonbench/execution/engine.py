@@ -27,7 +27,7 @@ from poisonbench.execution import dask_cluster, own_process
 from poisonbench.execution.group import Job, Result, run_group
 from poisonbench.execution.options import RunOptions
 from poisonbench.execution.progress import Progress
-from poisonbench.execution.signals import Stop, ignoring_interrupts, end_with
+from poisonbench.execution.signals import Stop, end_with, ignoring_interrupts
 from poisonbench.output import store
 from poisonbench.output.index import describe
 from poisonbench.plan.groups import Group, Plan, Task

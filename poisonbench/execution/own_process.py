@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from poisonbench.execution.signals import ignoring_interrupts, end_with
+from poisonbench.execution.signals import end_with, ignoring_interrupts
 
 Announce = Callable[[str], None]
 """The work calls this with the identity of each thing that it is about to do."""

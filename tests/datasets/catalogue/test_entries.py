@@ -10,9 +10,9 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
