@@ -246,6 +246,22 @@ def test_a_strength_selected_on_poisoned_rows_is_of_these_rows(bench, selections
     )
 
 
+def test_a_strength_is_of_these_responses(bench, selections):
+    """The two starts of optp are the same rows with other responses."""
+    config = {
+        "dataset": {"name": "synthetic", "n": 50, "d": 5, "seed": 33},
+        "split": {"train": 20, "validation": 8, "test": 10},
+        "model": {"name": "ridge", "lambda": "cv", "select_on": "poisoned"},
+        "attack": {"name": "optp", "iterations": 0, "initialization": ["invflip", "bflip"]},
+        "poisoning_rate": 0.2,
+        "defense": "none",
+        "seeds": 1,
+    }
+    bench.run(config)
+    assert len({made[1] for made in selections}) == 2  # the clean rows, and these
+    assert len({made[2] for made in selections}) == len(selections) == 3
+
+
 RIDGE = {"name": "ridge", "lambda": 0.01}
 ONE_DRAW = {"name": "ransac", "max_trials": 1, "refinements": 0, "min_samples": 0.25}
 RANSAC = {"name": "ransac", "max_trials": 3, "min_samples": 0.25}

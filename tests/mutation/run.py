@@ -16,6 +16,7 @@ import importlib
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -186,7 +187,9 @@ def main() -> None:
     parser.add_argument("modules", nargs="*", help="files or folders below the package")
     parser.add_argument("--every", action="store_true", help="all mutants, not a sample")
     parser.add_argument("--sample", type=int, default=8, metavar="N", help="mutants of each module")
-    parser.add_argument("--match", default="", help="only mutants whose names hold this text")
+    parser.add_argument(
+        "--match", default="", help="only mutants whose names hold this regular expression"
+    )
     parser.add_argument("--list", action="store_true", help="name the mutants and run nothing")
     parser.add_argument("--unchecked", action="store_true", help="do not try the tests first "
                         "without a fault, which they must pass")  # fmt: skip
@@ -195,7 +198,7 @@ def main() -> None:
     modules = yaml.safe_load((HERE / "modules.yaml").read_text())
     reasons = yaml.safe_load((HERE / "survivors.yaml").read_text()) or {}
     todo = chosen(modules, given.modules, None if given.every else given.sample)
-    todo = [mutant for mutant in todo if given.match in mutant.name]
+    todo = [mutant for mutant in todo if re.search(given.match, mutant.name)]
     # Once for each list of tests.
     kinds = {
         str(modules[mutant.file]): Mutant(mutant.file, mutant.file + NOTHING, 0, 0, "")
