@@ -206,7 +206,10 @@ def fetch(
             failed += 1
             typer.echo(f"{entry.name}: {error}", err=True)
         except KeyboardInterrupt:
-            typer.echo("Interrupted. Run the same command again to resume.", err=True)
+            typer.echo(
+                "Interrupted. Downloaded data are kept; run the same command again to resume.",
+                err=True,
+            )
             raise typer.Exit(130) from None
     if failed:
         raise typer.Exit(1)

@@ -335,7 +335,7 @@ def test_another_config_extends_the_folder_only_if_it_has_more(out):
     assert "poisoning_rate: only here: [0.3]" in refused
     assert "--extend" in refused
     less = {**CONFIG, "seeds": 1}
-    assert "cannot be extended: it has 12 rows" in sweep("--extend", config=less, code=2).stderr
+    assert "cannot be extended: 12 of its rows" in sweep("--extend", config=less, code=2).stderr
     assert "cannot be extended" in sweep("--extend", "model.alpha=7", code=2).stderr
     sweep("--extend", config=more)
     poison = {path: time for path, time in before.items() if "meta" not in path.parts}

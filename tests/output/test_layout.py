@@ -68,7 +68,7 @@ def test_damaged_files_hold_nothing(tmp_path: Path, damaged: bytes) -> None:
     assert read_cell(tmp_path, "ab") is None
     assert read_timings(tmp_path, "ab") is None
     (tmp_path / "index.json").write_bytes(damaged)
-    with pytest.raises(StoreError, match=r"index.json: damaged; the command"):
+    with pytest.raises(StoreError, match=r"index.json: damaged; run the command"):
         read_index(tmp_path)
 
 

@@ -221,7 +221,7 @@ def test_data_that_are_not_there(run: Invoke, tmp_path: Path, command: str) -> N
     assert result.exit_code == 2
     assert result.stderr.count("poisonbench datasets fetch") == 1
     assert "  poisonbench datasets fetch abalone health --data-dir 'my data'\n" in result.stderr
-    assert f"\n  {tmp_path}/my data/abalone.csv, with abalone.csv.json, both" in result.stderr
+    assert f"\n  {tmp_path}/my data/abalone.csv, and abalone.csv.json, both" in result.stderr
     assert f"\n  {tmp_path}/my data/pharm-preproc.csv, from https://raw." in result.stderr
     with pytest.raises(MissingDataError):
         registry.components("dataset")["house"]().load()
@@ -269,7 +269,7 @@ def prepare_short(path: Path) -> None:
 
 PREPARED_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no sidecar": (lambda path: path.with_name("abalone.csv.json").unlink(),
-                   "abalone.csv.json is not beside it"),
+                   "abalone.csv.json, which fetch puts beside it, is missing"),
     "another sidecar": (lambda path: edit_sidecar(path, sha256="0" * 64), f"is {'0' * 64}"),
     "a damaged sidecar": (lambda path: path.with_name("abalone.csv.json").write_text("{"),
                           "not a description of abalone.csv"),
@@ -411,7 +411,7 @@ def test_a_checksum_that_was_not_known_is_recorded(run: Invoke, mirror: Path) ->
     assert run("datasets", "verify", "loan").exit_code == 1
     assert "that recorded beside it" in run("validate", "x.yaml", "dataset=loan").stderr
     Path("datasets/loan-processed.csv.json").unlink()  # placed by hand
-    assert "no checksum is known" in run("datasets", "verify", "loan").stdout
+    assert "its checksum is not known" in run("datasets", "verify", "loan").stdout
     assert run("validate", "x.yaml", "dataset=loan", "split.train=2", "split.validation=1",
                "split.test=1").exit_code == 0  # fmt: skip
 
@@ -454,7 +454,7 @@ def test_an_interrupted_fetch_says_so(
     monkeypatch.setattr("poisonbench.datasets.catalogue.fetch.download", interrupt)
     result = run(*command.split())
     assert result.exit_code == 130
-    assert "run the same command again to resume." in result.stderr
+    assert "Downloaded data are kept; run the same command again to resume." in result.stderr
 
 
 def test_a_prepared_file_is_placed_after_its_sidecar(
@@ -493,7 +493,7 @@ def test_names_that_are_not_in_the_catalogue(run: Invoke, command: str, name: st
 def test_fetch_wants_names_or_all(run: Invoke) -> None:
     for arguments, message in (
         ([], "expected the names of data sets, or --all"),
-        (["house", "--all"], "expected it, or names, not both"),
+        (["house", "--all"], "expected either --all or names, not both"),
     ):
         result = run("datasets", "fetch", *arguments)
         assert result.exit_code == 2

@@ -316,7 +316,7 @@ def test_whatever_scikit_learn_raises_is_a_message(
 
     monkeypatch.delenv("POISONBENCH_MIRROR", raising=False)
     monkeypatch.setattr(datasets, "fetch_california_housing", fail)
-    named = rf"cannot be fetched by scikit-learn .{type(error).__name__}.*, lies in "
+    named = rf"cannot be fetched by scikit-learn .{type(error).__name__}.*, are in "
     with pytest.raises(FetchError, match=named):
         fetch(entries()["california"], tmp_path, limits=QUICK)
     assert os.listdir(tmp_path) == []
