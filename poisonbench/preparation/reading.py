@@ -58,6 +58,8 @@ def batches(
     """
     header = dialect.header
     encoding = dialect.encoding
+    # Names that repeat are passed over, for pandas takes time by the square of their number.
+    named = header.line and not header.repeated
     with errors_of_reading(path, encoding.name):
         try:
             with warnings.catch_warnings():
@@ -70,12 +72,12 @@ def batches(
                     encoding=encoding.name,
                     encoding_errors=encoding.errors,
                     skipinitialspace=skips_blanks(dialect.delimiter),
-                    header=0 if header.line else None,
-                    skiprows=header.blank_records,
+                    header=0 if named else None,
+                    skiprows=header.blank_records + (header.line and not named),
                     names=list(dialect.names),
                     # Without a header, the width of the table is that of the names only if all
                     # columns are read.
-                    usecols=list(only) if only is not None and header.line else None,
+                    usecols=list(only) if only is not None and named else None,
                     index_col=False,
                     dtype=dict.fromkeys(as_text, object),
                     keep_default_na=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 
 import numpy as np
@@ -280,3 +281,27 @@ def test_a_value_is_written_as_it_was_read(tmp_path: Path) -> None:
     prepared = run(tmp_path, text)
     assert column(prepared, "a") == values.tolist()
     assert prepared.path.read_text().splitlines()[1].split(",")[2] == RESPONSE[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a", "", "g:1"])
+def test_time_grows_with_the_columns_not_with_their_square(tmp_path: Path, name: str) -> None:
+    def seconds(n: int) -> float:
+        text = "y" + f",{name}" * n + "\n" + "".join(f"{i}" + f",{i},2" * (n // 2) + "\n"
+                                                     for i in range(3))  # fmt: skip
+        start = time.process_time()
+        run(tmp_path, text)
+        return time.process_time() - start
+
+    seconds(200)  # what is loaded once
+    assert seconds(8_000) < 12 * seconds(1_000) + 1
+
+
+def test_a_file_with_repeated_names_is_read_below_its_header(tmp_path: Path) -> None:
+    text = ',,\n\n"a\nb","a\nb",y\n1,2,3\n\n2,5,4\n3,1,7\n'
+    data = data_of(run(tmp_path, text))
+    assert data.space.names == ("a b", "a b (2)")
+    assert data.X.tolist() == [[1, 2], [2, 5], [3, 1]]
+    for long in (text + "1,2,3,4\n", text.replace("1,2,3", "1,2,3,4")):
+        with pytest.raises(DatasetError, match=r"has 4 cells, expected 3"):
+            run(tmp_path, long)
