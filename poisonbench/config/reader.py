@@ -169,7 +169,7 @@ class Reader:
         else:
             text = str(written)
         target = self.file(text)
-        if target.is_dir():
+        if os.path.isdir(target):  # unlike Path.is_dir, also of names too long for a file
             self.complain(path, f"{written} is a folder; expected a file")
         elif not os.path.isfile(target):
             self.complain(path, f"no file {written} (looked for {target.resolve()})")
