@@ -14,6 +14,7 @@ from typer.core import TyperCommand
 
 from poisonbench.cli.datasets import DataDir
 from poisonbench.cli.datasets import app as datasets_app
+from poisonbench.cli.guide import explain, info, init, rerun
 from poisonbench.cli.messages import say, say_notes, usage, user_errors, using
 from poisonbench.cli.options import (
     Axes,
@@ -58,7 +59,6 @@ from poisonbench.cli.run import (
 from poisonbench.execution.options import RunOptions
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -66,6 +66,8 @@ app = typer.Typer(
 )
 
 app.add_typer(datasets_app, name="datasets")
+for _command in (init, explain, info, rerun):
+    app.command()(_command)
 
 
 class ConfigCommand(TyperCommand):
@@ -99,9 +101,11 @@ def _poisonbench(
 
     \b
     Examples:
+      poisonbench init first                            write a commented config to begin with
       poisonbench run configs/quickstart.yaml           run attacks and defenses, print MSE tables
       poisonbench sweep configs/sweeps/diabetes.yaml    the same over many poisoning rates
       poisonbench list                                  everything that a config can name
+      poisonbench explain trim                          explain a component: idea, equation, paper
       poisonbench validate configs/quickstart.yaml      check a config without running it
       poisonbench show configs/quickstart.yaml          print a config with all its defaults
       poisonbench datasets list                         the catalogue of real data sets

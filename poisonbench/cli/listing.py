@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import os
 import textwrap
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
+
+import joblib
 
 from poisonbench import registry
 from poisonbench.config import choices, fields
+from poisonbench.datasets.catalogue.entries import data_folder
+from poisonbench.execution import provenance
+from poisonbench.plan.identity import RESULT_VERSION
 from poisonbench.reference_rows import REFERENCE_ROWS
 from poisonbench.registry import Parameter
 
@@ -68,6 +77,65 @@ def find(word: str) -> str:
     hint = fields.hint(word, [*every, *kinds])
     expected = fields.one_of(list(choices.PLURALS.values()))
     raise ValueError(f"nothing is named '{word}'{hint} expected {expected}, or a component's name")
+
+
+def explanation(name: str) -> str:
+    """Return all about the components of this name: the idea first, then what :func:`find` says.
+
+    Parameters
+    ----------
+    name : str
+        The name of a component.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    found = [kind for kind in choices.PLURALS if name in choices.names(kind)]
+    if not found:
+        return find(name)
+    texts = []
+    for kind in found:
+        cls = registry.components(kind).get(name)
+        module = inspect.getmodule(cls) if cls is not None else None
+        own = kind not in ("dataset", "initialization", "outer_objective")
+        idea = inspect.getdoc(module) if module and own else None
+        texts.append("\n\n".join(filter(None, [idea, _description(kind, name)])))
+    return "\n\n".join(texts)
+
+
+def installation(data_dir: Path | None = None) -> str:
+    """Return what is installed here, and where things lie, in words.
+
+    Parameters
+    ----------
+    data_dir : Path, optional
+        The data folder that was given.
+    """
+    facts = provenance.facts()
+    pools = [f"{pool['internal_api']} {pool['version']} ({pool['architecture']})"
+             for pool in facts["blas"]]  # fmt: skip
+    pages, size = (os.sysconf(name) for name in ("SC_PHYS_PAGES", "SC_PAGE_SIZE"))
+    packages = {package for package, _ in registry.KINDS.values()}
+    plug_ins = [f"{entry.name} ({entry.value})" for package in sorted(packages)
+                for entry in entry_points(group=package)]  # fmt: skip
+    extras = [name for name in ("matplotlib", "distributed", "numba") if find_spec(name)]
+    lines = {
+        "poisonbench": f"{facts['poisonbench']}, results of version {RESULT_VERSION}",
+        "installed in": str(Path(__file__).parents[1]),
+        "python": f"{facts['python']}, {facts['platform']}",
+        "libraries": ", ".join(f"{name} {version}" for name, version in facts["libraries"].items()
+                               if version),
+        "linear algebra": ", ".join(pools) or "unknown; of each cell one thread",
+        "extras": ", ".join(extras) or "none",
+        "plug-ins": ", ".join(plug_ins) or "none",
+        "processors": f"{joblib.cpu_count()} to use",
+        "memory": f"{pages * size / 1e9:.1f} GB",
+        "data folder": str(data_folder(data_dir).absolute()),
+        "mirror": "set" if os.environ.get("POISONBENCH_MIRROR") else "none",
+    }  # fmt: skip
+    return "\n".join(f"{name + ':':<16}{text}" for name, text in lines.items())
 
 
 def _kinds_by_word() -> dict[str, str]:

@@ -1,0 +1,144 @@
+"""Commands that help to begin, to understand and to check: init, explain, info and rerun."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from poisonbench.cli.datasets import DataDir
+from poisonbench.cli.messages import say, usage, user_errors
+from poisonbench.cli.options import Folder, Jobs, Quiet
+from poisonbench.cli.run import carry_out, open_index
+from poisonbench.execution.options import RunOptions
+
+STARTER = Path(__file__).with_name("starter.yaml")
+
+MOST_SHOWN = 50
+"""Differences that are shown one by one."""
+
+
+def _names(incomplete: str) -> list[str]:
+    """Return the names of components that begin so, for the shell's completion."""
+    from poisonbench.config.choices import PLURALS, names
+
+    every = {name for kind in PLURALS for name in names(kind)}
+    return sorted(name for name in every if name.startswith(incomplete))
+
+
+def init(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", readable=False, help="The folder; made if need be.")
+    ],
+) -> None:
+    """Write a commented config to begin with.
+
+    \b
+    Examples:
+      poisonbench init first
+      poisonbench run first/config.yaml --dry-run
+    """  # noqa: D301
+    path = folder / "config.yaml"
+    if path.exists():
+        raise usage(f"{path}: there is one already; expected a folder without it")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(STARTER.read_text(encoding="utf-8"), encoding="utf-8")
+    except OSError as error:
+        raise usage(f"{path}: cannot be written: {error.strerror}; expected a folder") from None
+    say(f"Written: {path}\n  poisonbench validate {shlex.quote(str(path))}\n"
+        f"  poisonbench run {shlex.quote(str(path))}")  # fmt: skip
+
+
+def explain(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="What a config can name.", autocompletion=_names),
+    ],
+) -> None:
+    """Explain an attack, a defense or another component: idea, equation, assumptions, paper.
+
+    \b
+    Examples:
+      poisonbench explain trim
+      poisonbench explain optp
+    """  # noqa: D301
+    from poisonbench.cli.listing import explanation
+
+    try:
+        say(explanation(name))
+    except ValueError as error:
+        typer.echo(f"poisonbench explain: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+def info(data_dir: DataDir = None) -> None:
+    """Say what runs here: versions, processors, memory, data folder, plug-ins, extras.
+
+    \b
+    Examples:
+      poisonbench info
+    """  # noqa: D301
+    from poisonbench.cli.listing import installation
+
+    say(installation(data_dir))
+
+
+def rerun(
+    folder: Folder,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            readable=False,
+            help="New folder; DIR-rerun if not given.",
+        ),
+    ] = None,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Run the plan of an output folder again, in a new one, and report every difference.
+
+    Files that the config names by a relative path are looked for from the current folder.
+    Exit code 0 if every number is the same, 1 if not or if cells failed, 2 if the folder is none or
+    its data are not here.
+
+    \b
+    Examples:
+      poisonbench rerun results/quickstart
+      poisonbench rerun results/quickstart --output results/again --jobs 2
+    """  # noqa: D301
+    before = open_index(folder)
+    out = output or folder.with_name(f"{folder.absolute().name}-rerun")
+    with user_errors():
+        from poisonbench.config import load
+        from poisonbench.output.differences import differences
+        from poisonbench.output.layout import StoreError
+        from poisonbench.output.store import differences as plan_differences
+        from poisonbench.plan.make import make_plan
+
+        path = folder / "plan.json"
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+            config = known["config"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise StoreError(f"{path}: not the plan of a run ({error})") from None
+        work = make_plan(load(config, sweep=None), data_dir)
+    for change in plan_differences(known, work.identity()):
+        typer.echo(f"the plan has changed: {change}", err=True)
+    carry_out(work, out, RunOptions(jobs=jobs, quiet=True))
+    found = list(differences((before, folder), (open_index(out), out)))
+    for difference in found[:MOST_SHOWN]:
+        say(str(difference))
+    if found:
+        more = f" ({len(found) - MOST_SHOWN} more)" if len(found) > MOST_SHOWN else ""
+        say(f"{len(found)} differences between {folder} and {out}{more}")
+        raise typer.Exit(1)
+    if not quiet:
+        say(f"{len(list(before.rows))} rows of {folder} and {out} are the same, to the last digit")
