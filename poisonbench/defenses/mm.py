@@ -37,6 +37,9 @@ EFFECTS = 0.8
 Weighted = WeightedRefits | PartlyPenalized
 """What fits with weights."""
 
+UNMOVED = 1e-3
+"""Share of the scale that a rejected row may pull with."""
+
 REPORTED_ROWS, REPORTED_SHARE = 3, 1 / 3
 """Of a category's rows, so many must be rejected together to be worth a line."""
 
@@ -195,7 +198,7 @@ class MMRegressor(Defense):
         # Where all residuals are multiplied by their weights, the fit without weights is the same.
         cleaned = y - residual + self.weights_ * residual
         if isinstance(engine, PartlyPenalized):
-            weight = np.maximum(self.weights_, FLOOR)
+            weight = np.maximum(self.weights_, self._floor(residual))
             self._adopt(engine.weighted_model(weight, engine.on_weights(weight)), X)
         elif isinstance(estimator, Ridge):
             self._adopt(engine.estimator.fit(engine.X, cleaned), engine.X)
@@ -228,10 +231,14 @@ class MMRegressor(Defense):
         n_iter, moved = 0, np.inf
         while n_iter < self.max_iter and moved > self.tol * self.scale_:
             weight = biweight(residual, self.tuning * self.scale_)
-            fitted = engine.on_weights(np.maximum(weight, FLOOR))
+            fitted = engine.on_weights(np.maximum(weight, self._floor(residual)))
             moved = np.abs(fitted.residual - residual).max()
             residual, n_iter = fitted.residual, n_iter + 1
         return residual, n_iter, bool(moved <= self.tol * self.scale_)
+
+    def _floor(self, residual: FloatArray) -> float:
+        """Return the weight of a rejected row: so small that none moves the others by a scale."""
+        return min(FLOOR, UNMOVED * self.scale_ / max(float(np.abs(residual).max()), self.scale_))
 
     def _rejected_together(
         self, X: FloatArray, residual: FloatArray, indicator: BoolArray

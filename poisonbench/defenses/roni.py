@@ -22,6 +22,7 @@ from sklearn.linear_model import ElasticNet as SklearnElasticNet
 
 from poisonbench.defenses.base import Defense
 from poisonbench.defenses.engines.concentration import smallest
+from poisonbench.defenses.engines.core import rounding_scale
 from poisonbench.defenses.engines.learner import learner
 from poisonbench.defenses.engines.rate_search import assumed_poison
 from poisonbench.features import FloatArray, IntArray
@@ -138,7 +139,7 @@ class RONIDefense(Defense):
             scale = 1.4826 * float(np.median(np.abs(above)))
             # Half of the rows lie within the median deviation, so some row is always kept.
             suspect = above > self.threshold * scale
-            if scale == 0:
+            if scale <= rounding_scale(y) ** 2:
                 self.note_ = "scale of the impacts 0: every impact above the median is removed"
             self.n_poison_ = int(suspect.sum())
         self.support_ = kept = smallest(self.impact_, len(y) - self.n_poison_)

@@ -143,10 +143,17 @@ def _spatial_median(
     if k == 0:  # all rows alike, or too few of them
         return np.zeros(X.shape[1]), float(np.median(y)), True
     directions = directions[:k]
-    scores = (X - mean) @ directions.T
+    # scikit-learn's spatial median has absolute tolerances, made for numbers of ordinary size.
+    unit, unit_y = thousands(float(singular[0]) / np.sqrt(len(X))), thousands(float(np.std(y)))
+    scores = (X - mean) @ directions.T / unit
     fit = TheilSenRegressor(max_subpopulation=max_subsets, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        fit.fit(scores, y)
-    coef: FloatArray = fit.coef_ @ directions
-    return coef, float(fit.intercept_ - mean @ coef), fit.n_iter_ < fit.max_iter - 1
+        fit.fit(scores, y / unit_y)
+    coef: FloatArray = fit.coef_ @ directions * (unit_y / unit)
+    return coef, float(fit.intercept_ * unit_y - mean @ coef), fit.n_iter_ < fit.max_iter - 1
+
+
+def thousands(size: float) -> float:
+    """Return the power of a thousand nearest to a size; 1 for 0."""
+    return float(1000.0 ** round(np.log10(size) / 3)) if size > 0 else 1.0
