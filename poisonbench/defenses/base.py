@@ -16,6 +16,9 @@ from poisonbench.features import FeatureSpace, FloatArray
 from poisonbench.models import LinearModel
 from poisonbench.parameters import check_parameters
 
+NOTHING_REMOVED = "0 poison rows estimated: nothing was removed"
+"""What a defense says whose estimate of the number of poison rows makes it no defense."""
+
 AFFINE = 1e-6
 """Largest deviation of predictions from a plane, relative to their spread, that is rounding."""
 
@@ -76,6 +79,9 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         # A defense that has no such parameter draws nothing, and needs a fixed order of rows.
         rng = check_random_state(getattr(self, "random_state", 0))
         self._fit_keyed(X, y, content_keys(X, y, rng), rng)
+        estimated = getattr(self, "contamination", None) == "auto"
+        if estimated and self.n_poison is None and not self.n_poison_:
+            self.note_ = "; ".join(filter(None, [self.note_, NOTHING_REMOVED]))
         return self
 
     @classmethod

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from annotated_types import Ge, Gt, Lt
 
-from poisonbench.defenses.base import Defense
+from poisonbench.defenses.base import NOTHING_REMOVED, Defense
 from poisonbench.defenses.engines.learner import learner
 from poisonbench.defenses.engines.rate_search import MAX_RATE, RELATIVE_FALL, STEP, search_rates
 from poisonbench.defenses.trim import TRIMRegressor
@@ -73,6 +73,8 @@ class ITRIMRegressor(Defense):
         TRIM's objective at the end.
     n_iter_ : int
         Fits in the last run of TRIM.
+    note_ : str or None
+        That the rate was estimated as 0, so that this is no defense, where it is so.
 
     References
     ----------
@@ -135,6 +137,7 @@ class ITRIMRegressor(Defense):
         self._adopt(trim.estimator_, X)
         self.support_, self.n_poison_ = trim.support_, trim.n_poison_
         self.objective_, self.n_iter_ = trim.objective_, trim.n_iter_
+        self.note_ = None if self.n_poison_ else NOTHING_REMOVED
 
     def check_rows(self, n_rows: int) -> None:
         """Raise ValueError if no rate but 0 would be compared, whatever the number of rows."""

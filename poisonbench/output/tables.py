@@ -235,7 +235,10 @@ def _read_csv(path: Path, *kinds: type) -> pd.DataFrame:
 
 
 def render(results: pd.DataFrame) -> str:
-    """Return the MSE table for people: mean test MSE and its standard deviation over seeds."""
+    """Return the MSE table for people: mean test MSE and its standard deviation over seeds.
+
+    A rate that rounds to 0 poison rows is named below the table: its errors are not the attack's.
+    """
     table = mse_table(results).query("metric == 'test_mse'")
     setting = ["dataset", "dataset_parameters", "split", "model", "model_parameters", "rate_of"]
     rates = [name.removesuffix("_mean") for name in table.columns if name.endswith("_mean")]
@@ -265,6 +268,12 @@ def render(results: pd.DataFrame) -> str:
             )
             last = attack
         blocks.append(f"{title}\n{_aligned(body)}")
+    empty = results[(results["n_poison"] == 0) & (results["poisoning_rate"] > 0)]
+    for rate, rows in empty.groupby("poisoning_rate"):
+        blocks.append(
+            f"Rate {rate:g} rounds to 0 poison rows ({', '.join(rows['dataset'].unique())}): "
+            "these are errors without poison."
+        )
     return "\n\n".join(blocks)
 
 

@@ -114,8 +114,22 @@ class Plan:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks on the data, for the user."""
-        return tuple(note for dataset in self.datasets.values() for note in dataset.notes)
+        """What the user should know of the data, and of rates that bring no poison."""
+        of_data = [note for dataset in self.datasets.values() for note in dataset.notes]
+        n_poison = {task.id: group.n_poison for group in self.groups for task in group.tasks}
+        empty = {
+            (row.labels.poisoning_rate, row.labels.dataset)
+            for row in self.rows
+            if row.labels.poisoning_rate > 0 and n_poison.get(row.cell) == 0
+        }
+        return (
+            *of_data,
+            *(
+                f"warning: poisoning rate {rate!r} of {dataset} rounds to 0 poison rows; "
+                "its cells have the error without poison, whatever the attack"
+                for rate, dataset in sorted(empty)
+            ),
+        )
 
     def identity(self) -> dict[str, Any]:
         """Return JSON values that are equal for two plans if and only if the plans are."""
