@@ -1,9 +1,9 @@
 """StatP: the statistical attack of Jagielski et al. 2018, Sec. IV-C.
 
 Rows are drawn from a Gaussian with the mean and covariance of the training features, rounded to
-the corners of the box, and given the response, 0 or 1, that is farthest from the model's
-prediction.  It is a black-box attack: it needs only the moments and queries of the model, and it is
-very cheap.
+the nearest legal corner of the box, and given the response, 0 or 1, that is farthest from the
+model's prediction.  It is a black-box attack: it needs only the moments and queries of the model,
+and it is very cheap.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from poisonbench.attacks.base import Attack
+from poisonbench.features import FeatureSpace, FloatArray
 from poisonbench.problem import AttackProblem, PoisonSet
 
 COVARIANCE_RIDGE = 0.01
@@ -40,6 +41,22 @@ class StatP(Attack):
         drawn = problem.generator().multivariate_normal(
             X.mean(axis=0), covariance, size=problem.n_poison, method="cholesky"
         )
-        corners = np.round(problem.space.project(drawn))
+        corners = nearest_corners(problem.space, drawn)
         responses = np.round(1 - np.clip(problem.model.predict(corners), 0.0, 1.0))
         return PoisonSet(corners, responses)
+
+
+def nearest_corners(space: FeatureSpace, X: FloatArray) -> FloatArray:
+    """Return the legal corner of the box nearest to each row of `X`; shape (m, d).
+
+    Each column is rounded.  Of a one-hot group the largest entry becomes 1 if it is above one
+    half; otherwise the group is all zero where that is legal, and where it is not the largest
+    entry becomes 1 all the same.
+    """
+    corners: FloatArray = np.round(space.project(X))
+    for group in space.choices:
+        if group.all_zero:
+            columns = list(group.columns)
+            none = X[:, columns].max(axis=1) <= 0.5
+            corners[np.ix_(none, columns)] = 0.0
+    return corners
