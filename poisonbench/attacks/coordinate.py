@@ -20,11 +20,23 @@ from annotated_types import Ge, Gt, Le
 from poisonbench import registry
 from poisonbench.attacks.base import Attack
 from poisonbench.attacks.engines import climb
-from poisonbench.attacks.engines.climb import Climb
+from poisonbench.attacks.engines.climb import Climb, Reached
+from poisonbench.attacks.engines.functions import Quadratic
+from poisonbench.attacks.engines.polish import GAIN, Learner, by_refits, real_valued
+from poisonbench.attacks.engines.surrogate import trained_value
 from poisonbench.attacks.optp import OptP
 from poisonbench.data.scaling import Scaling
 from poisonbench.features import FeatureSpace, FloatArray
 from poisonbench.problem import AttackProblem, PoisonSet, Sample
+
+SMALL = 2e5
+"""Most rows times numeric columns times squared columns for which values are refined."""
+
+REFITS = 3000
+"""Most refits of a sweep that judges every move by one, with LASSO and elastic net."""
+
+POLISHES = 3
+"""Most rounds at the end."""
 
 REDRAWN = 0.25
 """Share of the distinct rows that a perturbation redraws."""
@@ -52,6 +64,16 @@ PRESETS = {
 
 class Coordinate(Attack):
     """Exact coordinate ascent over legal rows and responses in {0, 1}.
+
+    The effect of a change is exact for ridge and full-rank OLS.  For LASSO and elastic net the
+    climb follows an adaptive ridge with the same gradient, and for rank-deficient OLS a small
+    ridge.  ``objective_final`` is that of the learner trained afresh on the rows returned, whatever
+    was climbed.  A LASSO whose minimiser is not unique is taken as coordinate descent finds it from
+    zero, column by column in their order; another solver may find another W.
+
+    Where there are few rows and columns the end is exact in two more ways: numeric columns take the
+    best real value, by a line search in closed form, beside `levels`; and with LASSO and elastic
+    net every single move is judged by a refit.
 
     Parameters
     ----------
@@ -168,7 +190,6 @@ class Coordinate(Attack):
         starts = self._starts(problem, settings.restarts, len(m))
         start = next(starts)
         best = ascent(start, m, refine=self.warm_start == "optp")
-        initial = best.trace[0] if ascent.is_learner else ascent.objective(start, m)
         for other in starts:
             best = max(best, ascent(other, m), key=lambda reached: reached.W)
         rng = problem.generator()
@@ -176,7 +197,11 @@ class Coordinate(Attack):
             perturbed = ascent(self._perturbed(problem, best.rows, rng), m, refine=True)
             if perturbed.W > best.W:
                 best = replace(perturbed, trace=best.trace + perturbed.trace)
-        final = ascent.objective(best.rows, m)
+        best = self._polished(ascent, best, m)
+        # W of the learner as anybody trains it: what the climb followed may be a surrogate, or one
+        # of several minimisers of the LASSO.
+        initial = trained_value(problem, climb.expanded(start, m), W)
+        final = trained_value(problem, climb.expanded(best.rows, m), W)
         if final < initial:
             # Possible with a surrogate, with kappa > 0, or if the functions climbed first led away
             # from a maximum of W.
@@ -190,6 +215,32 @@ class Coordinate(Attack):
             rounds=len(best.trace) - 1,
             trace=best.trace,
         )
+
+    def _polished(self, ascent: Climb, best: Reached, m: FloatArray) -> Reached:
+        """Return the rows after what only small problems can afford."""
+        space, n_rows = ascent.problem.space, len(best.rows)
+        d, climbed = space.n_features, ascent.stages[-1].climbed
+        if not n_rows:
+            return best
+        if ascent.problem.model.l1_ratio() > 0:
+            if 2 * n_rows * len(ascent.moves.column) > REFITS:
+                return best
+            rows, W = by_refits(
+                lambda rows: ascent.objective(rows, m), best.rows, ascent.moves, POLISHES
+            )
+            return Reached(rows, W, (*best.trace, W)) if W > best.W else best
+        small = n_rows * len(space.numeric) * d**2 <= SMALL
+        if not (small and ascent.is_learner and isinstance(climbed, Quadratic)) or self.kappa:
+            return best
+        learner = Learner(ascent.gram, ascent.moment, ascent.penalty, climbed)
+        for _ in range(POLISHES):
+            rows = real_valued(learner, best.rows, m, space.numeric)
+            reached = ascent(rows, m, refine=True)
+            gain = reached.W - best.W
+            if gain <= GAIN * abs(best.W):
+                break
+            best = replace(reached, trace=best.trace + reached.trace[1:])
+        return best
 
     def _starts(self, problem: AttackProblem, n_restarts: int, n_distinct: int) -> Iterator[Sample]:
         """Yield the starting rows of each restart."""

@@ -1,0 +1,229 @@
+"""The last word on small problems: real values for numeric columns, and moves judged by refits.
+
+Sweeps try the ends of a numeric column's range, and with LASSO and elastic net they judge a move by
+an adaptive ridge.  Both lose a little, which on a few rows and columns is cheap to get back.
+
+With a quadratic penalty and one row out, W after row z joins with response y is
+
+    W_out + s a.z + s^2 z'Qz,    s = m (y - z.theta) / (1 + m z'Kz),
+
+so along one column, z + v e_j, it is N(v) / D(v)^2 with N of degree 4 and D = 1 + m z'Kz of degree
+2.  Its stationary points are roots of N'D - 2 N D', a quartic, and the best value in [0, 1] is one
+of those or an end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from poisonbench.attacks.engines.functions import Quadratic, with_intercept
+from poisonbench.attacks.engines.moves import Moves
+from poisonbench.attacks.engines.quadratic_sweep import State
+from poisonbench.features import FloatArray, IntArray
+from poisonbench.problem import Sample
+
+GAIN = 1e-6
+"""Relative gain of W below which it is not worth another move."""
+
+FAR = 1e-12
+"""Leading coefficient, relative to the largest, of a polynomial of lower degree."""
+
+SWEEPS = 20
+"""Most sweeps over all rows."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A learner with a quadratic penalty, and what is climbed.
+
+    Parameters
+    ----------
+    gram, moment : ndarray of shape (d + 1, d + 1) and (d + 1,)
+        Z'Z and Z'y of the clean rows.
+    penalty : ndarray of shape (d,)
+        scikit-learn's alpha for each weight.
+    W : Quadratic
+        The outer objective, without a penalty term of its own.
+    """
+
+    gram: FloatArray
+    moment: FloatArray
+    penalty: FloatArray
+    W: Quadratic
+
+    def trained(self, rows: Sample, m: FloatArray) -> State:
+        """Return the state of the learner on the clean rows and these."""
+        return State.trained(self.gram, self.moment, rows, m, self.penalty, self.W)
+
+
+def real_valued(learner: Learner, rows: Sample, m: FloatArray, columns: IntArray) -> Sample:
+    """Return rows from which no change of one value in one column raises W.
+
+    Parameters
+    ----------
+    learner : Learner
+        What answers to the rows.
+    rows : Sample
+        The distinct rows to start from.
+    m : ndarray of shape (r,)
+        Their multiplicities.
+    columns : ndarray of int
+        Columns whose values may be anything in [0, 1].
+    """
+    X, y = rows.X.copy(), rows.y.copy()
+    for _ in range(SWEEPS):
+        before = learner.trained(Sample(X, y), m).W
+        for c in range(len(y)):
+            others = np.arange(len(y)) != c
+            out = learner.trained(Sample(X[others], y[others]), m[others])
+            for _ in range(SWEEPS):
+                least = joined(out, X[c], y[c], m[c])
+                W, j, value, response = best_on_a_line(out, X[c], m[c], columns)
+                if W - least <= GAIN * abs(least):
+                    break
+                X[c, j], y[c] = value, response
+        if learner.trained(Sample(X, y), m).W - before <= GAIN * abs(before):
+            break
+    return Sample(X, y)
+
+
+def joined(out: State, x: FloatArray, y: float, m: float) -> float:
+    """Return W after a row joins, m times."""
+    z = np.append(x, 1.0)
+    s = m * (y - z @ out.theta) / (1 + m * (z @ out.KQ[0] @ z))
+    return float(out.W + s * (out.a @ z) + s**2 * (z @ out.KQ[1] @ z))
+
+
+def best_on_a_line(
+    out: State, x: FloatArray, m: float, columns: IntArray
+) -> tuple[float, int, float, float]:
+    """Return the highest W that one column of a row can reach, the column, value and response.
+
+    Parameters
+    ----------
+    out : State
+        The learner without the row.
+    x : ndarray of shape (d,)
+        The row.
+    m : float
+        Its multiplicity.
+    columns : ndarray of int of shape (J,)
+        Columns to try.
+    """
+    z, j = np.append(x, 1.0), columns
+    held, one = z[j], np.ones(len(j))
+    # Coefficients by rising powers of the value v that column j gets, one row for each column;
+    # v = held leaves the row as it is.
+    (K, k), (Q, q) = ((M[j, j], (M @ z)[j]) for M in out.KQ)
+    kz = [z @ out.KQ[0] @ z - 2 * held * k + held**2 * K, 2 * (k - held * K), K]
+    qz = [z @ out.KQ[1] @ z - 2 * held * q + held**2 * Q, 2 * (q - held * Q), Q]
+    az = [out.a @ z - held * out.a[j], out.a[j]]
+    tz = [z @ out.theta - held * out.theta[j], out.theta[j]]
+    D = [1 + m * kz[0], m * kz[1], m * kz[2]]
+    found = (-np.inf, 0, 0.0, 0.0)
+    for y in (0.0, 1.0):
+        r = [m * (y - tz[0]), -m * tz[1]]
+        N = _sum(_product(_product(r, az), D), _product(_product(r, r), qz))
+        slope = _sum(_product(_derived(N), D), [-2 * c for c in _product(N, _derived(D))])
+        # Of degree 4: the terms of degree 5 cancel.
+        values = np.column_stack([0 * one, one, _real_roots(np.array(slope[:5]).T)])
+        values = np.clip(values, 0.0, 1.0)
+        W = out.W + _value(N, values) / _value(D, values) ** 2
+        row, at = np.unravel_index(int(W.argmax()), W.shape)
+        found = max(found, (float(W[row, at]), int(j[row]), float(values[row, at]), y))
+    return found
+
+
+def _product(a: list[FloatArray], b: list[FloatArray]) -> list[FloatArray]:
+    """Return the products of polynomials, given by lists of coefficients by rising powers."""
+    terms = [np.zeros_like(a[0]) for _ in range(len(a) + len(b) - 1)]
+    for i, left in enumerate(a):
+        for k, right in enumerate(b):
+            terms[i + k] = terms[i + k] + left * right
+    return terms
+
+
+def _sum(a: list[FloatArray], b: list[FloatArray]) -> list[FloatArray]:
+    return [left + right for left, right in zip(a, b, strict=True)]
+
+
+def _derived(a: list[FloatArray]) -> list[FloatArray]:
+    return [power * each for power, each in enumerate(a)][1:]
+
+
+def _value(a: list[FloatArray], at: FloatArray) -> FloatArray:
+    """Return the values of polynomials at points; shape (J, points)."""
+    total = np.zeros_like(at)
+    for each in reversed(a):
+        total = total * at + each[:, None]
+    return total
+
+
+def _real_roots(coefficients: FloatArray) -> FloatArray:
+    """Return the real parts of the roots of quartics.
+
+    Parameters
+    ----------
+    coefficients : ndarray of shape (J, 5)
+        By rising powers.
+
+    Returns
+    -------
+    ndarray of shape (J, 4)
+    """
+    size = np.abs(coefficients).max(axis=1, keepdims=True)
+    monic = coefficients / np.where(size > 0, size, 1.0)
+    # A quartic that is a cubic has a root far away.
+    leading = np.where(np.abs(monic[:, 4]) > FAR, monic[:, 4], FAR)
+    companion = np.zeros((len(monic), 4, 4))
+    companion[:, [1, 2, 3], [0, 1, 2]] = 1.0
+    companion[:, :, 3] = -monic[:, :4] / leading[:, None]
+    return np.asarray(np.linalg.eigvals(companion).real)
+
+
+def by_refits(
+    value: Callable[[Sample], float], rows: Sample, moves: Moves, sweeps: int
+) -> tuple[Sample, float]:
+    """Return rows from which no single move raises the objective of a refit, and its value.
+
+    Parameters
+    ----------
+    value : callable
+        From the distinct rows to W of the learner trained on them.
+    rows : Sample
+        The rows to start from.
+    moves : Moves
+        The moves.
+    sweeps : int
+        Most sweeps over all rows.
+    """
+    best, highest = rows, value(rows)
+    for _ in range(sweeps):
+        before = highest
+        for c in range(len(rows)):
+            for other in changed(best, c, moves):
+                W = value(other)
+                if W - highest > GAIN * abs(highest):
+                    best, highest = other, W
+        if highest - before <= GAIN * abs(before):
+            break
+    return best, highest
+
+
+def changed(rows: Sample, c: int, moves: Moves) -> Iterator[Sample]:
+    """Yield the rows with each move of row `c` made, with both responses."""
+    for move in range(len(moves.column)):
+        X = rows.X.copy()
+        z = with_intercept(X[c : c + 1])[0]
+        if move:  # move 0 is the row as it is
+            z[moves.columns_of[moves.block[move]]] = 0.0
+            z[moves.column[move]] = moves.value[move]
+        X[c] = z[:-1]
+        for response in (0.0, 1.0):
+            y = rows.y.copy()
+            y[c] = response
+            if (X[c] != rows.X[c]).any() or response != rows.y[c]:
+                yield Sample(X, y)
