@@ -86,6 +86,10 @@ class Validation(OuterObjective):
 class PredictionShift(OuterObjective):
     """The mean squared change of the predictions on the clean training rows, W'_tr.
 
+    Its gradient here is that of W'_tr itself.  Eq. (15) of Jagielski et al. 2018, as printed, is
+    not: it agrees only where y_c = f(x_c, theta_0), the clean model's prediction for the poison
+    row; elsewhere the two can point in opposite directions.
+
     Examples
     --------
     >>> import numpy as np

@@ -5,9 +5,13 @@ are clean, and for any m clean rows D' of I, m MSE(D', theta) <= h MSE(D_I, thet
 
     L(D_I, theta) <= L(D_tr, theta*),   theta* the learner on the n clean rows,
 
-which the global minimiser of the trimmed objective over sets of h <= n rows always satisfies, then
+which the global minimiser of the trimmed objective over sets of h <= n rows satisfies where lambda
+is the same for h rows as for n, then
 
     MSE(D', theta) <= (h/m) [L(D_tr, theta*) - lambda Omega(w)] <= (h/m) L(D_tr, theta*).
+
+Where scikit-learn's alpha is held instead, lambda is larger for fewer rows, and for h < n even the
+global minimiser can miss the premise, and then the bounds; ``bound_condition`` tells.
 
 With h = n the last is the paper's bound (1 + alpha/(1 - alpha)) L(D_tr, theta*), alpha = p/n; the
 middle one is sharper.  We know the clean rows and can check the premise.  So the bound also holds
