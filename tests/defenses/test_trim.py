@@ -222,6 +222,19 @@ def test_keys_follow_the_rows(seed: int, copies: int) -> None:
     assert np.array_equal(keys, signed)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_keys_do_not_follow_the_last_digits(seed: int) -> None:
+    X, y, _ = mixed(150, 40, 5, seed)
+    rng = np.random.default_rng(seed)
+    moved_X = X + 1e-9 * rng.standard_normal(X.shape)
+    moved_y = 40 * (y + 1e-9 * rng.standard_normal(len(y))) - 7  # nor the unit
+    one, other = (
+        content_keys(rows, responses, np.random.RandomState(seed))
+        for rows, responses in ((X, y), (moved_X, moved_y))
+    )
+    assert np.array_equal(one, other)
+
+
 def test_keys_shuffle_the_rows() -> None:
     X, y, _ = mixed(2000, 0, 2, 0)
     y[:1000] = 0.5  # half of the rows are known by more than their response
