@@ -221,7 +221,7 @@ def test_no_attack_sees_the_test_rows(tmp_path: Path, attack: Any) -> None:
     model = pipeline.learner(group.model, setting.train, setting, group.seed)
     nothing = Sample(np.full((3, 10), np.nan), np.full(3, np.nan))
     made = [
-        pipeline.attack(group, given, model).poison
+        pipeline.attack(group, given, model, dataset).poison
         for given in (setting, replace(setting, test=nothing))
     ]
     assert len(made[0].y) == 6

@@ -159,7 +159,7 @@ def measured(options: argparse.Namespace, refuse: Callable[[str], Any]) -> Itera
                 }
                 key = tuple(case.values())
                 if key not in peaks:
-                    peaks[key] = peak_memory(group, setting, model)
+                    peaks[key] = peak_memory(group, setting, model, dataset)
                 yield {**case, **run(group, dataset, setting, model), "peak_mb": peaks[key]}
                 bar.update()
 
@@ -186,13 +186,13 @@ def configs(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]
         yield name, {"dataset": dataset, "split": split, "poisoning_rate": p / n, **shared}
 
 
-def peak_memory(group: Any, setting: Any, model: Any) -> float:
+def peak_memory(group: Any, setting: Any, model: Any, dataset: Any) -> float:
     """Return what the attack allocates at most beside what was there, in MB of 10^6 bytes."""
     from poisonbench import pipeline
 
-    pipeline.attack(group, setting, model)  # loads and compiles what is to be loaded and compiled
+    pipeline.attack(group, setting, model, dataset)  # loads and compiles what is to be loaded and compiled
     tracemalloc.start()
-    pipeline.attack(group, setting, model)
+    pipeline.attack(group, setting, model, dataset)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak / 1e6
@@ -205,7 +205,7 @@ def run(group: Any, dataset: Any, setting: Any, model: Any) -> dict[str, Any]:
     train = setting.train
     fits = ridge_fits(train.X, train.y)
     start = time.process_time()
-    made = pipeline.attack(group, setting, model)
+    made = pipeline.attack(group, setting, model, dataset)
     seconds = time.process_time() - start
     fit = float(np.median(fits + ridge_fits(train.X, train.y)))
     row, _ = pipeline.measure(pipeline.stage(group, dataset, made), group.tasks[0])

@@ -101,7 +101,7 @@ class Quadratic(Function):
     def value(self, theta: FloatArray) -> float:
         """Return W(theta)."""
         W = float(theta @ (self.A @ theta - 2 * self.c)) + self.k
-        return W + self.gamma * self.model.penalty(theta[:-1]) if self.gamma else W
+        return float(W + self.gamma * self.model.penalty(theta[:-1])) if self.gamma else W
 
     def values(self, thetas: FloatArray) -> FloatArray:
         """Return W for each row of `thetas`; shape (candidates,)."""
