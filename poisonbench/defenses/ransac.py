@@ -225,7 +225,7 @@ def _deviation(y: FloatArray) -> float:
 
 
 class _Unchecked(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Ridge without the checks of its input, which cost more than a fit to few rows."""
+    """A learner without the checks of its input, which cost more than a fit to few rows."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -234,7 +234,9 @@ class _Unchecked(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         mean, mean_y = X.mean(axis=0), y.mean()
         centred, target = X - mean, y - mean_y
         alpha = self.model.alpha_for(len(y))
-        if len(y) <= X.shape[1]:
+        if isinstance(self.model, ElasticNet):
+            self.coef_ = self.model.weights(centred, target)
+        elif len(y) <= X.shape[1]:
             kernel = centred @ centred.T + alpha * np.eye(len(y))
             self.coef_ = centred.T @ np.linalg.solve(kernel, target)
         else:
@@ -263,6 +265,6 @@ def _quick(estimator: Any, n_rows: int, n_drawn: int) -> Any:
     if isinstance(estimator, OLS):
         return estimator.solver(n_drawn)
     if isinstance(estimator, ElasticNet):
-        solver = estimator.solver(n_rows).set_params(tol=1e-4, max_iter=1000)
-        return solver.set_params(alpha=solver.alpha * n_rows / n_drawn)
+        alpha = estimator.alpha_for(n_rows) * n_rows / n_drawn
+        return _Unchecked(estimator.with_strength(lam=None, alpha=alpha))
     return estimator

@@ -81,19 +81,19 @@ class ElasticNet(PenalizedModel):
     def fit(self, X: Any, y: Any) -> Self:
         """Fit to rows `X` of shape (N, d) and responses `y` of shape (N,)."""
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
-        if X.shape[1] > MOST_COLUMNS:
-            return super().fit(X, y)
         mean, mean_y = X.mean(axis=0), float(y.mean())
-        centred = X - mean
-        strength = len(y) * self.alpha_for(len(y))
-        self.coef_ = solve_elastic_net(
-            centred.T @ centred,
-            (y - mean_y) @ centred,
-            strength * self.l1_ratio(),
-            strength * (1 - self.l1_ratio()),
-        )
+        self.coef_ = self.weights(X - mean, y - mean_y)
         self.intercept_ = mean_y - float(mean @ self.coef_)
         return self
+
+    def weights(self, X: FloatArray, y: FloatArray) -> FloatArray:
+        """Return the weights for centred rows and responses, which are not checked."""
+        n_rows = len(y)
+        if X.shape[1] > MOST_COLUMNS:
+            solver = self.solver(n_rows).set_params(fit_intercept=False)
+            return np.asarray(solver.fit(X, y).coef_)
+        strength, rho = n_rows * self.alpha_for(n_rows), self.l1_ratio()
+        return solve_elastic_net(X.T @ X, y @ X, strength * rho, strength * (1 - rho))
 
     def solver(self, n_rows: int) -> Any:
         """Return scikit-learn's ``ElasticNet`` with alpha = lambda / 2."""

@@ -15,8 +15,8 @@ from sklearn.linear_model import Ridge as SklearnRidge
 from poisonbench.defenses import (
     RONIDefense,
 )
-from poisonbench.defenses.roni import rises_by_rank_one, rises_by_refits
-from poisonbench.models import Lasso, Ridge
+from poisonbench.defenses.roni import rises_by_active_set, rises_by_rank_one, rises_by_refits
+from poisonbench.models import ElasticNet, Lasso, Ridge
 
 Rows = Callable[..., tuple[Any, Any, Any]]
 
@@ -33,6 +33,20 @@ def test_rank_one_rises_are_those_of_refits(noisy: Rows, seed: int, d: int, by: 
     np.testing.assert_allclose(closed, refitted, atol=1e-8)
     assert (closed[training] == 0).all()
     assert np.ptp(closed) > 0
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 10_000), d=st.sampled_from([1, 5, 30]), rho=st.sampled_from([0.4, 1.0]))
+def test_active_set_rises_are_those_of_refits(noisy: Rows, seed: int, d: int, rho: float) -> None:
+    X, y, _ = noisy(40, d, seed)
+    rows = np.random.default_rng(seed).permutation(40)
+    training, validation = rows[:8], rows[8:20]
+    model = Lasso(0.02) if rho == 1 else ElasticNet(0.02, rho=rho)
+    ours = rises_by_active_set(model, X, y, training, validation)
+    refitted = rises_by_refits(model.solver(9), X, y, training, validation)
+    np.testing.assert_allclose(ours, refitted, atol=1e-6 * np.abs(refitted).max())
+    assert (ours[training] == 0).all()
+    assert np.ptp(ours) > 0
 
 
 def test_roni_removes_the_rows_that_do_harm(noisy: Rows) -> None:

@@ -22,6 +22,8 @@ from poisonbench.defenses.engines.moments import Moments, RowMoments
 from poisonbench.defenses.engines.units import columns_for, standardised
 from poisonbench.features import BoolArray, FloatArray, IntArray
 from poisonbench.models import OLS, ElasticNet, LinearModel, Ridge
+from poisonbench.models.elastic_net import MOST_COLUMNS
+from poisonbench.models.engines.active_set import solve_elastic_net
 from poisonbench.models.ols import RELATIVE_CUT, column_size, least_norm
 
 WELL_POSED = 1e-9
@@ -153,7 +155,9 @@ class WeightedRefits(Refits):
         return RowMoments(self.X, self.y)
 
     def _from_moments(self, kept: BoolArray) -> Fitted:
-        moments = self._moments.of(kept)
+        return self._fitted(self._moments.of(kept))
+
+    def _fitted(self, moments: Moments) -> Fitted:
         coef = self._weights(moments)
         intercept = moments.mean_y - float(moments.mean @ coef)
         residual = self.y - self.X @ coef
@@ -217,6 +221,28 @@ class LeastSquaresFits(WeightedRefits):
 class SparseRefits(WeightedRefits):
     """Fits of LASSO and elastic net, each of which starts from the weights of the last."""
 
+    def __init__(self, estimator: ElasticNet, X: FloatArray, y: FloatArray) -> None:
+        super().__init__(estimator, X, y)
+        self._coef = np.zeros(X.shape[1])
+
+    def on_rows(self, kept: BoolArray) -> Fitted:
+        """Fit to the rows `kept`."""
+        return self._from_moments(kept)
+
+    def on_weights(self, weight: FloatArray) -> Fitted:
+        """Minimise sum_i weight_i r_i^2 + N lambda Omega(w) over all N rows."""
+        return self._fitted(self._moments.weighted(weight))
+
+    def _weights(self, moments: Moments) -> FloatArray:
+        rho, strength = self.estimator.l1_ratio(), moments.n * self.estimator.alpha_for(moments.n)
+        l1, l2 = strength * rho, strength * (1 - rho)
+        self._coef = solve_elastic_net(moments.gram, moments.cross, l1, l2, self._coef)
+        return self._coef
+
+
+class DescentRefits(WeightedRefits):
+    """The same by coordinate descent on the rows, for columns too many for a Gram matrix."""
+
     def __init__(
         self, estimator: ElasticNet, X: FloatArray, y: FloatArray, tol: float | None = None
     ) -> None:
@@ -229,8 +255,6 @@ class SparseRefits(WeightedRefits):
 
     def on_rows(self, kept: BoolArray) -> Fitted:
         """Fit to the rows `kept`."""
-        if len(self.y) > MANY * self.X.shape[1]:
-            return self._from_moments(kept)
         self._solver.set_params(alpha=self._alpha)
         return self._seen(self._solved(self.X[kept], self.y[kept]), int(kept.sum()))
 
@@ -245,20 +269,6 @@ class SparseRefits(WeightedRefits):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             return self._solver.fit(X, y, sample_weight=weight)
-
-    def _weights(self, moments: Moments) -> FloatArray:
-        # d rows R with R'R the Gram matrix and R'q the cross product have the same sum of squares
-        # up to a constant; coordinate descent takes them for all n.
-        values, vectors = eigh(moments.gram)
-        root = np.sqrt(np.maximum(values, 0.0))
-        used = root > RELATIVE_CUT * max(root[-1], np.finfo(float).tiny)
-        q = np.divide(vectors.T @ moments.cross, root, out=np.zeros_like(root), where=used)
-        scale = np.sqrt(len(root) / moments.n)
-        R = (scale * root * vectors).T
-        self._solver.set_params(alpha=self._alpha, fit_intercept=False)
-        coef = np.array(self._solved(R, scale * q).coef_)
-        self._solver.set_params(fit_intercept=True)
-        return coef
 
 
 class RidgeFits(WeightedRefits):
@@ -423,14 +433,16 @@ def fits(estimator: Any, X: FloatArray, y: FloatArray, tol: float | None = None)
         All rows.
     tol : float, optional
         Relative duality gap at which fits of LASSO and elastic net end, where they only rank
-        rows or strengths; exact fits take several times as long.
+        rows or strengths and columns are too many for an exact fit on the Gram matrix.
     """
     # The spread of a thousand rows says enough, and that of a million takes as long as a fit.
     spread = float(np.var(X[:1000], axis=0).sum())
     if isinstance(estimator, Ridge) and estimator.alpha_for(1) > WELL_POSED * spread:
         return RidgeFits(estimator, X, y)
     if isinstance(estimator, ElasticNet):
-        return SparseRefits(estimator, X, y, tol)
+        if X.shape[1] <= MOST_COLUMNS:
+            return SparseRefits(estimator, X, y)
+        return DescentRefits(estimator, X, y, tol)
     if isinstance(estimator, OLS):
         return LeastSquaresFits(estimator, X, y)
     if isinstance(estimator, LinearModel):

@@ -6,7 +6,8 @@ O(N d^2) once, and then O(d^2) for each row that enters or leaves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -65,6 +66,10 @@ class RowMoments:
         self._kept: BoolArray = np.zeros(len(y), dtype=bool)
         self._sums: FloatArray = np.zeros((X.shape[1] + 2, X.shape[1] + 2))
 
+    @cached_property
+    def _all(self) -> FloatArray:
+        return self._over(np.arange(len(self.y)))
+
     def of(self, kept: BoolArray) -> Moments:
         """Return the moments of the rows `kept`."""
         entering, leaving = kept & ~self._kept, self._kept & ~kept
@@ -78,8 +83,18 @@ class RowMoments:
         self._kept = kept.copy()
         return self._centred(self._sums, int(kept.sum()))
 
-    def _over(self, rows: IntArray) -> FloatArray:
-        """Return the sum of zz', z = (x, y, 1) less the shift, over rows."""
+    def weighted(self, weight: FloatArray) -> Moments:
+        """Return the moments of all N rows, each counted `weight` times; ``n`` is N."""
+        # Robust reweighting leaves most weights at 1 and lowers the others.
+        others = np.flatnonzero(weight != 1)
+        if 2 * len(others) > len(weight) or weight.max() > 1:
+            sums = self._over(np.arange(len(weight)), np.sqrt(weight))
+        else:
+            sums = self._all - self._over(others, np.sqrt(1 - weight[others]))
+        return replace(self._centred(sums, float(weight.sum())), n=len(weight))
+
+    def _over(self, rows: IntArray, factor: FloatArray | None = None) -> FloatArray:
+        """Return the sum of zz', z = (x, y, 1) less the shift and times `factor`, over rows."""
         d = self.X.shape[1]
         sums = np.zeros((d + 2, d + 2))
         for start in range(0, len(rows), BLOCK):
@@ -87,18 +102,21 @@ class RowMoments:
             x = self.X[block]
             x -= self._shift
             rest = np.column_stack([self.y[block] - self._shift_y, np.ones(len(block))])
+            if factor is not None:
+                x *= factor[start : start + BLOCK, None]
+                rest *= factor[start : start + BLOCK, None]
             sums[:d, :d] += x.T @ x
             sums[:d, d:] += x.T @ rest
             sums[d:, d:] += rest.T @ rest
         sums[d:, :d] = sums[:d, d:].T
         return sums
 
-    def _centred(self, sums: FloatArray, n: int) -> Moments:
+    def _centred(self, sums: FloatArray, n: float) -> Moments:
         d = len(sums) - 2
         mean = sums[: d + 1, -1] / n
         centred = sums[: d + 1, : d + 1] - n * np.outer(mean, mean)
         return Moments(
-            n,
+            int(n),
             self._shift + mean[:d],
             self._shift_y + float(mean[d]),
             centred[:d, :d],
