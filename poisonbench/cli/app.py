@@ -17,8 +17,10 @@ from poisonbench.cli.datasets import app as datasets_app
 from poisonbench.cli.guide import explain, info, init, rerun
 from poisonbench.cli.messages import say, say_notes, usage, user_errors, using
 from poisonbench.cli.options import (
+    Account,
     Axes,
     ConfigFile,
+    Constraint,
     Dask,
     DryRun,
     EmitSlurm,
@@ -36,9 +38,11 @@ from poisonbench.cli.options import (
     Partition,
     Predictions,
     PublishedName,
+    Qos,
     Quiet,
     ResultFolder,
     RetryCrashed,
+    Sbatch,
     Scenes,
     Shards,
     SlurmMemory,
@@ -219,6 +223,10 @@ def sweep(
     slurm_memory: SlurmMemory = None,
     partition: Partition = None,
     max_parallel: MaxParallel = None,
+    account: Account = None,
+    qos: Qos = None,
+    constraint: Constraint = None,
+    sbatch: Sbatch = None,
 ) -> None:
     """Run a config over poisoning rates and any other axis, on one machine or many.
 
@@ -248,10 +256,15 @@ def sweep(
         "memory": slurm_memory,
         "partition": partition,
         "max_parallel": max_parallel,
+        "account": account,
+        "qos": qos,
+        "constraint": constraint,
+        "others": tuple(sbatch) if sbatch else None,
     }
     request = {name: value for name, value in asked.items() if value is not None}
     if request and not emit_slurm:
-        option = {"memory": "mem"}.get(next(iter(request)), next(iter(request)))
+        first = next(iter(request))
+        option = {"memory": "mem", "others": "sbatch"}.get(first, first)
         raise usage(
             f"--{option.replace('_', '-')} goes with --emit-slurm; expected both or neither"
         )
@@ -484,6 +497,58 @@ def report(
     from poisonbench.cli.results import report_results
 
     report_results(folder, reference, output, scenes=scenes, data_dir=data_dir)
+
+
+@app.command()
+def reproduce(
+    paper: Annotated[str, typer.Argument(metavar="PAPER", help="jagielski2018.")],
+    part: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--part", metavar="NAME", help="attacks, defenses, transfer, times or dose; repeatable."
+        ),
+    ] = None,
+    datasets: Annotated[
+        str | None,
+        typer.Option("--datasets", metavar="NAME,...", help="house,health if not given."),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="Splits of each data set; 5 if not given.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="DIR", readable=False, help="results/PAPER if not given."
+        ),
+    ] = None,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    dry_run: DryRun = False,
+    data_dir: DataDir = None,
+    fetch: Fetch = False,
+    time_limit: TimeLimit = None,
+) -> None:
+    """Run the experiments of a paper, and compare them with its published values.
+
+    Each experiment is a config in configs/PAPER and has a folder below DIR.  Then DIR has
+    comparison.csv (published, measured and verdict of each cell), checks.csv (shapes of the
+    curves) and, with the extra poisonbench[plot], report.html.  Run the same command again to
+    resume.  Exit codes are those of sweep.
+
+    \b
+    Examples:
+      poisonbench reproduce jagielski2018 --fetch
+      poisonbench reproduce jagielski2018 --part attacks --datasets house --seeds 2
+      poisonbench reproduce jagielski2018 --dry-run
+    """  # noqa: D301
+    from poisonbench.cli.reproduce import reproduce_paper
+
+    overrides = [f"dataset=[{datasets}]"] if datasets is not None else []
+    overrides += [f"seeds={seeds}"] if seeds is not None else []
+    options = RunOptions(jobs=jobs, quiet=quiet, time_limit=time_limit)
+    reproduce_paper(
+        paper, part or [], overrides, output, options, data_dir, fetch=fetch, dry_run=dry_run
+    )
 
 
 @app.command(cls=ConfigCommand)

@@ -143,6 +143,26 @@ MaxParallel = Annotated[
         "--max-parallel", min=1, help="With --emit-slurm: how many tasks may run at once."
     ),
 ]
+Account = Annotated[
+    str | None, typer.Option("--account", metavar="NAME", help="With --emit-slurm: who pays.")
+]
+Qos = Annotated[
+    str | None,
+    typer.Option("--qos", metavar="NAME", help="With --emit-slurm: the quality of service."),
+]
+Constraint = Annotated[
+    str | None,
+    typer.Option("--constraint", metavar="NAMES", help="With --emit-slurm: what nodes must have."),
+]
+Sbatch = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sbatch",
+        metavar="OPTION",
+        help="With --emit-slurm: another option of sbatch, such as --sbatch=--exclusive; "
+        "repeatable.",
+    ),
+]
 ResultFolder = Annotated[
     Path,
     typer.Argument(

@@ -97,12 +97,12 @@ def compare_results(folder: Path, reference: str | None, metric: str, output: Pa
             say(f"\n{frame_text(compared.checks)}")
         written = compared.cells
         if output is not None:
-            _write(
+            write(
                 output.with_name(f"{output.stem}-checks{output.suffix}"),
                 compared.checks.to_csv(index=False, lineterminator="\n"),
             )
     if output is not None:
-        _write(output, written.to_csv(index=False, lineterminator="\n"))
+        write(output, written.to_csv(index=False, lineterminator="\n"))
 
 
 def _available(values: pd.DataFrame) -> str:
@@ -139,7 +139,7 @@ def table_of_results(
     if output is None:
         say(text, nl=False)
     else:
-        _write(output, text)
+        write(output, text)
 
 
 def chosen_rows(results: pd.DataFrame, where: list[str]) -> pd.DataFrame:
@@ -234,6 +234,7 @@ def report_results(
     *,
     scenes: bool,
     data_dir: Path | None,
+    quiet: bool = False,
 ) -> Path:
     """Write the report of results, one HTML file, and return its path."""
     check_extra("report")
@@ -245,7 +246,9 @@ def report_results(
     drawings = list(pictures(tables, data_dir)) if scenes else []
     name = folder.resolve().name
     path = output or folder / "report.html"
-    _write(path, html(tables, f"Poisoning of linear regression: {name}", known, drawings))
+    write(
+        path, html(tables, f"Poisoning of linear regression: {name}", known, drawings), quiet=quiet
+    )
     return path
 
 
@@ -257,8 +260,10 @@ def frame_text(frame: pd.DataFrame) -> str:
     return str(shown.to_string(index=False, float_format=lambda value: f"{value:.3g}", na_rep=""))
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str, *, quiet: bool = False) -> None:
+    """Write a file that was asked for, and say so."""
     with using(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    say(f"Written: {path}")
+    if not quiet:
+        say(f"Written: {path}")

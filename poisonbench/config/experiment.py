@@ -270,6 +270,9 @@ def _check_axes_used(reader: Reader, attacks: Sequence[Choice]) -> None:
     for word in ("initialization", "outer_objective"):
         if word not in reader.source.data:
             continue
+        source = reader.source
+        if source.from_command_line(("attack",)) and not source.from_command_line((word,)):
+            continue  # the file said it of attacks that the command line has taken out
         users = [choice for choice in attacks if word in choice.parameters]
         if any(word not in reader.source.part(choice.where) for choice in users):
             continue

@@ -34,9 +34,23 @@ class Reader:
 
     def complain(self, path: KeyPath, message: str) -> None:
         """Record an error in the value at `path`."""
-        message = self.source.error(path, message).messages[0]
+        message = self.source.error(path, message + self._list_hint(path)).messages[0]
         if message not in self.messages:
             self.messages.append(message)
+
+    def _list_hint(self, path: KeyPath) -> str:
+        """Return how a list is written, where an argument looks as if it was meant to be one."""
+        if not self.source.from_command_line(path):
+            return ""
+        try:
+            value = self.source.part(path)
+        except (KeyError, IndexError, TypeError):
+            return ""
+        parts = value.split(",") if isinstance(value, str) else []
+        if len(parts) < 2 or not all(part.strip() for part in parts):
+            return ""
+        key = ".".join(map(str, path))
+        return f"; a list is written {key}='[{', '.join(part.strip() for part in parts)}]'"
 
     def check(self) -> None:
         """Raise the recorded errors, if there are any.

@@ -89,7 +89,7 @@ class Source:
         long_form: LongForm,
         origin: KeyPath | None = None,
     ) -> None:
-        """Set the value at the place given by `keys`.
+        """Set the value at the place given by `keys`; null on the command line removes the key.
 
         Parameters
         ----------
@@ -119,6 +119,10 @@ class Source:
                 step = _index(container, name, keys[:depth], keys[depth:], where)
             path = (*path, step)
             if depth == len(keys) - 1:
+                if value is None and isinstance(place, str) and isinstance(container, dict):
+                    container.pop(step, None)  # as if the file had not said it
+                    self._forget(path)
+                    return
                 container[step] = value
                 self._forget(path)
                 self.places[path] = place

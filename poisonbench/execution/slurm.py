@@ -11,6 +11,8 @@ from pathlib import Path
 _TIME = re.compile(r"\d+(-\d+(:\d\d(:\d\d)?)?|:\d\d(:\d\d)?)?")
 _MEMORY = re.compile(r"[1-9]\d*[KMGT]?")
 _NAME = re.compile(r"[\w.,-]+")
+_CONSTRAINT = re.compile(r"[\w.,&|*()\[\]-]+")
+_OPTION = re.compile(r"--[a-z][a-z-]*(=[^\s\"'`$\\]+)?")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,10 @@ class Request:
         How many tasks may run at once.
     processors : int, default=1
         Processors of a task.
+    account, qos, constraint : str, optional
+        The account that pays, the quality of service, and what nodes must have.
+    others : tuple of str
+        Other options of sbatch, as one writes them: ``--exclusive``.
 
     Raises
     ------
@@ -44,12 +50,23 @@ class Request:
     partition: str | None = None
     max_parallel: int | None = None
     processors: int = 1
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    others: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for option, text, pattern, expected in (
             ("--time", self.time, _TIME, "minutes, HH:MM:SS or D-HH:MM:SS"),
             ("--mem", self.memory, _MEMORY, "a number with K, M, G or T, such as 2G"),
             ("--partition", self.partition, _NAME, "the name of a partition"),
+            ("--account", self.account, _NAME, "the name of an account"),
+            ("--qos", self.qos, _NAME, "the name of a quality of service"),
+            ("--constraint", self.constraint, _CONSTRAINT, "names of features of nodes"),
+            *(
+                ("--sbatch", other, _OPTION, "an option of sbatch, such as --exclusive")
+                for other in self.others
+            ),
         ):
             if text is not None and not pattern.fullmatch(text):
                 raise ValueError(f"{option} {text}: not valid; expected {expected}")
@@ -69,6 +86,8 @@ def script(
     out, folder : Path
         Absolute paths of the output folder, and of the folder to run the commands in.
     """
+    charged = [f"--{name}={value}" for name, value in
+               (("account", request.account), ("qos", request.qos)) if value]  # fmt: skip
     most = f"%{request.max_parallel}" if request.max_parallel else ""
     options = [
         f"--job-name={re.sub(r'[^A-Za-z0-9_.-]', '_', out.name) or 'poisonbench'}",
@@ -77,6 +96,9 @@ def script(
         f"--mem={request.memory}",
         f"--cpus-per-task={request.processors}",
         *([f"--partition={request.partition}"] if request.partition else []),
+        *charged,
+        *([f'--constraint="{request.constraint}"'] if request.constraint else []),
+        *request.others,
         f'--chdir="{folder}"',
         "--requeue",
         "--open-mode=append",
@@ -85,6 +107,7 @@ def script(
     ]
     lines = "\n".join(f"#SBATCH {option}" for option in options)
     asked = f" --partition={request.partition}" if request.partition else ""
+    asked += "".join(f" {option}" for option in charged)
     log = shlex.quote(str(out).replace("%", "%%") + "/slurm-%j-merge.log")
     return f"""#!/bin/bash
 # A sweep in {request.shards} shards, written by poisonbench sweep --emit-slurm.  Run it with bash:

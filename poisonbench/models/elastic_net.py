@@ -52,7 +52,7 @@ class ElasticNet(PenalizedModel):
     >>> model = ElasticNet(lam=0.5, rho=0.5).fit(X, [0.0, 1.0, 2.0, 3.0])
     >>> (model.coef_ + 0.0).round(3)
     array([0.818, 0.   ])
-    >>> round(model.penalty(model.coef_), 3)
+    >>> round(float(model.penalty(model.coef_)), 3)
     0.576
     """
 

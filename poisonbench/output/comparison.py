@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from poisonbench.output.reading import distinct
 from poisonbench.output.statistics import Difference, holm, paired
 
 READING_ERROR = 0.05
@@ -71,7 +72,7 @@ def with_published(results: pd.DataFrame, reference: pd.DataFrame) -> Comparison
     reference : pandas.DataFrame
         Of :func:`poisonbench.output.published.values`.
     """
-    results = _white_box(results)
+    results = _white_box(distinct(results))
     wanted = reference[reference["metric"] == "test_mse"]
     cells = pd.DataFrame(list(_cells(results, wanted)))
     checks = pd.DataFrame(list(_checks(results, wanted)))

@@ -21,6 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from poisonbench.output.reading import distinct
 from poisonbench.output.styles import Style, style
 
 PANEL = (3.7, 2.9)
@@ -31,6 +32,9 @@ LOG_RANGE = 30.0
 
 MOST_TICKS = 8
 """Most rates that are ticks of the axis themselves."""
+
+MOST_LINES = 8
+"""Most attacks whose rounds are drawn."""
 
 KINDS = ("png", "svg", "pdf")
 
@@ -121,6 +125,7 @@ def of_results(
     reference : pandas.DataFrame, optional
         Published values to draw beside the measured ones.
     """
+    results = distinct(results)
     drawing = attacks(results, reference)
     if drawing is not None:
         yield drawing
@@ -184,6 +189,7 @@ def _curves(
         x=rows["rate_clean"].where(rows["rate_of"] == "total", rows["poisoning_rate"])
     )
     label = f"{axis}_label"
+    rows = rows[rows.groupby(label)["n_poison"].transform("nunique") > 1]
     styles = _styles(rows[[axis, label]].drop_duplicates().itertuples(index=False, name=None))
     published = (
         None
@@ -348,6 +354,7 @@ def rounds(results: pd.DataFrame, convergence: pd.DataFrame) -> Drawing | None:
     attacked = attacked[attacked["n_poison"] == most]
     columns = [*key, "dataset_label", "model_label", "split", "attack", "attack_label", "seed"]
     joined = convergence.merge(attacked[columns], on=key)
+    joined = joined[joined["attack_label"].isin(joined["attack_label"].unique()[:MOST_LINES])]
     if joined.empty or joined["round"].max() == 0:
         return None
     pairs = joined[["attack", "attack_label"]].drop_duplicates()

@@ -116,6 +116,11 @@ def _csv(path: Path) -> pd.DataFrame:
     return rows.assign(**filled)
 
 
+def distinct(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows without those that another folder has too."""
+    return results.drop_duplicates([*records.names(Labels)])
+
+
 def attack_label(row: Mapping[Any, Any]) -> str:
     """Return an attack as tables show it: ``optp xy bflip validation``."""
     label = labelled(str(row["attack"]), str(row["attack_parameters"]))

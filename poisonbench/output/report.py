@@ -22,7 +22,7 @@ from markupsafe import Markup
 from poisonbench import __version__, registry
 from poisonbench.output import comparison, figures, pivot
 from poisonbench.output.figures import Drawing
-from poisonbench.output.reading import Tables
+from poisonbench.output.reading import Tables, distinct
 
 HELD = comparison.TRIM_TARGET
 """A defense held if its error under every attack is at most this many times the clean error."""
@@ -87,7 +87,7 @@ def html(
 
 def findings(results: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Yield, for each data set and learner, what happened, in sentences."""
-    for (dataset, model, split), rows in results.groupby(_SETTING, sort=False):
+    for (dataset, model, split), rows in distinct(results).groupby(_SETTING, sort=False):
         sentences = [*_damage(rows), *_defended(rows)]
         if sentences:
             yield {"title": f"{dataset}, {model}, split {split}", "sentences": sentences}

@@ -237,25 +237,32 @@ def _read_csv(path: Path, *kinds: type) -> pd.DataFrame:
 def render(results: pd.DataFrame) -> str:
     """Return the MSE table for people: mean test MSE and its standard deviation over seeds.
 
-    A rate that rounds to 0 poison rows is named below the table: its errors are not the attack's.
+    Where some cells are missing, a table averages over the seeds that all its cells have, so that
+    its columns can be compared; where no seed is in all of them, it says so.  A rate that rounds to
+    0 poison rows is named below the table: its errors are not the attack's.
     """
-    table = mse_table(results).query("metric == 'test_mse'")
     setting = ["dataset", "dataset_parameters", "split", "model", "model_parameters", "rate_of"]
-    rates = [name.removesuffix("_mean") for name in table.columns if name.endswith("_mean")]
     blocks = []
-    for values, block in table.groupby(setting, sort=False, dropna=False):
-        dataset, dataset_parameters, split, model, model_parameters, rate_of = map(str, values)
-        seeds = int(block[[f"{rate}_count" for rate in rates]].to_numpy().max())
-        share = "p/n" if rate_of == "clean" else "p/(n+p)"
+    for _, rows in results.groupby(setting, sort=False, dropna=False, observed=True):
+        cells = rows.groupby([*ROW_KEY, "poisoning_rate"], dropna=False, observed=True)["seed"]
+        seeds_of_cells = [set(seeds) for _, seeds in cells]
+        shared = set.intersection(*seeds_of_cells)
+        used = rows[rows["seed"].isin(shared)] if shared else rows
+        table = mse_table(used).query("metric == 'test_mse'")
+        rates = [name.removesuffix("_mean") for name in table.columns if name.endswith("_mean")]
+        first = {name: str(table[name].iloc[0]) for name in setting}
+        share = "p/n" if first["rate_of"] == "clean" else "p/(n+p)"
+        most = max(map(len, seeds_of_cells))
         title = (
-            f"{labelled(dataset, dataset_parameters)}, split {split}, "
-            f"{labelled(model, model_parameters)}: test MSE by poisoning rate {share}, "
-            + ("mean (standard deviation)" if seeds > 1 else "mean")
-            + f" over {seeds} seed{'s' if seeds > 1 else ''}"
+            f"{labelled(first['dataset'], first['dataset_parameters'])}, split {first['split']}, "
+            f"{labelled(first['model'], first['model_parameters'])}: "
+            f"test MSE by poisoning rate {share}, "
+            + ("mean (standard deviation)" if most > 1 else "mean")
+            + f" over {_averaged(len(shared), most)}"
         )
         body = [["attack", "defense", *rates]]
         last = None
-        for row in block.to_dict("records"):
+        for row in table.to_dict("records"):
             attack = labelled(row["attack"], row["attack_parameters"])
             axes = [row[axis] for axis in ("variables", "initialization", "outer_objective")]
             attack = " ".join([attack, *filter(None, axes)])
@@ -275,6 +282,17 @@ def render(results: pd.DataFrame) -> str:
             "these are errors without poison."
         )
     return "\n\n".join(blocks)
+
+
+def _averaged(n_shared: int, most: int) -> str:
+    """Return what a table averages over: seeds that every cell has, or any."""
+    if not n_shared:
+        return (
+            f"1 to {most} seeds, not paired: no seed is in every cell, so rows and columns average "
+            "different splits"
+        )
+    seeds = f"{n_shared} seed{'' if n_shared == 1 else 's'}"
+    return seeds if n_shared == most else f"the {seeds} that every cell has (some have {most})"
 
 
 def _cell(mean: float, sd: float) -> str:

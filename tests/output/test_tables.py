@@ -133,15 +133,34 @@ def test_the_printed_table_is_readable(bench):
 
 def test_numbers_in_print():
     results = frame(
-        seed=[0, 1, 0, 0],
-        defense=["none", "none", "huber", "trim"],
-        poisoning_rate=[0.1, 0.1, 0.2, 0.2],
-        test_mse=[0.1234, 0.1238, 12345.6, 123.4],
+        seed=[0, 1] * 3,
+        defense=["none", "none", "huber", "huber", "trim", "trim"],
+        poisoning_rate=[0.1, 0.1, 0.2, 0.2, 0.2, 0.2],
+        test_mse=[0.1234, 0.1238, 12345.6, 12345.6, 123.4, 123.4],
     )
     assert tables.render(results).splitlines()[1:] == [
-        "attack  defense              0.1       0.2",
-        "------------------------------------------",
+        "attack  defense              0.1             0.2",
+        "------------------------------------------------",
         "        none     0.124 (0.00028)",
-        "        huber                     1.23e+04",
-        "        trim                           123",
+        "        huber                     1.23e+04 (0.0)",
+        "        trim                           123 (0.0)",
     ]
+
+
+def test_a_partial_table_averages_over_the_seeds_that_every_cell_has(bench):
+    results = bench.results(CONFIG)
+    first, last = results["seed"].min(), results["seed"].max()
+    assert first < last
+    some = results[(results["seed"] == first) | (results["defense"] == "none")]
+    text = tables.render(some)
+    assert "over the 1 seed that every cell has (some have" in text
+    alone = tables.render(results[results["seed"] == first])
+    assert text.splitlines()[2:4] == alone.splitlines()[2:4]
+
+
+def test_a_table_without_a_common_seed_says_that_it_is_not_paired(bench):
+    results = bench.results(CONFIG)
+    first = results["seed"].min()
+    none = results["defense"] == "none"
+    some = results[(none & (results["seed"] == first)) | (~none & (results["seed"] != first))]
+    assert "not paired: no seed is in every cell" in tables.render(some)

@@ -1,0 +1,140 @@
+"""What ``reproduce`` does: the experiments of a paper one after the other, then their comparison.
+
+Each experiment is a config that ships with the package and has an output folder of its own.  A
+poison set that one of them has made serves the others too.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from poisonbench.cli.messages import say, to_stderr, usage, user_errors, using
+from poisonbench.cli.results import frame_text, read_tables, report_results, write
+from poisonbench.cli.run import carry_out, dry_run_of, fetch_data
+
+if TYPE_CHECKING:
+    from poisonbench.execution.options import RunOptions
+    from poisonbench.plan.groups import Plan
+
+PAPERS = ("jagielski2018",)
+"""The papers that can be reproduced: folders of ``configs``, and references to compare with."""
+
+PARTS = {
+    "attacks": ("attacks-ridge", "attacks-lasso", "attacks-others", "strategies"),
+    "defenses": ("defenses-ridge", "defenses-lasso"),
+    "transfer": ("transfer",),
+    "times": ("attacks-ridge", "attacks-lasso", "defenses-ridge", "defenses-lasso"),
+    "dose": ("dose",),
+}
+"""The configs of each part; running times are those of attacks and defenses."""
+
+
+def reproduce_paper(
+    paper: str,
+    parts: Sequence[str],
+    overrides: Sequence[str],
+    output: Path | None,
+    options: RunOptions,
+    data_dir: Path | None,
+    *,
+    fetch: bool,
+    dry_run: bool,
+) -> None:
+    """Run the experiments of a paper, and write their comparison, figures and report."""
+    with user_errors():
+        from poisonbench import shipped
+        from poisonbench.config import fields, load
+        from poisonbench.plan.make import make_plan
+
+    for given, known, what in (
+        (paper, PAPERS, "paper"),
+        *((part, PARTS, "part") for part in parts),
+    ):
+        if given not in known:
+            names = list(known)
+            raise usage(f"poisonbench reproduce: no {what} '{given}'{fields.hint(given, names)} "
+                        f"expected {fields.one_of(names)}")  # fmt: skip
+    out = output or Path("results") / paper
+    names = list(dict.fromkeys(name for part in parts or PARTS for name in PARTS[part]))
+    plans: dict[str, Plan] = {}
+    with user_errors():
+        for name in names:
+            experiment = load(
+                shipped.folder("configs") / paper / f"{name}.yaml", overrides, sweep=True
+            )
+            if fetch:
+                fetch_data(experiment, data_dir, progress=not options.quiet)
+            plans[name] = make_plan(experiment, data_dir)
+    worst = 0
+    for name, plan in plans.items():
+        if dry_run:
+            say(f"== {name}")
+            dry_run_of(plan, out / name, extend=False)
+            continue
+        start = time.monotonic()
+        share_poison(plan, out, name)
+        try:
+            carry_out(plan, out / name, replace(options, predictions=name == "dose"))
+        except typer.Exit as ended:
+            if ended.exit_code not in (1, 3):
+                raise
+            worst = max(worst, ended.exit_code)
+        if not options.quiet:
+            to_stderr(f"{name}: {time.monotonic() - start:.0f} s")
+    if dry_run:
+        return
+    _conclude(paper, out, quiet=options.quiet, data_dir=data_dir)
+    if worst:
+        raise typer.Exit(worst)
+
+
+def share_poison(plan: Plan, out: Path, name: str) -> None:
+    """Take poison sets over that another experiment of the paper has made already.
+
+    They are the same wherever they were made: a poison file is named by all that it depends on.
+    """
+    others = [place for place in (out.iterdir() if out.is_dir() else ()) if place.name != name]
+    with using(out):
+        for group in plan.groups:
+            if group.poison_file is None or (out / name / group.poison_file).exists():
+                continue
+            source = next((place / group.poison_file for place in others
+                           if (place / group.poison_file).is_file()), None)  # fmt: skip
+            if source is None:
+                continue
+            # A folder of a run may not be there without its plan.
+            with user_errors():
+                from poisonbench.output import store
+
+                store.open_folder(out / name, plan)
+            for path in (group.poison_file, f"meta/{group.id[:2]}/{group.id}.json"):
+                target = out / name / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if (source.parent.parent / path).exists() and not target.exists():
+                    os.link(source.parent.parent / path, target)
+
+
+def _conclude(paper: str, out: Path, *, quiet: bool, data_dir: Path | None) -> None:
+    """Write the comparison with the published values, and the report."""
+    from poisonbench.output import comparison, published
+
+    tables = read_tables(out)
+    found = comparison.with_published(tables.results, published.values(paper))
+    for name, frame in (("comparison.csv", found.cells), ("checks.csv", found.checks)):
+        write(out / name, frame.to_csv(index=False, lineterminator="\n"), quiet=quiet)
+    if len(found.checks) and not quiet:
+        say(f"\n{frame_text(found.checks)}\n")
+    if find_spec("matplotlib") is None or find_spec("jinja2") is None:
+        to_stderr("No report: it needs the extra, python -m pip install 'poisonbench[plot]'; then "
+                  f"poisonbench report {shlex.quote(str(out))}")  # fmt: skip
+        return
+    report_results(out, paper, None, scenes=True, data_dir=data_dir, quiet=quiet)
