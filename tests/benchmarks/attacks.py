@@ -190,7 +190,9 @@ def peak_memory(group: Any, setting: Any, model: Any, dataset: Any) -> float:
     """Return what the attack allocates at most beside what was there, in MB of 10^6 bytes."""
     from poisonbench import pipeline
 
-    pipeline.attack(group, setting, model, dataset)  # loads and compiles what is to be loaded and compiled
+    pipeline.attack(
+        group, setting, model, dataset
+    )  # loads and compiles what is to be loaded and compiled
     tracemalloc.start()
     pipeline.attack(group, setting, model, dataset)
     peak = tracemalloc.get_traced_memory()[1]
