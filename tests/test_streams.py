@@ -263,8 +263,7 @@ def test_a_strength_is_of_these_responses(bench, selections):
 
 
 RIDGE = {"name": "ridge", "lambda": 0.01}
-ONE_DRAW = {"name": "ransac", "max_trials": 1, "refinements": 0, "min_samples": 0.25}
-RANSAC = {"name": "ransac", "max_trials": 3, "min_samples": 0.25}
+RANSAC = {"name": "ransac", "max_trials": 1, "refinements": 0, "min_samples": 0.25}
 
 
 @pytest.mark.parametrize(
@@ -276,7 +275,7 @@ RANSAC = {"name": "ransac", "max_trials": 3, "min_samples": 0.25}
         ({"model": [RIDGE, {"name": "lasso", "lambda": 0.01}]}, "model"),
         ({"model": {"name": "ridge", "lambda": [0.01, 0.3]}}, "model_parameters"),
         ({"defense": [RANSAC, "none", "median"]}, "defense"),
-        ({"defense": [RANSAC, ONE_DRAW]}, "defense_parameters"),
+        ({"defense": [RANSAC, {**RANSAC, "min_samples": 0.5}]}, "defense_parameters"),
         ({"defense": {"name": "trim", "n_poison": [{"count": 4}, {"count": 5}]}},
          "defense_parameters"),
     ],

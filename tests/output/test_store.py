@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -265,6 +266,21 @@ def test_a_read_only_folder(bench):
     (bench.folder / "locked").mkdir(mode=0o500)
     message = bench.invoke(CONFIG, "--output", "locked", code=2).stderr
     assert "locked: cannot be written to: Permission denied" in message
+
+
+@pytest.mark.parametrize(
+    ("flag", "reason"), [(0, "Permission denied"), (os.ST_RDONLY, "Read-only file system")]
+)
+def test_a_folder_that_cannot_be_written_to_is_told_before_anything_is_computed(
+    bench, monkeypatch, flag, reason
+):
+    """Whoever runs the tests: root may write where the permissions say otherwise."""
+    (bench.folder / "locked").mkdir()
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=flag))
+    message = bench.invoke(CONFIG, "--output", "locked", code=2).stderr
+    assert f"locked: cannot be written to: {reason}" in message
+    assert not list((bench.folder / "locked").iterdir())
 
 
 def test_a_disk_that_fills_up(bench, monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 
 from poisonbench import records
 from poisonbench.output import tables
+from poisonbench.output.layout import StoreError
 from poisonbench.records import Labels, Measured, Round
 
 CONFIG: dict[str, Any] = {
@@ -164,3 +165,30 @@ def test_a_table_without_a_common_seed_says_that_it_is_not_paired(bench):
     none = results["defense"] == "none"
     some = results[(none & (results["seed"] == first)) | (~none & (results["seed"] != first))]
     assert "not paired: no seed is in every cell" in tables.render(some)
+
+
+def test_tables_that_are_read_again_print_the_same(bench):
+    said = bench.invoke(CONFIG, "--output", "out").stdout
+    text = tables.render(tables.read_csvs(bench.folder / "out").results)
+    assert text
+    assert text in said
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda columns: [*columns, "spare"], "spare"),
+        (lambda columns: columns[:-1], None),
+        (lambda columns: columns[::-1], None),
+    ],
+)
+def test_a_table_of_another_version_is_refused_with_a_column_of_it(bench, change, named):
+    config = {**CONFIG, "attack": "statp", "poisoning_rate": 0.1, "defense": "none", "seeds": 1}
+    out = bench.run({**config, "model": "ridge"})
+    path = out / "results.csv"
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    columns = list(rows)
+    rows.reindex(columns=change(columns)).to_csv(path, index=False)
+    named = named or columns[-1]
+    with pytest.raises(StoreError, match=rf"columns are not those of this version \({named}, for"):
+        tables.read_csvs(out)

@@ -106,6 +106,7 @@ OTHER_CELL: dict[str, dict[str, Any]] = {
     "estimated p": {"defense": {"name": "trim", "n_poison": "estimated"}},
     "assumed count": {"defense": {"name": "trim", "n_poison": {"count": 4}}},  # here p, but
     # not on the clean rows, which the cell's ratio is to
+    "assumed no poison": {"defense": {"name": "trim", "n_poison": {"count": 0}}},
     "assumed other count": {"defense": {"name": "trim", "n_poison": {"count": 3}}},
 }
 

@@ -335,6 +335,14 @@ def test_poison_that_was_made_with_test_rows_is_refused(make, tmp_path):
     assert make(attack=attack, split={"indices": "p.npz"}).groups
 
 
+def test_data_that_are_absent_are_told_together_with_the_command_that_fetches_them(
+    make, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("POISONBENCH_DATA", str(tmp_path / "nothing"))
+    with pytest.raises(ConfigError, match=r"x\.yaml:\d+: dataset(?s:.*)datasets fetch house health"):
+        make(attack="statp", poisoning_rate=0.1, dataset=["diabetes", "house", "health"])
+
+
 def test_data_that_do_not_fit_into_memory(make, monkeypatch):
     def load(self):
         raise MemoryError
