@@ -23,7 +23,6 @@ from poisonbench.attacks.engines import climb
 from poisonbench.attacks.engines.climb import Climb, Reached
 from poisonbench.attacks.engines.functions import Quadratic
 from poisonbench.attacks.engines.polish import GAIN, Learner, by_refits, real_valued
-from poisonbench.attacks.engines.surrogate import trained_value
 from poisonbench.attacks.optp import OptP
 from poisonbench.data.scaling import Scaling
 from poisonbench.features import FeatureSpace, FloatArray
@@ -189,27 +188,29 @@ class Coordinate(Attack):
         m = _multiplicities(problem.n_poison, settings.max_distinct)
         starts = self._starts(problem, settings.restarts, len(m))
         start = next(starts)
-        best = ascent(start, m, refine=self.warm_start == "optp")
+        best = self._polished(ascent, ascent(start, m, refine=self.warm_start == "optp"), m)
         for other in starts:
-            best = max(best, ascent(other, m), key=lambda reached: reached.W)
+            # Each is polished before they are compared, so that more starts never end lower.
+            reached = self._polished(ascent, ascent(other, m), m)
+            best = max(best, reached, key=lambda reached: reached.W)
         rng = problem.generator()
         for _ in range(settings.perturbations):
             perturbed = ascent(self._perturbed(problem, best.rows, rng), m, refine=True)
             if perturbed.W > best.W:
                 best = replace(perturbed, trace=best.trace + perturbed.trace)
-        best = self._polished(ascent, best, m)
+        if settings.perturbations:
+            best = self._polished(ascent, best, m)
         # W of the learner as anybody trains it: what the climb followed may be a surrogate, or one
         # of several minimisers of the LASSO.
-        initial = trained_value(problem, climb.expanded(start, m), W)
-        final = trained_value(problem, climb.expanded(best.rows, m), W)
+        initial, final = ascent.fresh(start, m), ascent.fresh(best.rows, m)
         if final < initial:
             # Possible with a surrogate, with kappa > 0, or if the functions climbed first led away
             # from a maximum of W.
             best, final = climb.Reached(start, initial, (*best.trace, initial)), initial
-        reached = climb.expanded(best.rows, m)
+        poison = climb.expanded(best.rows, m)
         return PoisonSet(
-            reached.X,
-            reached.y,
+            poison.X,
+            poison.y,
             objective_initial=initial,
             objective_final=final,
             rounds=len(best.trace) - 1,
@@ -229,7 +230,7 @@ class Coordinate(Attack):
                 lambda rows: ascent.objective(rows, m), best.rows, ascent.moves, POLISHES
             )
             return Reached(rows, W, (*best.trace, W)) if W > best.W else best
-        small = n_rows * len(space.numeric) * d**2 <= SMALL
+        small = 0 < n_rows * len(space.numeric) * d**2 <= SMALL
         if not (small and ascent.is_learner and isinstance(climbed, Quadratic)) or self.kappa:
             return best
         learner = Learner(ascent.gram, ascent.moment, ascent.penalty, climbed)
@@ -237,9 +238,12 @@ class Coordinate(Attack):
             rows = real_valued(learner, best.rows, m, space.numeric)
             reached = ascent(rows, m, refine=True)
             gain = reached.W - best.W
-            if gain <= GAIN * abs(best.W):
+            if gain < 0:
                 break
+            enough = gain > GAIN * abs(best.W)
             best = replace(reached, trace=best.trace + reached.trace[1:])
+            if not enough:
+                break
         return best
 
     def _starts(self, problem: AttackProblem, n_restarts: int, n_distinct: int) -> Iterator[Sample]:

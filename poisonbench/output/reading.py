@@ -118,7 +118,7 @@ def _csv(path: Path) -> pd.DataFrame:
 
 def distinct(results: pd.DataFrame) -> pd.DataFrame:
     """Return the rows without those that another folder has too."""
-    return results.drop_duplicates([*records.names(Labels)])
+    return results.drop_duplicates([name for name in records.names(Labels) if name in results])
 
 
 def attack_label(row: Mapping[Any, Any]) -> str:

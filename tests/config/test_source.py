@@ -139,7 +139,7 @@ def test_files_that_cannot_be_read(tmp_path):
         ("attack.0.v=x", {"attack": [{"name": "p", "v": "x"}, {"name": "q"}]}),
         ("attack.1.v=[1, 2]", {"attack": ["p", {"name": "q", "v": [1, 2]}]}),
         ("attack.1=r", {"attack": ["p", "r"]}),
-        ("new.a.b=", {"new": {"a": {"b": None}}}),
+        ("new.a.b=", {"new": {"a": {}}}),
     ],
 )
 def test_overrides(source, override, changed):

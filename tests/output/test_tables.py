@@ -29,6 +29,7 @@ def frame(**columns: list[Any]) -> pd.DataFrame:
     n = len(columns["test_mse"])
     rest = {name: [""] * n for name in tables.ROW_KEY}
     rest |= {"variables": [None] * n, "initialization": [None] * n, "outer_objective": [None] * n}
+    rest["n_poison"] = [10] * n
     values = {**rest, "rate_of": ["clean"] * n, "test_mse_clipped": columns["test_mse"], **columns}
     return pd.DataFrame(values, dtype=object)
 

@@ -339,7 +339,9 @@ def test_data_that_are_absent_are_told_together_with_the_command_that_fetches_th
     make, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("POISONBENCH_DATA", str(tmp_path / "nothing"))
-    with pytest.raises(ConfigError, match=r"x\.yaml:\d+: dataset(?s:.*)datasets fetch house health"):
+    with pytest.raises(
+        ConfigError, match=r"x\.yaml:\d+: dataset(?s:.*)datasets fetch house health"
+    ):
         make(attack="statp", poisoning_rate=0.1, dataset=["diabetes", "house", "health"])
 
 

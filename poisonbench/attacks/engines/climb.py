@@ -224,6 +224,16 @@ class Climb:
             return self._trained(rows, m)[0]
         return trained_value(self.problem, expanded(rows, m), self.W)
 
+    def fresh(self, rows: Sample, m: FloatArray) -> float:
+        """Return W of the learner fitted afresh to the clean rows and these.
+
+        Ridge has one minimiser, so the fit from the Gram matrix is that fit, without a copy of the
+        rows.  LASSO may have several, and what anybody's fit returns counts.
+        """
+        if self.problem.model.l1_ratio() == 0:
+            return self.objective(rows, m)
+        return trained_value(self.problem, expanded(rows, m), self.W)
+
     def _trained(
         self, rows: Sample, m: FloatArray, near: FloatArray | None = None
     ) -> tuple[float, FloatArray]:

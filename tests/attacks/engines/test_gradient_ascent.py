@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import ElasticNet as SklearnElasticNet
 
@@ -99,6 +99,9 @@ def test_an_objective_is_its_formula(
     np.testing.assert_allclose(W.values(thetas), expected, rtol=1e-10)
     np.testing.assert_allclose([W.value(theta) for theta in thetas], expected, rtol=1e-10)
     for theta in thetas:
+        if objective.name == "clipped":  # at a kink a difference quotient is no slope
+            predicted = problem.validation.X @ theta[:-1] + theta[-1]
+            assume(np.abs(predicted[:, None] - [0.0, 1.0]).min() > 10 * STEP)
         step = STEP * np.eye(len(theta))
         numeric = [(W.value(theta + e) - W.value(theta - e)) / (2 * STEP) for e in step]
         np.testing.assert_allclose(W.gradient(theta), numeric, rtol=1e-6, atol=1e-7)
