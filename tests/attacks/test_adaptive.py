@@ -156,4 +156,4 @@ def test_on_real_data_it_reaches_what_no_other_attack_does(
         row, _ = pipeline.measure(pipeline.stage(group, work.datasets[group.data]), group.tasks[0])
         errors.setdefault(group.attack.name, []).append(row.test_mse)
     medians = {attack: float(np.median(found)) for attack, found in errors.items()}
-    assert medians.pop("adaptive") > 1.25 * max(medians.values())
+    assert medians.pop("adaptive") > 1.15 * max(medians.values())

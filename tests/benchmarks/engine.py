@@ -7,7 +7,6 @@ over the same computation in a bare loop.  See README.md.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import subprocess
@@ -25,6 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from poisonbench import pipeline
 from poisonbench.config import load
+from poisonbench.output.layout import read_json, sealed
 from poisonbench.plan.groups import Plan
 from poisonbench.plan.make import make_plan
 
@@ -72,7 +72,7 @@ def bare(work: Plan) -> None:
 
 def fill(out: Path, n_cells: int) -> None:
     """Make the folder of a sweep of one seed that of a plan of many, all done but one in ten."""
-    index = json.loads((out / "index.json").read_text())
+    index = read_json(out / "index.json") or {}
     data, _, model, attack, n_poison, _ = index["groups"][0]
     cell, meta = (next(out.glob(f"{kind}/*/*.json")).read_bytes() for kind in ("cells", "meta"))
     groups = []
@@ -86,7 +86,8 @@ def fill(out: Path, n_cells: int) -> None:
                 path.write_bytes(content)
     labels = index["rows"][0][1:]
     rows = [[id_, *labels] for group in groups for id_, _ in group[-1]]
-    (out / "index.json").write_text(json.dumps({**index, "groups": groups, "rows": rows}))
+    whole = sealed({**index, "groups": groups, "rows": rows}, compact=True)
+    (out / "index.json").write_bytes(whole)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -30,6 +30,8 @@ SMALL = {
 ELSEWHERE = {
     "tcp://": "a Dask cluster",
     "datasets fetch": "the network",
+    "--fetch": "the network",
+    "reproduce jagielski2018": "data that are not passed on",
     "/scratch": "a folder of somebody's cluster",
     "compare results/jagielski2018": "data that are not passed on",
     "compare results/house": "data that are not passed on",

@@ -6,10 +6,8 @@ import csv
 import io
 import json
 import os
-import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -682,11 +680,12 @@ def test_a_large_file_is_prepared_in_20_s_and_1_gib(tmp_path: Path) -> None:
         file.write(",".join(f"c{j}" for j in range(60)) + "\n")
         file.writelines(",".join(row) + "\n" for row in zip(*cells, strict=True))
     command = [sys.executable, "-m", "poisonbench", "datasets", "prepare", str(raw)]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    start = time.perf_counter()
-    subprocess.run([*command, "--target", "c0"], check=True, capture_output=True)
-    elapsed = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with (tmp_path / "output").open("wb") as output:
+        process = subprocess.Popen([*command, "--target", "c0"], stdout=output, stderr=output)
+        # Of this process alone: what is counted of all children has the largest of other tests.
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, (tmp_path / "output").read_text()
     # 10 s of processor time where measured; this bounds a machine that does other things too.
-    assert after.ru_utime - before.ru_utime < 20, elapsed
-    assert after.ru_maxrss < 1024 * 1024
+    assert usage.ru_utime < 20
+    assert usage.ru_maxrss < 1024 * 1024
