@@ -179,7 +179,7 @@ def _enter(
             w[order[a]] -= moved * u[a]
         w[j] += moved
         if length <= step:
-            return _take_in(order, k, K, j, u, schur)
+            return int(_take_in(order, k, K, j, u, schur))
         violation -= step * schur
         w[order[place]] = 0.0
         schur = _without(k, K, u, schur, place)
