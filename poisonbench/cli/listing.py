@@ -120,7 +120,8 @@ def installation(data_dir: Path | None = None) -> str:
     packages = {package for package, _ in registry.KINDS.values()}
     plug_ins = [f"{entry.name} ({entry.value})" for package in sorted(packages)
                 for entry in entry_points(group=package)]  # fmt: skip
-    extras = [name for name in ("matplotlib", "distributed", "numba", "clarabel") if find_spec(name)]
+    known = ("matplotlib", "distributed", "numba", "clarabel")
+    extras = [name for name in known if find_spec(name)]
     lines = {
         "poisonbench": f"{facts['poisonbench']}, results of version {RESULT_VERSION}",
         "installed in": str(Path(__file__).parents[1]),

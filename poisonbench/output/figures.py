@@ -23,6 +23,7 @@ from matplotlib.lines import Line2D
 
 from poisonbench.output.reading import distinct
 from poisonbench.output.styles import Style, style
+from poisonbench.reference_rows import REFERENCE_ROWS
 
 PANEL = (3.7, 2.9)
 """Width and height of one panel, in inches."""
@@ -156,7 +157,7 @@ def defenses(
 ) -> Drawing | None:
     """Draw the error against the rate under one attack, a line for each defense."""
     rows = results[results["attack_label"] == attack]
-    if not len(rows) or set(rows["defense"]) <= {"none"}:
+    if not len(rows) or set(rows["defense"]) <= set(REFERENCE_ROWS):
         return None
     # The paper's defenses met OptP.
     known = reference if rows["attack"].iloc[0] == "optp" else None

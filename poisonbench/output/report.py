@@ -103,14 +103,15 @@ def _damage(rows: pd.DataFrame) -> Iterator[str]:
     strongest = at_most[at_most["attack_label"] == medians.index[0]]
     p, n = int(strongest["n_poison"].iloc[0]), int(strongest["n_clean"].iloc[0])
     before, after = _typical_errors(strongest)
+    n_splits = strongest["seed"].nunique()
     ratio = strongest["ratio_to_clean"].astype(float).median()
     yield (
         f"{p} poison rows beside {n} clean ones ({p / n:.0%}) moved the typical error on test rows "
         f"(root of the mean squared error) from {before} to {after}: the mean squared error is "
-        f"{_times(ratio)} that of the learner trained on the clean rows. Medians over "
-        f"{strongest['seed'].nunique()} splits."
+        f"{_times(ratio)} that of the learner trained on the clean rows. "
+        + (f"Medians over {n_splits} splits." if n_splits > 1 else "This is one split.")
     )
-    others = ", ".join(f"{name} {value:#.2g}" for name, value in medians.items())
+    others = ", ".join(f"{name} {_short(value)}" for name, value in medians.items())
     yield (
         f"The strongest attack is {medians.index[0]}. Median test MSE by attack: {others}."
         if len(medians) > 1
@@ -132,6 +133,11 @@ def _typical_errors(rows: pd.DataFrame) -> tuple[str, str]:
 
 def _amount(value: float, unit: str) -> str:
     return f"{value:,.0f} {unit}" if value >= SHOWN_WHOLE else f"{value:.3g} {unit}"
+
+
+def _short(value: float) -> str:
+    """Return a number to two digits, without a point at its end."""
+    return f"{value:#.2g}".rstrip(".")
 
 
 def _times(ratio: float) -> str:
