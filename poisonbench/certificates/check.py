@@ -17,6 +17,11 @@ into a part that the l1 terms absorb and a rest r',
     max L <= L(theta_*) + ||r'||^2 / (4 sigma)     if S's eigenvalues are at least sigma > 0,
     max L <= L(theta_*) + ||r'|| T + epsilon T^2   if at least -epsilon, and |theta - theta_*| <= T.
 
+OLS drops the directions along which its standardised rows extend less than a cut.  There the normal
+equations are off by s_i u_i.y, s_i the singular value and u_i the left singular vector, so that the
+left side above exceeds the right one by sum_i (s_i v_i.Dw_r) (u_i.y) at most, D the columns' norms:
+no more than cut sqrt(d) (sqrt(N) / 2)^2 ||w_r||, N = n + p, which is added, times m.
+
 That S - sigma I is positive definite is proved by a Cholesky factorisation that does not fail
 (Rump 2006, "Verification of positive definiteness").  Nothing here trusts the solver that
 proposed m, theta_r and theta_*: poor ones give a loose bound, not a wrong one.
@@ -33,6 +38,7 @@ from scipy import linalg
 from poisonbench.certificates.legal_set import UNIT, rounding
 from poisonbench.certificates.poisoning import Loss, Poisoning
 from poisonbench.features import FloatArray
+from poisonbench.models.ols import RELATIVE_CUT
 
 LONGEST = 1e6
 """Norm of the weights up to which a ceiling on OLS allows for its own rounding where the clean
@@ -119,6 +125,7 @@ def proved(
         + poison
     )
     slack = u * float(size) + _from_peak(problem, loss, m, rest, peak)
+    slack += m * _dropped(problem, reference)
     bound = float(value) + poison + slack
     if not math.isfinite(bound):
         return Proved(math.inf, reach, math.inf)
@@ -169,6 +176,15 @@ def lowest_eigenvalue(S: FloatArray, error: float) -> float:
                 continue
             return shift - 2 * error
     return -math.inf
+
+
+def _dropped(problem: Poisoning, reference: FloatArray) -> float:
+    """Return what the directions that OLS drops can add to the left side."""
+    if problem.l1 > 0 or problem.l2 > 0:
+        return 0.0
+    rows, d = problem.n_rows + problem.n_poison, problem.space.n_features
+    length = float(np.linalg.norm(reference[:-1]))
+    return RELATIVE_CUT * math.sqrt(d) * rows / 4 * length * (1 + 1e-8)
 
 
 def _longest(problem: Poisoning) -> float:

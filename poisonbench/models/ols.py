@@ -5,7 +5,9 @@ pseudo-inverse gives once singular values below a relative cut are taken as zero
 1e-6: with a much smaller one, directions that are null but for rounding get coefficients of 1e12.
 It is applied to columns that are centred and scaled to norm 1, so that the rank, and with it the
 predictions, do not depend on the units of the columns: a share stays in the model beside a time
-in Unix seconds.  The norm that is least is that of the weights in the units given.
+in Unix seconds.  The norm that is least is that of the weights in the units given, and only
+directions that are null but for rounding are free to shorten them: a direction below the cut that
+the rows do have would change the fit.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ from poisonbench.models.base import LinearModel
 
 RELATIVE_CUT = 1e-6
 """Singular values of the standardised design below this share of the largest count as zero."""
+
+NULL = 1e-13
+"""Singular values below this share of the largest are rounding alone."""
 
 CONSTANT = 1e-14
 """A column whose entries deviate by less than this share of their size is constant."""
@@ -93,9 +98,11 @@ class LeastSquares(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             triangle: Any = np.linalg.qr(np.column_stack([design, target]), mode="r")
             design, target = triangle[:, :-1], triangle[:, -1]
         U, singular, Vt = np.linalg.svd(design, full_matrices=False)
-        used = singular > max(RELATIVE_CUT * singular.max(initial=0.0), 0.0)
-        along = (U[:, used].T @ target) / singular[used]
-        self.coef_ = least_norm(along, Vt[used].T, size)
+        largest = singular.max(initial=0.0)
+        seen = singular > NULL * largest
+        used = singular[seen] > RELATIVE_CUT * largest
+        along = np.where(used, U[:, seen].T @ target / singular[seen], 0.0)
+        self.coef_ = least_norm(along, Vt[seen].T, size)
         self.intercept_ = float(mean_y - mean @ self.coef_)
         return self
 

@@ -184,6 +184,23 @@ def test_no_learner_exceeds_the_ceiling(space, seed, n, p, model, objective):
         assert reached <= bound * (1 + 1e-7) + 1e-10
 
 
+@pytest.mark.parametrize(("seed", "n", "d", "p"), [(19, 3, 4, 2), (29, 2, 5, 3), (32, 2, 5, 4)])
+def test_poison_that_nearly_lies_in_the_span_of_few_rows_does_not_exceed_it(seed, n, d, p):
+    """Least squares of huge weights; the loss from predictions, as theirs cancel in moments."""
+    rng, space = np.random.default_rng(seed), space_of(d, [])
+    train = sample(space, rng, n)
+    problem = Poisoning.of(train, OLS(), p, space)
+    bound = ceiling(problem, Loss.training(problem)).bound
+    for _ in range(200):
+        X = rng.dirichlet(np.full(n, 0.5), size=p) @ train.X
+        far = 10.0 ** rng.uniform(-8, -3) * 10.0 ** rng.uniform(-3, 0, size=d)
+        X = np.clip(X + far * rng.standard_normal((p, d)), 0, 1)
+        y = rng.integers(0, 2, p).astype(float)
+        fitted = OLS().fit(np.vstack([train.X, X]), np.append(train.y, y))
+        reached = np.mean((fitted.predict(train.X) - train.y) ** 2)
+        assert reached <= bound * (1 + 1e-7)
+
+
 @settings(max_examples=10, deadline=None)
 @given(space=spaces, seed=st.integers(0, 10_000), penalty=st.sampled_from(["l1", "l2", "both"]))
 def test_a_bad_proposal_proves_a_loose_bound_not_a_wrong_one(space, seed, penalty):

@@ -242,3 +242,12 @@ def test_ols_of_least_norm_is_that_of_the_units_given() -> None:
     solved = OLS().solver(30).fit(X[:, :4], y, sample_weight=weight)
     theirs = linear_model.LinearRegression().fit(X[:, :4], y, sample_weight=weight)
     np.testing.assert_allclose(solved.coef_, theirs.coef_, atol=1e-10)
+
+
+def test_ols_shortens_no_weights_at_the_cost_of_the_fit() -> None:
+    """Two columns that differ by 1e-7, below the cut, in what a column of size 1e-8 tells too."""
+    rng = np.random.default_rng(0)
+    first, tiny = rng.random(20), rng.random(20)
+    second = first + 1e-7 * (tiny + rng.random(20))
+    X, y = np.column_stack([first, second, 1e-8 * tiny]), first + tiny
+    np.testing.assert_allclose(OLS().fit(X, y).predict(X), y, atol=1e-6)

@@ -35,6 +35,9 @@ RANKING = 1e-4
 CANCELLED = 1e-11
 """What is left of a column's sum of squares, after centring, below this share is rounding."""
 
+GRAM_NULL = 1e-14
+"""Eigenvalues of a Gram matrix below this share of the largest are rounding alone."""
+
 FOLDS = 10
 """Folds for residuals of a learner whose leave-one-out residuals have no closed form."""
 
@@ -183,9 +186,10 @@ class LeastSquaresFits(WeightedRefits):
         varies = squares > CANCELLED * moments.uncentred
         size = np.sqrt(np.where(varies, squares, np.inf))
         values, vectors = eigh(moments.gram / size / size[:, None])
-        used = values > max(RELATIVE_CUT**2 * values[-1], 0.0)
-        along = (vectors[:, used].T @ (moments.cross / size)) / values[used]
-        return least_norm(along, vectors[:, used], size)
+        seen = values > max(GRAM_NULL * values[-1], 0.0)
+        used = values[seen] > RELATIVE_CUT**2 * values[-1]
+        along = np.where(used, vectors[:, seen].T @ (moments.cross / size) / values[seen], 0.0)
+        return least_norm(along, vectors[:, seen], size)
 
     @cached_property
     def basis(self) -> FloatArray:
