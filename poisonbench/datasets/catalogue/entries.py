@@ -49,7 +49,7 @@ class PublishedFile(_Record):
 
 
 class OpenML(_Record):
-    """A data set of OpenML, fetched by scikit-learn and prepared here.
+    """A data set of OpenML, read by scikit-learn and prepared here.
 
     Parameters
     ----------
@@ -70,16 +70,25 @@ class OpenML(_Record):
 
 
 class ScikitLearn(_Record):
-    """A data set that scikit-learn fetches by itself, prepared here.
+    """A data set for which scikit-learn has a function, prepared here.
 
     Parameters
     ----------
     function : str
         The function of ``sklearn.datasets``.
+    url : str
+        The address of the archive from which the function makes the data set.
+    archive : str
+        The name under which the function looks for the archive.
+    sha256 : str
+        The checksum of the archive.
     """
 
     kind: Literal["scikit-learn"]
     function: Literal["fetch_california_housing"]
+    url: Annotated[str, Field(pattern=r"^https://\S+$")]
+    archive: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
     def __str__(self) -> str:
         """Return the function."""

@@ -74,7 +74,7 @@ def fetch(
         elif mirror:
             work.mirrored(mirror)
         else:
-            say(f"{entry.name}: fetching {entry.origin} through scikit-learn")
+            say(f"{entry.name}: fetching {entry.origin}")
             work.through_scikit_learn()
     except (DatasetError, FetchError) as error:
         message = str(error)
@@ -187,7 +187,7 @@ class _Work:
             self._download(url, sidecar.sha256 if sidecar else None, LARGEST, accept)
 
     def through_scikit_learn(self) -> None:
-        """Let scikit-learn fetch a data set, and prepare it."""
+        """Download a data set that scikit-learn can read, and prepare it."""
         # Imported here, because scikit-learn and pandas take long to load.
         from poisonbench.datasets.catalogue.sources import fetch_and_prepare
 

@@ -63,7 +63,6 @@ def shown(url: str) -> str:
 
 SOCKS = (
     "the proxy is a SOCKS proxy, which needs another package (python -m pip install "
-    "'requests[socks]') and does not work for data that come through scikit-learn; set HTTPS_PROXY "
-    "to an HTTP proxy, or POISONBENCH_MIRROR to a mirror"
+    "'requests[socks]'); or set HTTPS_PROXY to an HTTP proxy, or POISONBENCH_MIRROR to a mirror"
 )
-"""What to do if a library does not support a proxy."""
+"""What to do if the proxy is not supported."""

@@ -1,36 +1,35 @@
-"""Fetch data sets through scikit-learn, write them to a raw CSV file, and prepare them.
+"""Fetch data sets that scikit-learn can read, write them to a raw CSV file, and prepare them.
 
-scikit-learn keeps its downloads in its own folder (``SCIKIT_LEARN_DATA``), and needs no network for
-what is there.
+The downloads are kept in scikit-learn's own folder (``SCIKIT_LEARN_DATA``); what is there is not
+downloaded again.
 """
 
 from __future__ import annotations
 
-import urllib.request
 import warnings
 from pathlib import Path
-from urllib.error import URLError
 
 import pandas as pd
 from sklearn import datasets
 
-from poisonbench.datasets.catalogue.bounded_urllib import bounded_urllib
-from poisonbench.datasets.catalogue.entries import Entry, OpenML
-from poisonbench.datasets.catalogue.limits import LARGEST, SOCKS, FetchError, Limits
+from poisonbench.datasets.catalogue.download import download
+from poisonbench.datasets.catalogue.entries import Entry, OpenML, ScikitLearn
+from poisonbench.datasets.catalogue.limits import LARGEST, FetchError, Limits
+from poisonbench.datasets.catalogue.openml import OpenMLReader
 from poisonbench.preparation import Choices, Prepared, prepare
 
 
 def fetch_and_prepare(
     entry: Entry, raw: Path, out: Path, limits: Limits, *, progress: bool = False
 ) -> Prepared:
-    """Fetch a data set through scikit-learn and prepare it.
+    """Fetch a data set, read it with scikit-learn and prepare it.
 
     Parameters
     ----------
     entry : Entry
         The data set, from OpenML or scikit-learn.
     raw : Path
-        The file for the table as it was fetched.
+        The file for the table as it was fetched; its folder is used for temporary files.
     out : Path
         The prepared file.
     limits : Limits
@@ -45,7 +44,7 @@ def fetch_and_prepare(
     DatasetError
         The data set cannot be prepared.
     """
-    frame = _frame(entry, limits, progress)
+    frame = _frame(entry, raw.parent, limits, progress)
     frame.to_csv(raw, index=False)
     listed = entry.origin.categorical if isinstance(entry.origin, OpenML) else ()
     unwanted = entry.origin.drop if isinstance(entry.origin, OpenML) else ()
@@ -66,42 +65,40 @@ def fetch_and_prepare(
                    encoding="utf-8", delimiter=",", decimal=".")  # fmt: skip
 
 
-def _frame(entry: Entry, limits: Limits, progress: bool) -> pd.DataFrame:
+def _frame(entry: Entry, scratch: Path, limits: Limits, progress: bool) -> pd.DataFrame:
     """Return the data set as a table that includes the response."""
-    n_retries = max(limits.retries, 1)
     try:
-        home = datasets.get_data_home()
+        home = Path(datasets.get_data_home())
     except OSError as error:
-        raise FetchError(f"{error.filename}: scikit-learn cannot keep its downloads there "
+        raise FetchError(f"{error.filename}: the downloads for scikit-learn cannot be kept there "
                          f"({error.strerror}); name another folder by SCIKIT_LEARN_DATA"
                          ) from error  # fmt: skip
     try:
-        with (
-            bounded_urllib(entry.name, limits, LARGEST, progress=progress),
-            warnings.catch_warnings(),
-        ):
-            warnings.simplefilter("ignore")  # warnings of retries: they succeed, or end in an error
+        with warnings.catch_warnings():
+            # Of a second attempt to read a file: it succeeds, or ends in an error.
+            warnings.simplefilter("ignore")
             if isinstance(entry.origin, OpenML):
-                bunch = datasets.fetch_openml(
-                    data_id=entry.origin.id,
-                    target_column=entry.target,
-                    as_frame=True,
-                    parser="liac-arff",  # the other parser fails on categories named by numbers
-                    n_retries=n_retries,
-                    delay=limits.pause,
-                )
-            else:
-                bunch = datasets.fetch_california_housing(
-                    as_frame=True, n_retries=n_retries, delay=limits.pause
-                )
+                reader = OpenMLReader(home, scratch, limits, progress)
+                return reader.read(entry.origin, entry.target)
+            assert isinstance(entry.origin, ScikitLearn)
+            return _california(entry.origin, home, limits, progress)
     except FetchError:
         raise
     except Exception as error:  # a damaged file may raise anything in the parsers
-        what = f"cannot be fetched by scikit-learn ({type(error).__name__}: {error})"
-        if urllib.request.getproxies().get("https", "").startswith("socks"):
-            what += f"; {SOCKS}"
-        elif not isinstance(error, URLError | TimeoutError):
-            what += f"; its downloads, which may be damaged, are in {home}"
-        raise FetchError(f"{entry.origin}: {what}") from error
+        raise FetchError(f"{entry.origin}: cannot be read by scikit-learn "
+                         f"({type(error).__name__}: {error}); its files, which may be damaged, are "
+                         f"in {home}") from error  # fmt: skip
+
+
+def _california(origin: ScikitLearn, home: Path, limits: Limits, progress: bool) -> pd.DataFrame:
+    """Return the houses of California."""
+    try:
+        bunch = datasets.fetch_california_housing(as_frame=True, download_if_missing=False)
+    except OSError:  # scikit-learn does not have them
+        # Downloaded here, because scikit-learn would do it without limits; it uses an archive that
+        # is there already.
+        download(origin.url, home / origin.archive, sha256=origin.sha256, max_bytes=LARGEST,
+                 limits=limits, progress=progress)  # fmt: skip
+        bunch = datasets.fetch_california_housing(as_frame=True)
     frame: pd.DataFrame = bunch.frame
     return frame
