@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from poisonbench.library import RunError, load_results, run
+    from poisonbench.api import RunError, load_results, run
     from poisonbench.output.tables import Results
 
 __version__ = "0.1.0"
@@ -20,7 +20,7 @@ __all__ = ["Results", "RunError", "load_results", "run"]
 def __getattr__(name: str) -> Any:
     """Import what it takes to run a config only where somebody asks for it."""
     if name in __all__:
-        return getattr(import_module("poisonbench.library"), name)
+        return getattr(import_module("poisonbench.api"), name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 

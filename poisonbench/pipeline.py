@@ -20,6 +20,7 @@ import numpy as np
 from sklearn.base import clone
 
 from poisonbench import metrics, registry, seeds
+from poisonbench.cache import OwnCleanError, SelectedStrength, cached
 from poisonbench.certificates.ceiling import Ceiling
 from poisonbench.certificates.questions import Ceilings, Question, ceilings
 from poisonbench.certificates.theorem2 import Certificate, certificate
@@ -29,7 +30,6 @@ from poisonbench.data.scaling import Scaling
 from poisonbench.data.split import rows_of, spare_rows
 from poisonbench.defenses.base import Defense
 from poisonbench.features import BoolArray, FeatureSpace, FloatArray
-from poisonbench.memo import OwnCleanError, SelectedStrength, once
 from poisonbench.models import LinearModel
 from poisonbench.plan.groups import Group, Task
 from poisonbench.problem import AttackProblem, Poisoned, PoisonSet, Sample, Setting
@@ -140,7 +140,7 @@ def learner(choice: Choice, rows: Sample, setting: Setting, seed: int) -> Linear
         content = sha256(np.ascontiguousarray(rows.X).data)
         content.update(np.ascontiguousarray(rows.y).data)
         key = SelectedStrength(repr(model), folds, content.hexdigest())
-        selected = once(key, lambda: model.select_lambda(rows.X, rows.y, random_state=folds))
+        selected = cached(key, lambda: model.select_lambda(rows.X, rows.y, random_state=folds))
         model = model.with_strength(lam=selected)
     return model.fit(rows.X, rows.y)
 
@@ -237,9 +237,9 @@ def defended(stage: Stage, task: Task) -> Defended:
         return reference.train(stage.clean, undefended, rows, stage.is_poison)
     cls = registry.components("defense")[task.defense.name]
     state = seeds.random_state(stage.group.seed, "defense", task.defense.name, setting.content)
-    given = cls.told(clone(undefended), setting.space, task.n_poison_assumed, state)
+    arguments = cls.init_arguments(clone(undefended), setting.space, task.n_poison_assumed, state)
     start = time.perf_counter()
-    model = task.defense.build(**given).fit(rows.X, rows.y)
+    model = task.defense.build(**arguments).fit(rows.X, rows.y)
     seconds = time.perf_counter() - start
     return Defended(model, getattr(model, "support_", None), undefended, len(rows), seconds)
 
@@ -289,7 +289,7 @@ def own_clean_mse(stage: Stage, task: Task) -> float | None:
         stage.group.data,
         sha256(setting.split.train.tobytes() + setting.split.test.tobytes()).hexdigest(),
     )
-    return once(key, compute)
+    return cached(key, compute)
 
 
 def bounds(stage: Stage, task: Task, reached: Defended) -> dict[str, float | None]:

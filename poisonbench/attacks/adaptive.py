@@ -191,8 +191,8 @@ def _defender(
 
     def fit(X: FloatArray, y: FloatArray) -> Callable[[FloatArray], FloatArray]:
         n_poison = len(y) - len(problem.train)
-        told = cls.told(clone(problem.model), problem.space, n_poison, random_state)
-        predict: Callable[[FloatArray], FloatArray] = cls(**told).fit(X, y).predict
+        arguments = cls.init_arguments(clone(problem.model), problem.space, n_poison, random_state)
+        predict: Callable[[FloatArray], FloatArray] = cls(**arguments).fit(X, y).predict
         return predict
 
     return fit

@@ -43,11 +43,11 @@ from poisonbench.cli.options import (
     ResultFolder,
     RetryCrashed,
     Sbatch,
-    Scenes,
     Shards,
     SlurmMemory,
     SlurmTime,
     TimeLimit,
+    TrainingSets,
     Verbose,
 )
 from poisonbench.cli.run import (
@@ -459,7 +459,7 @@ def plot(
             "--output", "-o", metavar="DIR", readable=False, help="DIR/figures if not given."
         ),
     ] = None,
-    scenes: Scenes = True,
+    training_sets: TrainingSets = True,
     data_dir: DataDir = None,
 ) -> None:
     """Draw results: error against rate, convergence, damage against detection, the rows themselves.
@@ -470,11 +470,11 @@ def plot(
     \b
     Examples:
       poisonbench plot results/quickstart
-      poisonbench plot results/quickstart --format pdf --no-scenes --output figures
+      poisonbench plot results/quickstart --format pdf --no-training-sets --output figures
     """  # noqa: D301
     from poisonbench.cli.results import plot_results
 
-    plot_results(folder, reference, form, output, scenes=scenes, data_dir=data_dir)
+    plot_results(folder, reference, form, output, training_sets=training_sets, data_dir=data_dir)
 
 
 @app.command()
@@ -482,7 +482,7 @@ def report(
     folder: ResultFolder,
     reference: PublishedName = None,
     output: OutputFile = None,
-    scenes: Scenes = True,
+    training_sets: TrainingSets = True,
     data_dir: DataDir = None,
 ) -> None:
     """Write one HTML file about results: what happened in plain words, tables, figures, verdicts.
@@ -496,7 +496,7 @@ def report(
     """  # noqa: D301
     from poisonbench.cli.results import report_results
 
-    report_results(folder, reference, output, scenes=scenes, data_dir=data_dir)
+    report_results(folder, reference, output, training_sets=training_sets, data_dir=data_dir)
 
 
 @app.command()

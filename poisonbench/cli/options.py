@@ -185,9 +185,10 @@ PublishedName = Annotated[
         "jagielski2018 where it has the data sets.",
     ),
 ]
-Scenes = Annotated[
+TrainingSets = Annotated[
     bool,
     typer.Option(
-        "--scenes/--no-scenes", help="Whether to draw the rows themselves, which needs the data."
+        "--training-sets/--no-training-sets",
+        help="Whether to draw the poisoned training sets themselves, which needs the data.",
     ),
 ]

@@ -51,7 +51,7 @@ def reproduce_paper(
 ) -> None:
     """Run the experiments of a paper, and write their comparison, figures and report."""
     with user_errors():
-        from poisonbench import shipped
+        from poisonbench import packaged_files
         from poisonbench.config import fields, load
         from poisonbench.plan.make import make_plan
 
@@ -69,7 +69,7 @@ def reproduce_paper(
     with user_errors():
         for name in names:
             experiment = load(
-                shipped.folder("configs") / paper / f"{name}.yaml", overrides, sweep=True
+                packaged_files.folder("configs") / paper / f"{name}.yaml", overrides, sweep=True
             )
             if fetch:
                 fetch_data(experiment, data_dir, progress=not options.quiet)
@@ -137,4 +137,4 @@ def _conclude(paper: str, out: Path, *, quiet: bool, data_dir: Path | None) -> N
         to_stderr("No report: it needs the extra, python -m pip install 'poisonbench[plot]'; then "
                   f"poisonbench report {shlex.quote(str(out))}")  # fmt: skip
         return
-    report_results(out, paper, None, scenes=True, data_dir=data_dir, quiet=quiet)
+    report_results(out, paper, None, training_sets=True, data_dir=data_dir, quiet=quiet)

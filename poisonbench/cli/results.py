@@ -172,7 +172,7 @@ def plot_results(
     kinds: str,
     output: Path | None,
     *,
-    scenes: bool,
+    training_sets: bool,
     data_dir: Path | None,
 ) -> None:
     """Write the figures of results."""
@@ -197,7 +197,7 @@ def plot_results(
         written: list[Path] = []
         for drawing in figures.of_results(tables.results, tables.convergence, values):
             written += figures.save(drawing, out, wanted)
-        for drawing in pictures(tables, data_dir) if scenes else ():
+        for drawing in training_set_drawings(tables, data_dir) if training_sets else ():
             written += figures.save(drawing, out, wanted)
     if not written:
         raise usage(f"{folder}: nothing to draw; expected results at two or more poisoning rates")
@@ -205,25 +205,25 @@ def plot_results(
         say(str(path))
 
 
-def pictures(tables: Tables, data_dir: Path | None) -> Iterator[Drawing]:
+def training_set_drawings(tables: Tables, data_dir: Path | None) -> Iterator[Drawing]:
     """Yield the pictures of training sets, where the data are there to make them."""
     from dataclasses import replace
 
     from poisonbench.config.strict_yaml import ConfigError
-    from poisonbench.output import replay
+    from poisonbench.output import refitting
     from poisonbench.output.layout import StoreError
-    from poisonbench.output.scenes import of_scene
+    from poisonbench.output.training_set_figures import of_training_set
 
     for place in tables.folders:
         rows = tables.results[tables.results["folder"] == place.name]
         try:
-            found = replay.scenes(place, replay.plan_of(place, data_dir), rows)
+            found = refitting.fitted_training_sets(place, refitting.plan_of(place, data_dir), rows)
         except (ConfigError, StoreError) as error:
-            to_stderr(f"No pictures of the rows of {place}, which need the data: {error}")
+            to_stderr(f"No figures of the training sets of {place}, which need the data: {error}")
             continue
-        for scene in found:
-            slug = "-".join("".join(c if c.isalnum() else " " for c in scene.title).split())
-            for drawing in of_scene(scene):
+        for fitted in found:
+            slug = "-".join("".join(c if c.isalnum() else " " for c in fitted.title).split())
+            for drawing in of_training_set(fitted):
                 yield replace(drawing, name=f"{drawing.name}-{place.name}-{slug}")
 
 
@@ -232,7 +232,7 @@ def report_results(
     reference: str | None,
     output: Path | None,
     *,
-    scenes: bool,
+    training_sets: bool,
     data_dir: Path | None,
     quiet: bool = False,
 ) -> Path:
@@ -243,7 +243,7 @@ def report_results(
 
     tables = read_tables(folder)
     known = published_values(reference, tables.results)
-    drawings = list(pictures(tables, data_dir)) if scenes else []
+    drawings = list(training_set_drawings(tables, data_dir)) if training_sets else []
     name = folder.resolve().name
     path = output or folder / "report.html"
     write(

@@ -15,6 +15,7 @@ from poisonbench import registry
 from poisonbench.config import choices, fields
 from poisonbench.config import sweep as sweeps
 from poisonbench.config.choices import Choice
+from poisonbench.config.keys import DEFAULTS, KEYS, long_form
 from poisonbench.config.quantities import (
     RATE,
     Rate,
@@ -29,7 +30,6 @@ from poisonbench.config.source import Source, check_given_once, from_mapping
 from poisonbench.config.source import load as load_source
 from poisonbench.config.strict_yaml import ConfigError, KeyPath
 from poisonbench.config.sweep import Exclusion, Thing
-from poisonbench.config.words import DEFAULTS, KEYS, long_form
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from poisonbench import registry
 from poisonbench.config import choices, fields
+from poisonbench.config.keys import KEYS
 from poisonbench.config.quantities import (
     CEILING,
     RATE,
@@ -19,7 +20,6 @@ from poisonbench.config.quantities import (
     SPLIT_FILE,
     SPLIT_SIZES,
 )
-from poisonbench.config.words import KEYS
 from poisonbench.registry import Parameter
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

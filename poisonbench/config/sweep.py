@@ -13,11 +13,11 @@ from typing import Any
 
 from poisonbench.config import fields
 from poisonbench.config.choices import Choice
+from poisonbench.config.keys import KEYS, long_form
 from poisonbench.config.quantities import Rate, SplitChoice
 from poisonbench.config.reader import Reader
 from poisonbench.config.source import Source, assignment
 from poisonbench.config.strict_yaml import ConfigError, KeyPath, parse
-from poisonbench.config.words import KEYS, long_form
 
 PAPER_RATES = (0, 0.04, 0.08, 0.12, 0.16, 0.2)
 """The poisoning rates of the paper's curves: the default of a sweep."""

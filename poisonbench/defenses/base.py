@@ -29,7 +29,7 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     The pipeline passes what it knows to the parameters of these names, where ``__init__`` has
     them: ``estimator`` (the learner, unfitted), ``one_hot_groups`` (their column indices),
     ``n_poison`` (the number of poison rows to assume) or ``contamination="auto"`` (estimate it),
-    and ``random_state``.  So does an attacker who tries a defense; see :meth:`told`.
+    and ``random_state``.  So does an attacker who tries a defense; see :meth:`init_arguments`.
 
     A subclass implements one of two hooks: :meth:`_estimator`, where the defense is an estimator
     that is there already, or :meth:`_fit_rows`.  Neither sees the caller's order of rows: they
@@ -85,7 +85,7 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     @classmethod
-    def told(
+    def init_arguments(
         cls, estimator: Any, space: FeatureSpace, n_poison: int | str | None, random_state: int
     ) -> dict[str, Any]:
         """Return the arguments for those of the parameters above that ``__init__`` has.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from poisonbench import shipped
+from poisonbench import packaged_files
 from poisonbench.config import fields
 from poisonbench.output.layout import StoreError
 
@@ -28,7 +28,7 @@ COLUMNS = (
 
 def names() -> list[str]:
     """Return the names of the references, the paper's first."""
-    found = sorted(path.stem for path in shipped.folder("published").glob("*.csv"))
+    found = sorted(path.stem for path in packaged_files.folder("published").glob("*.csv"))
     return sorted(found, key=lambda name: name != DEFAULT)
 
 
@@ -45,4 +45,4 @@ def values(name: str) -> pd.DataFrame:
             f"--reference {name}: no such reference{fields.hint(name, names())} "
             f"expected {fields.one_of(names())}, or an output folder"
         )
-    return pd.read_csv(shipped.folder("published") / f"{name}.csv", keep_default_na=False)
+    return pd.read_csv(packaged_files.folder("published") / f"{name}.csv", keep_default_na=False)

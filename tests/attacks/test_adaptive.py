@@ -27,9 +27,9 @@ def left(problem: AttackProblem, name: str, poison: PoisonSet) -> float:
     """Return the validation error of a defense that draws what the attacker's own copy draws."""
     cls = registry.components("defense")[name]
     state = int(problem.generator().integers(2**31))
-    told = cls.told(problem.model, problem.space, problem.n_poison, state)
+    arguments = cls.init_arguments(problem.model, problem.space, problem.n_poison, state)
     X = np.vstack([problem.train.X, poison.X])
-    fitted = cls(**told).fit(X, np.append(problem.train.y, poison.y))
+    fitted = cls(**arguments).fit(X, np.append(problem.train.y, poison.y))
     residuals = fitted.predict(problem.validation.X) - problem.validation.y
     return float(np.mean(residuals**2))
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from poisonbench import shipped
+from poisonbench import packaged_files
 from poisonbench.cli import reproduce
 from poisonbench.cli.app import app
 from poisonbench.config import load
@@ -28,7 +28,7 @@ def invoke(*arguments: str, code: int = 0):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_config_of_the_paper_is_valid_and_runs_at_the_papers_sizes(name):
-    path = shipped.folder("configs") / "jagielski2018" / f"{name}.yaml"
+    path = packaged_files.folder("configs") / "jagielski2018" / f"{name}.yaml"
     experiment = load(path, sweep=True)
     assert {choice.name for choice in experiment.datasets} == {"house", "health"}
     assert [split.label for split in experiment.splits] == ["300/250/500"]
@@ -41,7 +41,7 @@ def test_every_config_of_the_paper_is_valid_and_runs_at_the_papers_sizes(name):
 
 
 def test_the_strategies_are_the_eight_variants_and_the_two_starts():
-    path = shipped.folder("configs") / "jagielski2018" / "strategies.yaml"
+    path = packaged_files.folder("configs") / "jagielski2018" / "strategies.yaml"
     attacks = load(path, sweep=True).attacks
     moving = {tuple(choice.axes.values()) for choice in attacks if choice.parameters["iterations"]}
     assert len(moving) == 8
@@ -64,9 +64,9 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "one.yaml").write_text(yaml.safe_dump(config))
     (folder / "two.yaml").write_text(yaml.safe_dump({**config, "defense": ["none", "trim"]}))
     (folder / "dose.yaml").write_text(yaml.safe_dump(config))
-    published = shipped.folder("published")
+    published = packaged_files.folder("published")
     places = {"configs": folder.parent, "published": published}
-    monkeypatch.setattr(shipped, "folder", places.__getitem__)
+    monkeypatch.setattr(packaged_files, "folder", places.__getitem__)
     monkeypatch.setattr(reproduce, "PARTS", {"attacks": ("one",), "defenses": ("two",),
                                              "dose": ("dose",)})  # fmt: skip
     monkeypatch.chdir(tmp_path)

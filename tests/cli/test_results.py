@@ -103,10 +103,11 @@ def test_pictures_are_left_out_where_the_data_are_not_there(out):
     plan = out / "plan.json"
     plan.write_text(plan.read_text().replace('"synthetic"', '"abalone"'))
     said = invoke("plot", str(out), "--format", "png", "--data-dir", str(out))
-    assert "No pictures of the rows" in said.stderr
+    assert "No figures of the training sets" in said.stderr
     assert (out / "figures" / "attacks.png").exists()
     shutil.rmtree(out / "figures")
-    assert "pictures" not in invoke("plot", str(out), "--no-scenes", "--format", "png").stderr
+    plotted = invoke("plot", str(out), "--no-training-sets", "--format", "png")
+    assert "No figures" not in plotted.stderr
 
 
 def test_plot_refuses_an_unknown_format(out):

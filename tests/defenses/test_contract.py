@@ -217,11 +217,14 @@ def test_a_defense_is_told_what_it_asks_for() -> None:
     learner, space = Ridge(), FeatureSpace(("a", "b:1", "b:2"), (OneHotGroup("b", (1, 2), False),))
     trim, mm = (registry.components("defense")[name] for name in ("trim", "mm"))
     common = {"estimator": learner, "random_state": 7}
-    assert trim.told(learner, space, 5, 7) == {**common, "n_poison": 5}
-    assert trim.told(learner, space, "auto", 7) == {**common, "contamination": "auto"}
-    assert mm.told(learner, space, None, 7) == {**common, "one_hot_groups": ((1, 2),)}
-    assert Other.told(learner, space, None, 7) == {"random_state": 7}
-    assert Other.told(learner, space, "auto", 7) == {"contamination": "auto", "random_state": 7}
+    assert trim.init_arguments(learner, space, 5, 7) == {**common, "n_poison": 5}
+    assert trim.init_arguments(learner, space, "auto", 7) == {**common, "contamination": "auto"}
+    assert mm.init_arguments(learner, space, None, 7) == {**common, "one_hot_groups": ((1, 2),)}
+    assert Other.init_arguments(learner, space, None, 7) == {"random_state": 7}
+    assert Other.init_arguments(learner, space, "auto", 7) == {
+        "contamination": "auto",
+        "random_state": 7,
+    }
 
 
 @rule("Seed")

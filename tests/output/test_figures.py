@@ -15,7 +15,7 @@ from poisonbench.reference_rows import REFERENCE_ROWS
 
 pytest.importorskip("matplotlib", reason="the extra plot is not installed")
 figures = pytest.importorskip("poisonbench.output.figures")
-scenes = pytest.importorskip("poisonbench.output.scenes")
+training_set_figures = pytest.importorskip("poisonbench.output.training_set_figures")
 
 
 @pytest.fixture
@@ -120,16 +120,18 @@ def test_every_method_has_a_style_of_its_own_among_the_papers():
 
 
 @pytest.mark.parametrize("d", [1, 4])
-def test_a_scene_shows_rows_poison_and_models(d):
+def test_figures_of_a_training_set_show_rows_poison_and_models(d):
     rng = np.random.default_rng(0)
     X, y = rng.random((40, d)), rng.random(40)
     poison = np.arange(40) >= 30
     predicted = Ridge(alpha=1).fit(X, y).predict(X)
-    rounds = (scenes.TrimRound(1, ~poison, predicted), scenes.TrimRound(2, ~poison, predicted))
-    scene = scenes.Scene("made up", "trim", tuple("abcd"[:d]), "y", X, y, poison, predicted,
-                         predicted, predicted, ~poison, rounds)  # fmt: skip
-    names = [drawing.name for drawing in scenes.of_scene(scene)]
+    rounds = tuple(training_set_figures.TrimRound(number, ~poison, predicted) for number in (1, 2))
+    fitted = training_set_figures.FittedTrainingSet(
+        "made up", "trim", tuple("abcd"[:d]), "y", X, y, poison, predicted, predicted, predicted,
+        ~poison, rounds
+    )  # fmt: skip
+    names = [drawing.name for drawing in training_set_figures.of_training_set(fitted)]
     assert names == (["lines", "trim-rounds"] if d == 1 else ["components"]) + ["residuals"]
-    for drawing in scenes.of_scene(scene):
+    for drawing in training_set_figures.of_training_set(fitted):
         assert all(axes.has_data() for axes in drawing.figure.axes)
         assert figures.rendered(drawing.figure, "svg").startswith(b"<?xml")

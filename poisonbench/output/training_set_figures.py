@@ -42,7 +42,7 @@ class TrimRound:
 
 
 @dataclass(frozen=True)
-class Scene:
+class FittedTrainingSet:
     """A poisoned training set of N = n + p rows, in the box, with the models fitted to it.
 
     Parameters
@@ -81,86 +81,86 @@ class Scene:
     trim: tuple[TrimRound, ...]
 
 
-def of_scene(scene: Scene) -> Iterator[Drawing]:
-    """Yield the pictures of a scene."""
-    if scene.X.shape[1] == 1:
-        yield fitted_lines(scene)
-        yield trim_rounds(scene)
+def of_training_set(fitted: FittedTrainingSet) -> Iterator[Drawing]:
+    """Yield the figures of a poisoned training set."""
+    if fitted.X.shape[1] == 1:
+        yield fitted_lines(fitted)
+        yield trim_rounds(fitted)
     else:
-        yield components(scene)
-    yield residuals(scene)
+        yield components(fitted)
+    yield residuals(fitted)
 
 
-def fitted_lines(scene: Scene) -> Drawing:
+def fitted_lines(fitted: FittedTrainingSet) -> Drawing:
     """Draw rows with one feature, and the clean, the poisoned and the defended line."""
     with mpl.rc_context(LOOK):
         figure, grid = new_figure(1, 1, width=5.2, height=3.4, extra=0.5)
         axes = grid[0, 0]
-        _rows(axes, scene)
-        order = np.argsort(scene.X[:, 0])
+        _rows(axes, fitted)
+        order = np.argsort(fitted.X[:, 0])
         for predicted, colour, dashes, label in (
-            (scene.clean, GREEN, (), "clean rows only"),
-            (scene.poisoned, VERMILION, (4, 1.5), "all rows"),
-            (scene.defended, BLUE, (1, 1), f"under {scene.defense}"),
+            (fitted.clean, GREEN, (), "clean rows only"),
+            (fitted.poisoned, VERMILION, (4, 1.5), "all rows"),
+            (fitted.defended, BLUE, (1, 1), f"under {fitted.defense}"),
         ):
             axes.plot(
-                scene.X[order, 0],
+                fitted.X[order, 0],
                 predicted[order],
                 color=colour,
                 linestyle=(0, dashes) if dashes else "-",
                 linewidth=2,
                 label=label,
             )
-        axes.set_title(scene.title)
+        axes.set_title(fitted.title)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return Drawing(
         "lines",
         "What the poison does to a line",
-        f"{scene.title}: the training rows, the poison among them, and the learner fitted to the "
-        f"clean rows only, to all rows, and under {scene.defense}.",
+        f"{fitted.title}: the training rows, the poison among them, and the learner fitted to the "
+        f"clean rows only, to all rows, and under {fitted.defense}.",
         figure,
     )
 
 
-def trim_rounds(scene: Scene) -> Drawing:
+def trim_rounds(fitted: FittedTrainingSet) -> Drawing:
     """Draw rounds of TRIM on rows with one feature: the rows kept, and the line fitted."""
-    rounds = scene.trim
+    rounds = fitted.trim
     with mpl.rc_context(LOOK):
         figure, grid = new_figure(1, len(rounds), width=2.6, height=2.7, extra=0.3)
-        order = np.argsort(scene.X[:, 0])
+        order = np.argsort(fitted.X[:, 0])
         for axes, step in zip(grid[0], rounds, strict=True):
-            _rows(axes, scene, kept=step.kept)
-            axes.plot(scene.X[order, 0], step.predicted[order], color=BLUE, linewidth=2)
+            _rows(axes, fitted, kept=step.kept)
+            axes.plot(fitted.X[order, 0], step.predicted[order], color=BLUE, linewidth=2)
             axes.set_title(f"after fit {step.number}")
             axes.label_outer()
-        figure.suptitle(scene.title, fontsize=LOOK["axes.titlesize"])
+        figure.suptitle(fitted.title, fontsize=LOOK["axes.titlesize"])
         figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return Drawing(
         "trim-rounds",
         "The rounds of TRIM",
-        f"{scene.title}: TRIM from a random start, as in the paper. Filled rows are kept after a "
+        f"{fitted.title}: TRIM from a random start, as in the paper. Filled rows are kept after a "
         "round, hollow ones set aside; the line is fitted to the rows kept before it.",
         figure,
     )
 
 
-def components(scene: Scene) -> Drawing:
+def components(fitted: FittedTrainingSet) -> Drawing:
     """Draw the rows on the first two principal components of the clean rows."""
-    clean = scene.X[~scene.is_poison]
+    clean = fitted.X[~fitted.is_poison]
     centre = clean.mean(axis=0)
     directions = np.linalg.svd(clean - centre, full_matrices=False)[2][:2]
     # The sign of a direction is arbitrary; the largest entry is made positive.
     largest = np.abs(directions).argmax(axis=1)
     directions *= np.sign(directions[np.arange(len(directions)), largest])[:, None]
-    x, y = ((scene.X - centre) @ directions.T).T
-    poison = scene.is_poison
+    x, y = ((fitted.X - centre) @ directions.T).T
+    poison = fitted.is_poison
     with mpl.rc_context(LOOK):
         figure, grid = new_figure(1, 1, width=5.2, height=3.6, extra=0.3)
         axes = grid[0, 0]
         shown = axes.scatter(
             x[~poison],
             y[~poison],
-            c=scene.y[~poison],
+            c=fitted.y[~poison],
             cmap="cividis",
             s=14,
             vmin=0,
@@ -171,7 +171,7 @@ def components(scene: Scene) -> Drawing:
         axes.scatter(
             x[poison],
             y[poison],
-            c=scene.y[poison],
+            c=fitted.y[poison],
             cmap="cividis",
             s=34,
             vmin=0,
@@ -181,26 +181,26 @@ def components(scene: Scene) -> Drawing:
             linewidths=1.2,
             label="poison rows",
         )
-        figure.colorbar(shown, ax=axes, label=f"{scene.target} (box unit)")
+        figure.colorbar(shown, ax=axes, label=f"{fitted.target} (box unit)")
         axes.set_xlabel("first principal component of the clean rows")
         axes.set_ylabel("second principal component")
-        axes.set_title(scene.title)
+        axes.set_title(fitted.title)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return Drawing(
         "components",
         "Where the poison lies",
-        f"{scene.title}: clean and poison rows on the first two principal components of the clean "
+        f"{fitted.title}: clean and poison rows on the first two principal components of the clean "
         "rows; the colour is the response.",
         figure,
     )
 
 
-def residuals(scene: Scene) -> Drawing:
+def residuals(fitted: FittedTrainingSet) -> Drawing:
     """Draw the residuals of clean and poison rows without a defense and under it."""
-    poison = scene.is_poison
+    poison = fitted.is_poison
     found = {
-        "undefended": scene.y - scene.poisoned,
-        f"under {scene.defense}": scene.y - scene.defended,
+        "undefended": fitted.y - fitted.poisoned,
+        f"under {fitted.defense}": fitted.y - fitted.defended,
     }
     size = max(float(np.abs(values).max()) for values in found.values())
     bins = np.linspace(-size, size, 41)
@@ -225,24 +225,24 @@ def residuals(scene: Scene) -> Drawing:
     return Drawing(
         "residuals",
         "Residuals of clean and poison rows",
-        f"{scene.title}: residuals of the training rows, left from the undefended learner, right "
-        f"from the model under {scene.defense}. A defense can tell poison from clean rows where "
+        f"{fitted.title}: residuals of the training rows, left from the undefended learner, right "
+        f"from the model under {fitted.defense}. A defense can tell poison from clean rows where "
         "the two lie apart.",
         figure,
     )
 
 
-def _rows(axes: Axes, scene: Scene, kept: BoolArray | None = None) -> None:
-    x = scene.X[:, 0]
+def _rows(axes: Axes, fitted: FittedTrainingSet, kept: BoolArray | None = None) -> None:
+    x = fitted.X[:, 0]
     for poison, colour, marker, label in (
         (False, GREY, "o", "clean rows"),
         (True, BLACK, "X", "poison rows"),
     ):
-        chosen = scene.is_poison == poison
+        chosen = fitted.is_poison == poison
         inside = chosen if kept is None else chosen & kept
         axes.scatter(
             x[inside],
-            scene.y[inside],
+            fitted.y[inside],
             s=16 if not poison else 34,
             color=colour,
             marker=marker,
@@ -253,7 +253,7 @@ def _rows(axes: Axes, scene: Scene, kept: BoolArray | None = None) -> None:
             outside = chosen & ~kept
             axes.scatter(
                 x[outside],
-                scene.y[outside],
+                fitted.y[outside],
                 s=14 if not poison else 34,
                 facecolors="none",
                 edgecolors=colour,
@@ -261,5 +261,5 @@ def _rows(axes: Axes, scene: Scene, kept: BoolArray | None = None) -> None:
                 linewidths=0.7,
                 label=f"{label}, set aside",
             )
-    axes.set_xlabel(f"{scene.names[0]} (box unit)")
-    axes.set_ylabel(f"{scene.target} (box unit)")
+    axes.set_xlabel(f"{fitted.names[0]} (box unit)")
+    axes.set_ylabel(f"{fitted.target} (box unit)")

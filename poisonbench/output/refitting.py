@@ -19,7 +19,7 @@ from poisonbench.models import LinearModel
 from poisonbench.output import store
 from poisonbench.output.index import group_label
 from poisonbench.output.layout import StoreError
-from poisonbench.output.scenes import Scene, TrimRound
+from poisonbench.output.training_set_figures import FittedTrainingSet, TrimRound
 from poisonbench.pipeline import Stage
 from poisonbench.plan.groups import Group, Plan, Task
 from poisonbench.plan.make import make_plan
@@ -46,8 +46,10 @@ def plan_of(folder: Path, data_dir: Path | None) -> Plan:
     return make_plan(load(config, sweep=True), data_dir)
 
 
-def scenes(folder: Path, plan: Plan, results: pd.DataFrame) -> list[Scene]:
-    """Return a scene for each data set and learner: the strongest attack at the highest rate.
+def fitted_training_sets(
+    folder: Path, plan: Plan, results: pd.DataFrame
+) -> list[FittedTrainingSet]:
+    """Return a fitted training set for each data set and learner, of the strongest attack there.
 
     Parameters
     ----------
@@ -71,7 +73,7 @@ def scenes(folder: Path, plan: Plan, results: pd.DataFrame) -> list[Scene]:
         if group is None or made is None or task is None:
             continue
         stage = pipeline.stage(group, plan.datasets[group.data], made)
-        found.append(_scene(stage, task, plan.datasets[group.data].name))
+        found.append(_fitted(stage, task, plan.datasets[group.data].name))
     return found
 
 
@@ -81,13 +83,13 @@ def _defense(group: Group) -> Task | None:
     return next((task for task in tasks if task.defense.name == "trim"), next(iter(tasks), None))
 
 
-def _scene(stage: Stage, task: Task, dataset: str) -> Scene:
+def _fitted(stage: Stage, task: Task, dataset: str) -> FittedTrainingSet:
     group, rows = stage.group, stage.rows
     undefended = stage.undefended[task.select_on]
     reached = pipeline.defended(stage, task)
     title = group_label(dataset, group.seed, group.model.label, group.attack.title, group.n_poison)
     one_feature = rows.X.shape[1] == 1
-    return Scene(
+    return FittedTrainingSet(
         title=title,
         defense=task.defense.label,
         names=stage.setting.space.names,

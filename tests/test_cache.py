@@ -6,15 +6,15 @@ from collections import OrderedDict
 
 import pytest
 
-from poisonbench import memo
-from poisonbench.memo import OwnCleanError, SelectedStrength, once
+from poisonbench import cache
+from poisonbench.cache import OwnCleanError, SelectedStrength, cached
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A memo of its own, with room for two."""
-    monkeypatch.setattr(memo, "_memo", OrderedDict())
-    monkeypatch.setattr(memo, "MOST_ENTRIES", 2)
+    """A cache of its own, with room for two."""
+    monkeypatch.setattr(cache, "_kept", OrderedDict())
+    monkeypatch.setattr(cache, "MOST_ENTRIES", 2)
 
 
 def key(name: str) -> SelectedStrength:
@@ -22,22 +22,22 @@ def key(name: str) -> SelectedStrength:
 
 
 def is_known(name: str) -> bool:
-    """Whether the memo has the key; it has it afterwards."""
+    """Whether the cache has the key; it has it afterwards."""
     computed: list[float] = []
-    once(key(name), lambda: computed.append(1.0) or 1.0)
+    cached(key(name), lambda: computed.append(1.0) or 1.0)
     return not computed
 
 
 def test_a_number_is_computed_once() -> None:
-    assert once(key("a"), lambda: 0.5) == 0.5
-    assert once(key("a"), lambda: 0.7) == 0.5
-    assert once(key("b"), lambda: 0.7) == 0.7
+    assert cached(key("a"), lambda: 0.5) == 0.5
+    assert cached(key("a"), lambda: 0.7) == 0.5
+    assert cached(key("b"), lambda: 0.7) == 0.7
 
 
 def test_that_there_is_none_is_known_too() -> None:
     clean = OwnCleanError("trim", 3, "ridge", 0, "data", "rows")
-    assert once(clean, lambda: None) is None
-    assert once(clean, lambda: 0.5) is None
+    assert cached(clean, lambda: None) is None
+    assert cached(clean, lambda: 0.5) is None
 
 
 def test_what_was_used_longest_ago_is_dropped() -> None:
@@ -54,5 +54,5 @@ def test_keys_of_different_kinds_are_different() -> None:
     class Other(SelectedStrength):
         pass
 
-    assert once(key("a"), lambda: 0.5) == 0.5
-    assert once(Other("a", 0, "rows"), lambda: 0.7) == 0.7
+    assert cached(key("a"), lambda: 0.5) == 0.5
+    assert cached(Other("a", 0, "rows"), lambda: 0.7) == 0.7

@@ -1,6 +1,6 @@
 """Files that ship with the package but lie at the top of its repository: configs, published values.
 
-In a wheel they lie in the package's folder ``shipped``; in a clone, where the package is used in
+In a wheel they lie in the package's folder ``packaged``; in a clone, where the package is used in
 place, they lie where they are kept.
 """
 
@@ -23,5 +23,5 @@ def folder(kind: str) -> Path:
     kind : {"configs", "published"}
         The kind.
     """
-    packaged = _PACKAGE / "shipped" / kind
+    packaged = _PACKAGE / "packaged" / kind
     return packaged if packaged.is_dir() else _PLACES[kind]

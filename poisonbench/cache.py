@@ -61,15 +61,15 @@ class OwnCleanError(NamedTuple):
     rows: str
 
 
-_memo: OrderedDict[tuple[object, ...], float | None] = OrderedDict()
+_kept: OrderedDict[tuple[object, ...], float | None] = OrderedDict()
 
 
-def once(key: SelectedStrength | OwnCleanError, compute: Callable[[], Number]) -> Number:
+def cached(key: SelectedStrength | OwnCleanError, compute: Callable[[], Number]) -> Number:
     """Return the number stored for this key; compute and store it if there is none."""
     entry = (type(key), *key)
-    if entry not in _memo:
-        _memo[entry] = compute()
-        if len(_memo) > MOST_ENTRIES:
-            _memo.popitem(last=False)
-    _memo.move_to_end(entry)
-    return _memo[entry]  # type: ignore[return-value]
+    if entry not in _kept:
+        _kept[entry] = compute()
+        if len(_kept) > MOST_ENTRIES:
+            _kept.popitem(last=False)
+    _kept.move_to_end(entry)
+    return _kept[entry]  # type: ignore[return-value]
