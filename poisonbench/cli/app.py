@@ -319,6 +319,8 @@ def sweep(
 def status(folder: Folder) -> None:
     """Show the progress of an output folder: cells done, failed and missing, and the time left.
 
+    Where the folder has result files, signs that an attack could be stronger follow.
+
     This needs neither the config nor the data.  Cells that another machine has just written may
     not be visible yet.  Exit code 0, or 2 if DIR is not an output folder or cannot be read.
 
@@ -331,6 +333,11 @@ def status(folder: Folder) -> None:
     index = open_index(folder)
     with using(folder):
         say(statuses.report(statuses.look(index, folder), folder))
+        if (folder / "results.csv").is_file():
+            from poisonbench.output import weak_attacks  # pandas takes a while
+
+            if signs := weak_attacks.report(folder):
+                say(signs)
 
 
 @app.command()

@@ -186,21 +186,30 @@ def carry_out(work: Plan, out: Path, options: RunOptions) -> None:
 
 
 def merge_tables(plan: Plan | Index, out: Path, *, quiet: bool) -> None:
-    """Write the tables of the finished cells, and print the MSE table."""
-    from poisonbench.output import merging, tables
+    """Write the tables of the finished cells, and print the MSE table.
+
+    If an attack did more than its ceiling says is possible, say so and exit with 1.
+    """
+    from poisonbench.output import merging, tables, weak_attacks
 
     results = tables.collect(plan.rows, out)
     files = tables.write_csvs(results, out)
-    if quiet:
-        return
-    if len(results.results):
-        say(f"\n{tables.render(results.results)}\n")
-    written = [str(path) for path in files]
-    if (out / "poison").is_dir():
-        written.append(f"{out / 'poison'}{os.sep}")
-    say(f"Written: {', '.join(written)}")
-    for mixture in merging.mixtures(plan.rows, out):
-        typer.echo(mixture, err=True)
+    if not quiet:
+        if len(results.results):
+            say(f"\n{tables.render(results.results)}\n")
+        written = [str(path) for path in files]
+        if (out / "poison").is_dir():
+            written.append(f"{out / 'poison'}{os.sep}")
+        say(f"Written: {', '.join(written)}")
+        if signs := weak_attacks.report(out):
+            say(signs)
+        for mixture in merging.mixtures(plan.rows, out):
+            typer.echo(mixture, err=True)
+    impossible = weak_attacks.above_ceiling(results.results)
+    for line in impossible:
+        typer.echo(line, err=True)
+    if impossible:
+        raise typer.Exit(1)
 
 
 def _log() -> None:

@@ -31,6 +31,9 @@ PANEL = (3.7, 2.9)
 LOG_RANGE = 30.0
 """Ratio of the largest to the smallest value from which an axis is logarithmic."""
 
+HIGHEST_CEILING = 30.0
+"""Ratio of the ceiling to the largest error up to which the ceiling is drawn."""
+
 MOST_TICKS = 8
 """Most rates that are ticks of the axis themselves."""
 
@@ -147,7 +150,7 @@ def attacks(results: pd.DataFrame, reference: pd.DataFrame | None = None) -> Dra
         "attacks",
         "What the attacks do to the undefended learner",
         "Test error against the share of poison rows, without a defense: the median over seeds, "
-        f"with the quartiles shaded.{_dashed(figure)}",
+        f"with the quartiles shaded.{_dashed(figure)}{_shaded(figure)}",
         figure,
     )
 
@@ -178,6 +181,38 @@ def defenses(
 def _dashed(figure: Figure) -> str:
     drawn = any(line.get_gid() == "published" for axes in figure.axes for line in axes.lines)
     return " Dashed with hollow markers: the published curve." if drawn else ""
+
+
+def _shaded(figure: Figure) -> str:
+    if not any(_has_ceiling(axes) for axes in figure.axes):
+        return ""
+    return " Grey above the dotted line: proved to be out of reach of any poison rows."
+
+
+def _has_ceiling(axes: Axes) -> bool:
+    return any(line.get_gid() == "ceiling" for line in axes.lines)
+
+
+def _ceiling(axes: Axes, ceilings: pd.Series, highest: float) -> None:
+    """Shade what no poison can reach, unless it lies so high that the curves would be squeezed.
+
+    Parameters
+    ----------
+    axes : Axes
+        The panel.
+    ceilings : pandas.Series
+        The ceiling by rate.
+    highest : float
+        The largest error in the panel.
+    """
+    ceilings = ceilings.astype(float).dropna()
+    if len(ceilings) < 2 or not ceilings.max() <= HIGHEST_CEILING * highest:
+        return
+    x, y = ceilings.index.to_numpy(float), ceilings.to_numpy()
+    axes.plot(x, y, color="#555555", linestyle=(0, (1, 1.5)), linewidth=1.2, gid="ceiling")
+    top = 1.12 * float(y.max())
+    axes.fill_between(x, y, top, color="#555555", alpha=0.12, linewidth=0)
+    axes.set_ylim(top=top)
 
 
 def _curves(
@@ -227,6 +262,9 @@ def _curves(
             axes.set_xticks(rates, [f"{rate:.2g}" for rate in rates])
         axes.set_xlabel("poisoning rate p/n")
         axes.set_ylabel("test MSE (squared box unit)")
+        if axis == "attack":  # a defended model may exceed what bounds the undefended one
+            ceilings = block.groupby("x")["test_mse_ceiling"].median()
+            _ceiling(axes, ceilings, float(block["test_mse"].max()))
         _log_if_needed(axes)
 
     return _panels(rows, draw, styles)
@@ -295,7 +333,7 @@ def _panels(
     longest = max(map(len, styles))
     with mpl.rc_context(LOOK):
         per_line = max(1, int(width * shape[1] // (0.45 + 0.073 * longest)))
-        n_lines = -(-(len(entries) + 1) // per_line)
+        n_lines = -(-(len(entries) + 2) // per_line)
         figure, grid = new_figure(*shape, width=width, extra=0.22 * n_lines)
         for key, block in rows.groupby(names, sort=False):
             axes = grid[places[key]]
@@ -316,6 +354,17 @@ def _panels(
                     linestyle=(0, (3, 2)),
                     linewidth=1,
                     label="published",
+                )
+            )
+        if any(_has_ceiling(axes) for axes in figure.axes):
+            entries.append(
+                Line2D(
+                    [],
+                    [],
+                    color="#555555",
+                    linestyle=(0, (1, 1.5)),
+                    linewidth=1.2,
+                    label="ceiling (proved)",
                 )
             )
         figure.legend(handles=entries, loc="outside lower center", ncols=per_line)

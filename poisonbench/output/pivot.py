@@ -63,6 +63,8 @@ METRICS = {
     "removed": Metric("removal_recall", "share of the poison rows that was removed"),
     "attack-seconds": Metric("attack_seconds", "seconds to make the poison"),
     "defense-seconds": Metric("defense_seconds", "seconds to fit the defense"),
+    "ceiling": Metric("test_mse_ceiling", "proved ceiling on the test MSE without a defense"),
+    "ceiling-share": Metric("ceiling_share", "share of the ceiling that the objective reached"),
     "white-box-share": Metric("white_box_share", "share of the white box's damage"),
 }
 """The metrics by the name that the command line knows."""

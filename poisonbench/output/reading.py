@@ -39,8 +39,15 @@ class Tables:
     folders: tuple[Path, ...]
 
 
-def read(folder: Path) -> Tables:
+def read(folder: Path, defense: str | None = None) -> Tables:
     """Return the result files of an output folder, or of all output folders right below it.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    defense : str, optional
+        Keep only the rows of this defense.
 
     Raises
     ------
@@ -60,21 +67,23 @@ def read(folder: Path) -> Tables:
             else ", the output folder of poisonbench run or sweep, or a folder of such folders"
         )
         raise StoreError(f"{folder}: {what}; expected results{remedy}")
-    results = pd.concat([_results(place) for place in places], ignore_index=True)
+    results = pd.concat([_results(place, defense) for place in places], ignore_index=True)
     convergence = [
         _csv(place / "convergence.csv").assign(folder=place.name)
         for place in places
         if (place / "convergence.csv").is_file()
     ]
-    if not len(results):
+    if not len(results) and defense is None:
         raise StoreError(f"{folder}: results.csv has no rows")
     empty = pd.DataFrame(columns=["poison_file", "round", "objective", "folder"])
     return Tables(results, pd.concat(convergence or [empty], ignore_index=True), tuple(places))
 
 
-def _results(place: Path) -> pd.DataFrame:
+def _results(place: Path, defense: str | None) -> pd.DataFrame:
     key = records.names(Labels)
     rows = _csv(place / "results.csv")
+    if defense is not None and "defense" in rows:
+        rows = rows[rows["defense"] == defense]
     missing = [name for name in ("test_mse", *key) if name not in rows]
     if missing:
         raise StoreError(
@@ -86,8 +95,12 @@ def _results(place: Path) -> pd.DataFrame:
     for name in (*records.names(Measured), *records.names(Timings)):
         if name not in rows:  # of a version that had no such column
             rows[name] = None
+    return with_labels(rows).assign(folder=place.name)
+
+
+def with_labels(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of ``results.csv`` with the labels of :class:`Tables`, but ``folder``."""
     return rows.assign(
-        folder=place.name,
         dataset_label=[
             labelled(*both)
             for both in zip(rows["dataset"], rows["dataset_parameters"], strict=True)

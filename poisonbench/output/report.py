@@ -20,7 +20,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from poisonbench import __version__, registry
-from poisonbench.output import comparison, figures, pivot
+from poisonbench.output import comparison, figures, pivot, weak_attacks
 from poisonbench.output.figures import Drawing
 from poisonbench.output.reading import Tables, distinct
 
@@ -74,6 +74,7 @@ def html(
         subtitle=f"{len(results)} rows over {seeds} seed{'' if seeds == 1 else 's'}, "
         f"made by poisonbench {__version__}.",
         findings=list(findings(results)),
+        weak_attacks=list(weak_attacks.signs(results, tables.convergence)),
         not_covered=list(not_covered(results)),
         figures=[
             {"title": one.title, "caption": one.caption, "svg": _inline(one)} for one in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -134,3 +135,16 @@ def test_the_script_imports_numpy_alone():
     imports = {line for line in text.splitlines() if line.startswith(("import", "from"))}
     assert imports == {"import sys", "import numpy as np"}
     assert len(text.splitlines()) < 60
+
+
+def test_an_attack_above_its_ceiling_fails_loudly(bench, monkeypatch):
+    answer = Question.answer
+
+    def too_low(self):
+        found = answer(self)
+        return replace(found, bound=found.bound * 0.5)
+
+    monkeypatch.setattr(Question, "answer", too_low)
+    result = bench.invoke(CONFIG, "--output", "out", code=1)
+    assert "exceeds its proved ceiling" in result.stderr
+    assert (bench.folder / "out/results.csv").is_file()  # nothing is lost

@@ -49,6 +49,20 @@ def test_without_a_published_curve_none_is_spoken_of(curve):
     assert len(drawing.figure.axes[0].lines) == 2
 
 
+def test_the_ceiling_is_drawn_unless_it_is_far_above_the_curves(curve):
+    with_ceiling = curve.assign(test_mse_ceiling=0.1 + curve["poisoning_rate"])
+    drawing = figures.attacks(with_ceiling)
+    axes = drawing.figure.axes[0]
+    (ceiling,) = [line for line in axes.lines if line.get_gid() == "ceiling"]
+    assert ceiling.get_ydata().tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert "proved to be out of reach" in drawing.caption
+    assert axes.get_ylim()[1] > 0.3
+    far = curve.assign(test_mse_ceiling=100.0)
+    assert not any(
+        line.get_gid() == "ceiling" for line in figures.attacks(far).figure.axes[0].lines
+    )
+
+
 def test_a_wide_range_is_logarithmic_and_a_narrow_one_starts_at_0(curve):
     wide = curve.assign(test_mse=curve["test_mse"] ** 3)
     assert figures.attacks(curve).figure.axes[0].get_yscale() == "linear"

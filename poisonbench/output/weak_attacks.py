@@ -1,0 +1,185 @@
+"""Signs in results that an attack was weaker than it could have been.
+
+A defense that withstands a weak attack has shown little, and a low error may mean a bad search.
+Each sign is one line that says what was seen, where, and what to try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from poisonbench.output import reading
+
+NOISE = 1.05
+"""Ratio of two medians up to which they count as equal."""
+
+STILL_RISING = 0.01
+"""Relative rise of the objective in the last round from which a search has not converged."""
+
+LOW_SHARE = 0.7
+"""Share of the ceiling below which an attack may be far from the worst."""
+
+ROUNDING = 1e-6
+"""How far above its ceiling, relatively, rounding can bring an attack."""
+
+SHOWN = 12
+"""How many signs a summary names."""
+
+_SETTING = ["dataset_label", "split", "model_label"]
+
+
+def report(out: Path) -> str:
+    """Return the signs in a folder's result files in a few lines; nothing where there are none."""
+    tables = reading.read(out, defense="none")
+    found = list(signs(tables.results, tables.convergence))
+    if not found:
+        return ""
+    lines = ["Signs that an attack could be stronger:", *(f"  {sign}" for sign in found[:SHOWN])]
+    if len(found) > SHOWN:
+        lines.append(f"  and {len(found) - SHOWN} more; poisonbench report lists all")
+    return "\n".join(lines)
+
+
+def above_ceiling(results: pd.DataFrame) -> list[str]:
+    """Return a line for each poison set that exceeds what is proved to be possible: a bug."""
+    rows = _undefended(results)
+    rows = rows[rows["ceiling_share"].astype(float) > 1 + ROUNDING]
+    return [
+        f"{row['attack']} on {row['dataset']}, {row['model']}, {row['n_poison']} poison rows, seed "
+        f"{row['seed']}: the objective {row['objective_final']:.8g} exceeds its proved ceiling "
+        f"{row['objective_ceiling']:.8g}. This is a fault in poisonbench; please report it with "
+        f"{row['poison_file']} and the plan.json beside it."
+        for row in rows.to_dict("records")
+    ]
+
+
+def signs(results: pd.DataFrame, convergence: pd.DataFrame) -> Iterator[str]:
+    """Yield the signs, those of one data set and learner together.
+
+    Parameters
+    ----------
+    results, convergence : pandas.DataFrame
+        The rows of :class:`poisonbench.output.reading.Tables`.
+    """
+    for (dataset, _, model), rows in _undefended(results).groupby(_SETTING, sort=False):
+        where = f"on {dataset}, {model}"
+        yield from _falling(rows, where)
+        yield from _beaten_by_less_knowledge(rows, where)
+        yield from _beaten_on_own_objective(rows, where)
+        yield from _not_converged(rows, convergence, where)
+        yield from _far_from_ceiling(rows, where)
+
+
+def _undefended(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with poison and no defense."""
+    return results[(results["defense"] == "none") & (results["n_poison"] > 0)]
+
+
+def _falling(rows: pd.DataFrame, where: str) -> Iterator[str]:
+    """Yield attacks of which more poison rows do less damage."""
+    for attack, own in rows.groupby("attack_label", sort=False):
+        by_count = own.pivot_table(index="seed", columns="n_poison", values="test_mse").dropna()
+        if by_count.empty:
+            continue
+        counts, errors = by_count.columns.to_numpy(int), by_count.median().to_numpy(float)
+        fall = np.maximum.accumulate(errors)[:-1] / errors[1:]
+        if len(fall) and fall.max() > NOISE:
+            k = int(fall.argmax())
+            best = int(errors[: k + 1].argmax())
+            yield (
+                f"{attack} {where}: {counts[k + 1]} poison rows do less damage (median test MSE "
+                f"{errors[k + 1]:.3g}) than {counts[best]} ({errors[best]:.3g}); try more rounds, "
+                "other initializations, or coordinate"
+            )
+
+
+def _beaten_by_less_knowledge(rows: pd.DataFrame, where: str) -> Iterator[str]:
+    """Yield attacks that know the learner and the rows, and do less than one that does not."""
+    knows_less = rows["attack_parameters"].astype(str).str.contains("knowledge=") | (
+        rows["attack"] == "statp"
+    )
+    has_objective = rows["outer_objective"].fillna("").astype(str) != ""
+    for informed, own in rows[has_objective & ~knows_less].groupby("attack_label", sort=False):
+        for blind, other in rows[knows_less].groupby("attack_label", sort=False):
+            weakest = _lowest_ratio(own, other, "test_mse")
+            if weakest is not None:
+                p, mine, theirs = weakest
+                yield (
+                    f"{informed} {where}: with {p} rows it does less damage (median test MSE "
+                    f"{mine:.3g}) than {blind} ({theirs:.3g}), which knows less; try coordinate, "
+                    "or attack: [...] with several objectives"
+                )
+
+
+def _beaten_on_own_objective(rows: pd.DataFrame, where: str) -> Iterator[str]:
+    """Yield attacks on the validation error that another attack exceeds on that error."""
+    maximises = rows["outer_objective"].astype(str) == "validation"
+    for attack, own in rows[maximises].groupby("attack_label", sort=False):
+        for better, other in rows[rows["attack_label"] != attack].groupby(
+            "attack_label", sort=False
+        ):
+            weakest = _lowest_ratio(own, other, "val_mse")
+            if weakest is not None:
+                p, mine, theirs = weakest
+                yield (
+                    f"{attack} {where}: with {p} rows it reaches a validation error of {mine:.3g}, "
+                    f"and {better} {theirs:.3g}, though it is this error that it maximises; try "
+                    "coordinate with preset: strong"
+                )
+
+
+def _lowest_ratio(
+    own: pd.DataFrame, other: pd.DataFrame, column: str
+) -> tuple[int, float, float] | None:
+    """Return the number of poison rows at which `own` is most below `other`, and both medians.
+
+    Medians are over the seeds that both have; None where none is below by more than noise.
+    """
+    key = ["n_poison", "seed"]
+    joined = own[[*key, column]].merge(other[[*key, column]], on=key, suffixes=("", "_other"))
+    joined = joined.astype({column: float, f"{column}_other": float}).dropna()
+    medians = joined.groupby("n_poison")[[column, f"{column}_other"]].median()
+    mine, theirs = medians.to_numpy(float).T
+    ratio = theirs / mine
+    if not len(ratio) or not ratio.max() > NOISE:
+        return None
+    worst = int(ratio.argmax())
+    return int(medians.index.to_numpy()[worst]), float(mine[worst]), float(theirs[worst])
+
+
+def _not_converged(rows: pd.DataFrame, convergence: pd.DataFrame, where: str) -> Iterator[str]:
+    """Yield searches whose objective still rose in their last round."""
+    key = [name for name in ("folder", "poison_file") if name in rows and name in convergence]
+    sets = rows.drop_duplicates(key)[[*key, "attack_label"]]
+    joined = sets.merge(convergence, on=key).sort_values("round")
+    for attack, of_attack in joined.groupby("attack_label", sort=False):
+        last = of_attack.groupby(key)["objective"].agg(
+            lambda values: (
+                (values.iloc[-1] - values.iloc[-2]) / abs(values.iloc[-1])
+                if len(values) > 1 and values.iloc[-1]
+                else 0.0
+            )
+        )
+        rising = int((last > STILL_RISING).sum())
+        if rising:
+            yield (
+                f"{attack} {where}: in {rising} of {len(last)} poison sets the objective still "
+                f"rose by more than {STILL_RISING:.0%} in the last round; allow more rounds"
+            )
+
+
+def _far_from_ceiling(rows: pd.DataFrame, where: str) -> Iterator[str]:
+    """Yield attacks that stay far below what is proved to be out of reach."""
+    known = rows[rows["ceiling_share"].notna()]
+    for attack, own in known.groupby("attack_label", sort=False):
+        shares = own["ceiling_share"].astype(float).groupby(own["n_poison"]).median()
+        if shares.min() < LOW_SHARE:
+            yield (
+                f"{attack} {where}: with {shares.idxmin()} rows it reaches {shares.min():.0%} of "
+                "the ceiling of its objective (the true worst may lie lower); try coordinate with "
+                "preset: strong"
+            )

@@ -1,0 +1,118 @@
+"""Each sign of a weak attack shows on results made to show it, and not on those without it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from poisonbench.output import weak_attacks
+
+
+def rows(attack: str, errors: dict[int, float], **others: Any) -> list[dict[str, Any]]:
+    """Undefended rows of one attack, by number of poison rows; three seeds around each error."""
+    return [
+        {
+            "dataset": "house",
+            "dataset_label": "house",
+            "split": "300/250/250",
+            "model": "ridge",
+            "model_label": "ridge",
+            "attack": attack.split()[0],
+            "attack_label": attack,
+            "attack_parameters": "",
+            "outer_objective": "",
+            "defense": "none",
+            "seed": seed,
+            "n_poison": p,
+            "test_mse": error * factor,
+            "val_mse": error * factor,
+            "ceiling_share": None,
+            "objective_final": 0.3,
+            "objective_ceiling": 0.25,
+            "folder": "out",
+            "poison_file": f"{attack}-{p}-{seed}.npz",
+            **others,
+        }
+        for p, error in errors.items()
+        for seed, factor in enumerate((0.9, 1.0, 1.2))
+    ]
+
+
+def rounds(results: pd.DataFrame, objectives: list[float]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"folder": "out", "poison_file": file, "round": k, "objective": value}
+            for file in results["poison_file"]
+            for k, value in enumerate(objectives)
+        ],
+        columns=["folder", "poison_file", "round", "objective"],
+    )
+
+
+VALIDATION = {"outer_objective": "validation"}
+HEALTHY = rows("optp validation", {12: 0.1, 36: 0.2, 60: 0.3}, **VALIDATION, ceiling_share=0.9) + (
+    rows("statp", {12: 0.05, 36: 0.06, 60: 0.07})
+)
+
+
+def test_no_sign_where_nothing_is_weak():
+    results = pd.DataFrame(HEALTHY)
+    assert not list(weak_attacks.signs(results, rounds(results, [0.1, 0.3, 0.301])))
+
+
+@pytest.mark.parametrize(
+    ("weak", "objectives", "expected"),
+    [
+        (
+            rows("bgd training", {12: 0.1, 36: 0.2, 60: 0.15}, outer_objective="training"),
+            [0.1, 0.1],
+            "60 poison rows do less damage (median test MSE 0.15) than 36 (0.2)",
+        ),
+        (
+            rows("bgd training", {12: 0.05, 36: 0.06, 60: 0.06}, outer_objective="training"),
+            [0.1, 0.1],
+            "with 60 rows it does less damage (median test MSE 0.06) than statp (0.07)",
+        ),
+        (
+            rows("bgd validation", {12: 0.1, 36: 0.1, 60: 0.3}, **VALIDATION),
+            [0.1, 0.1],
+            "with 36 rows it reaches a validation error of 0.1, and optp validation 0.2",
+        ),
+        (
+            rows("bgd training", {60: 0.3}, outer_objective="training"),
+            [0.1, 0.2, 0.3],
+            "in 3 of 3 poison sets the objective still rose by more than 1%",
+        ),
+        (
+            rows("bgd training", {60: 0.3}, outer_objective="training", ceiling_share=0.5),
+            [0.1, 0.1],
+            "with 60 rows it reaches 50% of the ceiling",
+        ),
+    ],
+)
+def test_signs(weak, objectives, expected):
+    results = pd.DataFrame(HEALTHY + weak)
+    found = list(weak_attacks.signs(results, rounds(pd.DataFrame(weak), objectives)))
+    assert len(found) == 1, found
+    assert found[0].startswith(f"{weak[0]['attack_label']} on house, ridge: ")
+    assert expected in found[0]
+
+
+def test_an_attack_that_knows_less_is_expected_to_do_less():
+    surrogate = rows("optp data", {60: 0.05}, attack_parameters="knowledge=surrogate:data")
+    for row in surrogate:
+        row["outer_objective"] = "training"
+    results = pd.DataFrame(HEALTHY + surrogate)
+    assert not list(weak_attacks.signs(results, rounds(results, [0.1])))
+
+
+def test_above_the_ceiling_is_a_fault():
+    fine = rows("optp", {60: 0.3}, ceiling_share=1 + 1e-9)
+    assert not weak_attacks.above_ceiling(pd.DataFrame(fine))
+    (line, *_) = weak_attacks.above_ceiling(
+        pd.DataFrame(rows("sever", {60: 0.3}, ceiling_share=1.2))
+    )
+    assert "sever on house, ridge, 60 poison rows, seed 0" in line
+    assert "0.3 exceeds its proved ceiling 0.25" in line
