@@ -13,6 +13,7 @@ from poisonbench.attacks.objectives import OuterObjective as OuterObjective
 
 if TYPE_CHECKING:  # type checkers and editors do not run __getattr__
     from poisonbench.attacks.adaptive import Adaptive as Adaptive
+    from poisonbench.attacks.auto import Auto as Auto
     from poisonbench.attacks.bgd import BGD as BGD
     from poisonbench.attacks.coordinate import Coordinate as Coordinate
     from poisonbench.attacks.file import File as File

@@ -31,7 +31,7 @@ attack may still do more damage to a defense that breaks down anyway.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Annotated, ClassVar
@@ -39,11 +39,10 @@ from typing import Annotated, ClassVar
 import numpy as np
 from annotated_types import Ge
 from scipy import linalg
-from sklearn.base import clone
 
-from poisonbench import registry
 from poisonbench.attacks.base import Attack
 from poisonbench.attacks.coordinate import Coordinate
+from poisonbench.attacks.engines.defender import defender
 from poisonbench.attacks.engines.functions import with_intercept
 from poisonbench.attacks.engines.surrogate import columns_not_to_touch, quadratic_penalty
 from poisonbench.attacks.sever import Sever
@@ -148,7 +147,7 @@ class Adaptive(Attack):
         if not p:
             return PoisonSet(train.X[:0].copy(), train.y[:0].copy())
         rng = problem.generator()
-        defend = _defender(problem, self.defense, int(rng.integers(2**31)))
+        defend = defender(problem, self.defense, int(rng.integers(2**31)))
         clean = defend(train.X, train.y)
         predicted = clean(train.X)
         scale = max(MAD_TO_SD * float(np.median(np.abs(train.y - predicted))), LEAST_SCALE)
@@ -181,21 +180,6 @@ class Adaptive(Attack):
                 trial = tried(former.pull, factor * min(former.delta, DELTAS[-2]))
             best = sorted([*best, trial], key=lambda trial: -trial.error)[:FINALISTS]
         return best[0].poison if best[0].error > unaware[0] else unaware[1]
-
-
-def _defender(
-    problem: AttackProblem, name: str, random_state: int
-) -> Callable[[FloatArray, FloatArray], Callable[[FloatArray], FloatArray]]:
-    """Return a function that fits the defense to rows and returns its prediction function."""
-    cls = registry.components("defense")[name]
-
-    def fit(X: FloatArray, y: FloatArray) -> Callable[[FloatArray], FloatArray]:
-        n_poison = len(y) - len(problem.train)
-        arguments = cls.init_arguments(clone(problem.model), problem.space, n_poison, random_state)
-        predict: Callable[[FloatArray], FloatArray] = cls(**arguments).fit(X, y).predict
-        return predict
-
-    return fit
 
 
 def _unaware(problem: AttackProblem) -> Iterator[PoisonSet]:

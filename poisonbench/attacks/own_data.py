@@ -276,7 +276,7 @@ def _check_attack(attack: Attack, data: OwnData) -> None:
     parameters = {one.name: getattr(attack, one.argument) for one in registry.parameters(cls)}
     for word in ("initialization", "outer_objective", "defense"):
         known = registry.components(word)
-        if word in parameters and parameters[word] not in known:
+        if parameters.get(word) is not None and parameters[word] not in known:
             near = registry.nearest(str(parameters[word]), known)
             hint = f"; did you mean '{near}'?" if near else ""
             raise ValueError(f"{cls.__name__}: {word} is {parameters[word]!r}, expected "

@@ -215,10 +215,11 @@ def takers(axis: str) -> list[str]:
 
 def _with_names(parameter: Parameter) -> Parameter:
     """Return the parameter; if it names components, with their names as its type."""
-    if parameter.name in registry.KINDS and parameter.annotation is str:
-        known = tuple(registry.components(parameter.name))
-        return replace(parameter, annotation=Literal[known])
-    return parameter
+    if parameter.name not in registry.KINDS:
+        return parameter
+    names: Any = Literal[tuple(registry.components(parameter.name))]
+    kinds = {str: names, str | None: names | None}
+    return replace(parameter, annotation=kinds.get(parameter.annotation, parameter.annotation))
 
 
 def _refused(kind: str, name: str) -> dict[str, str]:

@@ -190,7 +190,7 @@ def not_covered(results: pd.DataFrame) -> Iterator[str]:
     missing = [
         name
         for name in registry.components("attack")
-        if name not in attacks and name not in ("none", "file")
+        if name not in attacks and name not in ("none", "file", "auto")
     ]
     if missing:
         yield f"Attacks that were not run: {', '.join(missing)}."

@@ -56,6 +56,7 @@ _FIXED = {
     "coordinate": Style(VERMILION, "D"),
     "subpopulation": Style(PURPLE, "v"),
     "adaptive": Style(SKY, "P"),
+    "auto": Style(BLACK, "*"),
 }
 
 
