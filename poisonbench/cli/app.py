@@ -1,6 +1,6 @@
 """The ``poisonbench`` command: read arguments, print, set the exit code.
 
-Everything but Typer is imported where it is used, so that ``--help`` answers at once.
+Slow modules are imported inside the functions that need them, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -105,14 +105,14 @@ def _poisonbench(
 
     \b
     Examples:
-      poisonbench init first                            write a commented config to begin with
+      poisonbench init first                            write a commented config to start from
       poisonbench run configs/quickstart.yaml           run attacks and defenses, print MSE tables
-      poisonbench sweep configs/sweeps/diabetes.yaml    the same over many poisoning rates
-      poisonbench list                                  everything that a config can name
+      poisonbench sweep configs/sweeps/diabetes.yaml    do the same at many poisoning rates
+      poisonbench list                                  list everything that a config can name
       poisonbench explain trim                          explain a component: idea, equation, paper
       poisonbench validate configs/quickstart.yaml      check a config without running it
       poisonbench show configs/quickstart.yaml          print a config with all its defaults
-      poisonbench datasets list                         the catalogue of real data sets
+      poisonbench datasets list                         list the catalogue of real data sets
     """  # noqa: D301 (\b keeps the line breaks)
 
 
@@ -136,9 +136,9 @@ def run(
 ) -> None:
     """Run the attacks and defenses of a config, and write tables of test errors as CSV.
 
-    A cell is one defense on one poisoned training set.  Cells that are done already are not
-    computed again, so run the same command again to resume.  Exit code 0 if all cells are done,
-    1 if some failed, 2 if the config is wrong, 3 if some are missing, 130 or 143 if the run was
+    A cell is one defense on one poisoned training set.  Finished cells are not computed again, so
+    run the same command again to resume.  The exit code is 0 if all cells are done, 1 if some
+    failed, 2 if the config is wrong, 3 if some are missing, and 130 or 143 if the run was
     interrupted or terminated.
 
     \b
@@ -228,16 +228,15 @@ def sweep(
     constraint: Constraint = None,
     sbatch: Sbatch = None,
 ) -> None:
-    """Run a config over poisoning rates and any other axis, on one machine or many.
+    """Run a config at many poisoning rates, or values of any other key.
 
-    Like run, but it varies any key of the config: those given on the command line, those in the
-    config's sweep block, and the poisoning rate (over the paper's rates if none are given).  On a
-    cluster, each of N tasks computes one shard in the same output folder, and merge makes the
-    tables.
+    Like run, but varies the keys given on the command line, those in the config's sweep block, and
+    the poisoning rate (over the paper's rates if none are given).  On a cluster, each of N tasks
+    computes one shard in the same output folder, and then merge makes the tables.
 
-    Run the same command again to resume.  Exit code 0 if all cells (of the shard) are done, 1 if
-    some failed, 2 if the config is wrong, 3 if some are missing, 130 or 143 if the run was
-    interrupted or terminated.
+    Run the same command again to resume.  The exit code is 0 if all cells (of the shard) are done,
+    1 if some failed, 2 if the config is wrong, 3 if some are missing, and 130 or 143 if the sweep
+    was interrupted or terminated.
 
     \b
     Examples:
@@ -266,11 +265,11 @@ def sweep(
         first = next(iter(request))
         option = {"memory": "mem", "others": "sbatch"}.get(first, first)
         raise usage(
-            f"--{option.replace('_', '-')} goes with --emit-slurm; expected both or neither"
+            f"--{option.replace('_', '-')} works only with --emit-slurm; expected both or neither"
         )
     if emit_slurm and (part or dry_run or dask):
-        raise usage("--emit-slurm only writes a script; expected no --shard, --dry-run or --dask "
-                    "with it")  # fmt: skip
+        raise usage("--emit-slurm only writes a script; expected it without --shard, --dry-run and "
+                    "--dask")  # fmt: skip
     check_dask(dask, jobs)
     with user_errors():
         from poisonbench.config import load
@@ -317,12 +316,12 @@ def sweep(
 
 @app.command()
 def status(folder: Folder) -> None:
-    """Show the progress of an output folder: cells done, failed and missing, and the time left.
+    """Show the progress of an output folder, and the time left.
 
-    Where the folder has result files, signs that an attack could be stronger follow.
-
-    This needs neither the config nor the data.  Cells that another machine has just written may
-    not be visible yet.  Exit code 0, or 2 if DIR is not an output folder or cannot be read.
+    This counts the cells that are done, failed and missing.  Where the folder has result files, it
+    also names signs that an attack could be stronger.  It needs neither the config nor the
+    data.  Cells that another machine has just written may not be visible yet.  The exit code is 0,
+    or 2 if DIR is not an output folder or cannot be read.
 
     \b
     Examples:
@@ -350,8 +349,8 @@ def merge(
 ) -> None:
     """Make the CSV files of an output folder once all its cells are done.
 
-    If cells are missing, merge names them, writes nothing unless --partial is given, and exits
-    with 3.
+    If cells are missing, merge names them and exits with code 3; it then writes the CSV files only
+    with --partial.
 
     \b
     Examples:
@@ -378,16 +377,22 @@ def table(
         typer.Option(
             "--rows",
             metavar="AXIS,...",
-            help="What rows are: of dataset, split, model, attack, rate, defense and folder.",
+            help="What the rows stand for: one or more of dataset, split, model, attack, rate, "
+            "defense and folder.",
         ),
     ] = "attack,defense",
     columns: Annotated[
-        str, typer.Option("--columns", metavar="AXIS", help="What columns are; the same axes.")
+        str,
+        typer.Option(
+            "--columns", metavar="AXIS", help="What the columns stand for: one of the same axes."
+        ),
     ] = "rate",
     metric: Metric = "test_mse",
     statistic: Annotated[
         str,
-        typer.Option("--statistic", help="mean (with standard deviation), median (quartiles)."),
+        typer.Option(
+            "--statistic", help="mean (with standard deviation) or median (with quartiles)."
+        ),
     ] = "mean",
     form: Annotated[
         str, typer.Option("--format", "-f", help="text, csv, markdown or latex (booktabs).")
@@ -395,16 +400,18 @@ def table(
     where: Annotated[
         list[str] | None,
         typer.Option(
-            "--where", metavar="COLUMN=VALUE,...", help="Only rows with these values; repeatable."
+            "--where",
+            metavar="COLUMN=VALUE,...",
+            help="Use only the rows with one of these values; may be given several times.",
         ),
     ] = None,
     output: OutputFile = None,
 ) -> None:
-    """Print a table of results: any rows and columns, for a terminal, a page or a paper.
+    """Print a table of results, with rows and columns of your choice.
 
-    Cells average over the seeds that all of them have; where there are none, the table says that
-    it is not paired.  The best of a column is marked only where its difference to every other is
-    more than noise: corrected resampled t-test, with Holm's adjustment, at 5%.
+    Each cell averages over the seeds that all cells have.  If no seed is in all cells, the table
+    says that it is not paired.  The best of a column is marked only if it is significantly better
+    than every other: corrected resampled t-test with Holm's adjustment, at the 5% level.
 
     \b
     Metrics: test_mse, clipped, median, mae, rmse, ratio, ratio-none, own-clean, removed,
@@ -429,8 +436,8 @@ def compare(
         typer.Option(
             "--reference",
             metavar="NAME or DIR",
-            help="Published values (jagielski2018, guedes-ayala2025, reruns), or another output "
-            "folder; jagielski2018 if not given.",
+            help="Published values (jagielski2018, guedes-ayala2025 or reruns), or another output "
+            "folder.  [default: jagielski2018]",
         ),
     ] = None,
     metric: Metric = "test_mse",
@@ -438,9 +445,14 @@ def compare(
 ) -> None:
     """Compare results with published values, or with another folder of results.
 
-    With published values: published, measured (median, mean, standard deviation, count), ratio and
-    verdict of each cell, then whether curves have the published shape.  With a folder: paired
-    differences with intervals and p-values.  Exit code 0 whatever the verdicts.
+    With published values, print for each cell the published value, the measured one (median, mean,
+    standard deviation, count), their ratio and a verdict; then whether the curves have the
+    published shape.  With another folder, print paired differences of a metric, with confidence
+    intervals and p-values.  The exit code is 0 whatever the verdicts are.
+
+    \b
+    Metrics: test_mse, clipped, median, mae, rmse, ratio, ratio-none, own-clean, removed,
+    attack-seconds, defense-seconds.
 
     \b
     Examples:
@@ -458,21 +470,28 @@ def plot(
     folder: ResultFolder,
     reference: PublishedName = None,
     form: Annotated[
-        str, typer.Option("--format", "-f", metavar="KIND,...", help="Of png, svg and pdf.")
+        str,
+        typer.Option("--format", "-f", metavar="KIND,...", help="One or more of png, svg and pdf."),
     ] = "png,svg,pdf",
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="DIR", readable=False, help="DIR/figures if not given."
+            "--output",
+            "-o",
+            metavar="DIR",
+            readable=False,
+            help="Folder for the figures.  [default: figures in the output folder]",
         ),
     ] = None,
     training_sets: TrainingSets = True,
     data_dir: DataDir = None,
 ) -> None:
-    """Draw results: error against rate, convergence, damage against detection, the rows themselves.
+    """Draw figures of results.
 
-    Needs the extra poisonbench[plot].  The pictures of rows need the data; without them they are
-    left out.
+    They show the error against the poisoning rate, the convergence of the attacks, the error
+    against the share of poison removed, and poisoned training sets with the models fitted to them.
+    The command needs the extra poisonbench[plot].  The figures of training sets need the data, and
+    are left out if the data are missing.
 
     \b
     Examples:
@@ -492,9 +511,10 @@ def report(
     training_sets: TrainingSets = True,
     data_dir: DataDir = None,
 ) -> None:
-    """Write one HTML file about results: what happened in plain words, tables, figures, verdicts.
+    """Write a report of results as one HTML file.
 
-    The file needs no network.  Needs the extra poisonbench[plot].
+    It has a summary in plain words, tables and figures, and needs no network.  The command needs
+    the extra poisonbench[plot].
 
     \b
     Examples:
@@ -508,24 +528,36 @@ def report(
 
 @app.command()
 def reproduce(
-    paper: Annotated[str, typer.Argument(metavar="PAPER", help="jagielski2018.")],
+    paper: Annotated[str, typer.Argument(metavar="PAPER", help="The paper's name: jagielski2018.")],
     part: Annotated[
         list[str] | None,
         typer.Option(
-            "--part", metavar="NAME", help="attacks, defenses, transfer, times or dose; repeatable."
+            "--part",
+            metavar="NAME",
+            help="Run only this part: attacks, defenses, transfer, times or dose; may be given "
+            "several times.",
         ),
     ] = None,
     datasets: Annotated[
         str | None,
-        typer.Option("--datasets", metavar="NAME,...", help="house,health if not given."),
+        typer.Option(
+            "--datasets", metavar="NAME,...", help="Data sets to use.  [default: house,health]"
+        ),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option("--seeds", min=1, help="Splits of each data set; 5 if not given.")
+        int | None,
+        typer.Option(
+            "--seeds", min=1, help="Number of random splits of each data set.  [default: 5]"
+        ),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="DIR", readable=False, help="results/PAPER if not given."
+            "--output",
+            "-o",
+            metavar="DIR",
+            readable=False,
+            help="Output folder.  [default: results/PAPER]",
         ),
     ] = None,
     jobs: Jobs = None,
@@ -537,10 +569,11 @@ def reproduce(
 ) -> None:
     """Run the experiments of a paper, and compare them with its published values.
 
-    Each experiment is a config in configs/PAPER and has a folder below DIR.  Then DIR has
-    comparison.csv (published, measured and verdict of each cell), checks.csv (shapes of the
-    curves) and, with the extra poisonbench[plot], report.html.  Run the same command again to
-    resume.  Exit codes are those of sweep.
+    Each experiment is a config in configs/PAPER and has its own folder in DIR.  At the end, DIR
+    also holds comparison.csv (for each cell the published and the measured value and a verdict),
+    checks.csv (whether the curves have the published shape) and, if the extra poisonbench[plot] is
+    installed, report.html.  Run the same command again to resume.  The exit codes are those of
+    sweep.
 
     \b
     Examples:
@@ -568,7 +601,7 @@ def validate(
 ) -> None:
     """Check a config and the data that it names, without running anything.
 
-    If something is wrong, the messages give the file and the line, and the exit code is 2.
+    If something is wrong, a message names the file and the line, and the exit code is 2.
 
     \b
     Examples:
@@ -593,7 +626,7 @@ def validate(
 def show(config: ConfigFile, overrides: Overrides = None) -> None:
     """Print a config with all its defaults, as YAML.
 
-    Grids are expanded.  The output is a config that means the same, as long as it is kept in the
+    Grids are expanded.  The output is a config with the same meaning, as long as it is saved in the
     same folder.
 
     \b
@@ -609,7 +642,7 @@ def show(config: ConfigFile, overrides: Overrides = None) -> None:
         resolved = experiment.resolved()
         single = resolved.get("poisoning_rate")
         if "sweep" in experiment.source.data and isinstance(single, float):
-            # A sweep keeps a list of rates, but replaces a single one by the paper's rates.
+            # A sweep uses a list of rates as it is, but replaces a single rate by the paper's.
             resolved["poisoning_rate"] = [single]
         say(dump(resolved), nl=False)
 
@@ -618,13 +651,15 @@ def show(config: ConfigFile, overrides: Overrides = None) -> None:
 def list_(
     what: Annotated[
         str | None,
-        typer.Argument(metavar="[KIND or NAME]", help="A kind of component, or the name of one."),
+        typer.Argument(
+            metavar="[KIND or NAME]", help="A kind of component, or a component's name."
+        ),
     ] = None,
 ) -> None:
     """List everything that a config can name.
 
-    That is datasets, models, attacks, initializations, outer objectives and defenses.  With the
-    name of one of them, describe it and each of its parameters: type, default and meaning.
+    These are datasets, models, attacks, initializations, outer objectives and defenses.  With the
+    name of a component, describe it and each of its parameters: type, default and meaning.
 
     \b
     Examples:
@@ -649,7 +684,7 @@ def schema(
         typer.Option("--output", "-o", metavar="FILE", help="Write to this file instead."),
     ] = None,
 ) -> None:
-    """Print the JSON Schema of configs, for editors.
+    """Print the JSON Schema of configs, for editors that check and complete them.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""The ``poisonbench datasets`` commands: read arguments, print, set the exit code."""
+"""The commands ``poisonbench datasets ...``: read arguments, print, set the exit code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Data sets: list, describe, fetch and verify those of the catalogue; prepare your own.",
+    help="List, describe, fetch, verify and prepare data sets.",
 )
 
 DataDir = Annotated[
@@ -31,7 +31,7 @@ DataDir = Annotated[
 
 
 class Missing(StrEnum):
-    """What to do about missing values."""
+    """How to treat missing values."""
 
     fill = "fill"
     drop = "drop"
@@ -53,7 +53,7 @@ class Decimal(StrEnum):
 
 @contextmanager
 def _errors(code: int) -> Iterator[None]:
-    """Turn errors in data into a message on stderr and an exit code."""
+    """Turn an error in data into a message on stderr and an exit code."""
     from poisonbench.data.base import DatasetError
 
     try:
@@ -89,10 +89,10 @@ def _folder(data_dir: Path | None, *, to_read: bool = True) -> Path:
 def list_(
     data_dir: DataDir = None,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print the text of datasets/README.md instead.")
+        bool, typer.Option("--markdown", help="Print the page datasets/README.md instead.")
     ] = False,
 ) -> None:
-    """List the catalogue, and which of its files are in the data folder.
+    """List the data sets of the catalogue, and which of their files are in the data folder.
 
     \b
     Examples:
@@ -116,7 +116,7 @@ def list_(
         typer.echo(f"  {entry.name:<17}{rows:>11}  {states[entry.name]:<10}{entry.title}")
     wrong = [name for name, state in states.items() if state == "wrong"]
     if wrong:
-        typer.echo(f"poisonbench datasets verify {' '.join(wrong)} says what is wrong")
+        typer.echo(f"Run poisonbench datasets verify {' '.join(wrong)} to see what is wrong")
 
 
 @app.command()
@@ -152,23 +152,27 @@ def describe(
 @app.command()
 def fetch(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Data sets of the catalogue.")
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="The names of data sets of the catalogue."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Fetch the whole catalogue.")] = False,
     data_dir: DataDir = None,
     timeout: Annotated[
-        float, typer.Option(min=0.01, help="Seconds to wait for an answer before the next attempt.")
+        float,
+        typer.Option(min=0.01, help="Seconds to wait for an answer before trying again."),
     ] = 30.0,
-    retries: Annotated[int, typer.Option(min=0, help="Further attempts after a failure.")] = 4,
+    retries: Annotated[
+        int, typer.Option(min=0, help="How often to try again after a failure.")
+    ] = 4,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Download data sets into the data folder, and check them.
 
-    A file appears in the folder only when it is complete and correct; an interrupted download is
-    resumed.  Proxies are taken from HTTPS_PROXY and NO_PROXY.  POISONBENCH_MIRROR may hold the
-    address of a web folder to use instead of the original sources.  Exit code 0 if all data sets
-    are there, 1 if one could not be fetched, 2 if a name, the mirror or the data folder is not
-    valid, 130 if interrupted.
+    A file appears in the folder only when it is complete and correct.  Run the same command again
+    to resume an interrupted download.  Proxies are taken from HTTPS_PROXY and NO_PROXY.
+    POISONBENCH_MIRROR may hold the address of a web folder to use instead of the original sources.
+    The exit code is 0 if all data sets are there, 1 if one could not be fetched, 2 if a name, the
+    mirror or the data folder is not valid, and 130 if the command was interrupted.
 
     \b
     Examples:
@@ -221,15 +225,15 @@ def verify(
         list[str] | None,
         typer.Argument(
             metavar="NAME|FILE",
-            help="Data sets, or prepared files; without any, the whole catalogue.",
+            help="Data sets of the catalogue, or prepared files.  [default: the whole catalogue]",
         ),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Check the files in the data folder, or prepared files of your own.
 
-    Exit code 1 if a file is wrong (a missing one is not), 2 if an argument is neither a name nor a
-    file, 0 otherwise.
+    The exit code is 1 if a file is wrong (a missing file does not count as wrong), 2 if an argument
+    is neither a name nor a file, and 0 otherwise.
 
     \b
     Examples:
@@ -258,19 +262,19 @@ def verify(
 @app.command()
 def prepare(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A raw CSV file.")],
-    target: Annotated[str, typer.Option(metavar="COLUMN", help="The response.")],
+    target: Annotated[str, typer.Option(metavar="COLUMN", help="The column of the response.")],
     categorical: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="COLUMNS", help="Columns whose values, numbers or not, are categories."
+            metavar="COLUMNS", help="Columns to read as categories, even if they hold numbers."
         ),
     ] = None,
     numeric: Annotated[
         list[str] | None,
         typer.Option(
             metavar="COLUMNS",
-            help="Columns to read as numbers: identifiers, codes with "
-            "leading zeros, and where other cells are to be missing.",
+            help="Columns to read as numbers, even if they look like identifiers or codes with "
+            "leading zeros; cells that are not numbers are then missing.",
         ),
     ] = None,
     drop: Annotated[
@@ -278,50 +282,63 @@ def prepare(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="FILE-prepared.csv if not given."),
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="The prepared file.  [default: FILE-prepared.csv]"
+        ),
     ] = None,
     rare: Annotated[
         float,
         typer.Option(
             min=0,
             max=1,
-            help="Share of rows below which categories are merged to "
-            "'other' if there are several; 0 merges none.",
+            help="If several categories of a column each have less than this share of the rows, "
+            "merge them into 'other'; 0 merges none.",
         ),
     ] = 0.01,
     missing: Annotated[
         Missing,
-        typer.Option(help="Fill missing values (mean, category NA), or drop their rows."),
+        typer.Option(
+            help="Fill missing values with the column's mean or the category NA, or drop the rows "
+            "that have any."
+        ),
     ] = Missing.fill,
     dates: Annotated[
         Dates | None,
         typer.Option(
-            help="How to read a column of dates that could be either; day first, with a "
-            "warning, if not given."
+            help="How to read a column of dates that could be either.  [default: day-first, with a "
+            "warning]"
         ),
     ] = None,
     header: Annotated[
         bool | None,
         typer.Option(
             "--header/--no-header",
-            help="Whether the first line has the column names; "
-            "it must look like that if not given.",
+            help="Whether the first line holds the column names.  [default: it does, and a first "
+            "line that looks like data is an error]",
         ),
     ] = None,
-    encoding: Annotated[str | None, typer.Option(help="Found out if not given.")] = None,
-    delimiter: Annotated[str | None, typer.Option(help="Found out if not given.")] = None,
-    decimal: Annotated[Decimal | None, typer.Option(help="Found out if not given.")] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Character encoding.  [default: detected]")
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Character between cells.  [default: detected]")
+    ] = None,
+    decimal: Annotated[
+        Decimal | None, typer.Option(help="Decimal mark.  [default: detected]")
+    ] = None,
 ) -> None:
-    """Turn a raw CSV file into one that a config can name: numeric and grouped.
+    """Turn a raw CSV file into a numeric one that a config can name.
 
-    Says what each column holds and what became of it.  Options that take columns can be given
-    several times, or several names with commas between them.  Beside the prepared file goes one
-    with the ending .json: groups, and what was done.
+    The command prints what each column holds and what was done with it.  Options that take columns
+    can be given several times, or with several names separated by commas.  A second file, with the
+    ending .json, is written beside the prepared file; it records the one-hot groups and every step
+    of the preparation.
 
-    Missing is a cell that is empty, or one of NA, N/A, NaN, null, none, ?, - and . in any case; so
-    is one that is not a number (or date) in a column where 9 in 10 are, and a number beyond 1e150.
-    A 0 before other digits makes a code, not a number; --numeric says otherwise.  Rare categories,
-    if there are several, become one, called other; --rare 0 keeps all.
+    A cell is missing if it is empty or one of NA, N/A, NaN, null, none, ?, - and . (in upper or
+    lower case).  So is a cell that is not a number (or a date) in a column where at least 9 in 10
+    are, and a number beyond 1e150.  A number with a leading zero, such as 007, is read as a code,
+    unless --numeric names its column.  If a column has several rare categories, they are merged
+    into one, called other; --rare 0 keeps them all.
 
     \b
     Examples:
@@ -334,7 +351,7 @@ def prepare(
     from poisonbench.preparation import prepare as prepare_file
 
     if not file.is_file():
-        problem = "is a folder, expected a CSV file" if file.is_dir() else "no such file"
+        problem = "is a folder; expected a CSV file" if file.is_dir() else "no such file"
         typer.echo(f"{file}: {problem}", err=True)
         raise typer.Exit(2)
     if delimiter is not None and len(delimiter) != 1:

@@ -1,4 +1,4 @@
-"""Commands that help to begin, to understand and to check: init, explain, info and rerun."""
+"""The commands ``init``, ``explain``, ``info`` and ``rerun``."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from poisonbench.execution.options import RunOptions
 STARTER = Path(__file__).with_name("starter.yaml")
 
 MOST_SHOWN = 50
-"""Differences that are shown one by one."""
+"""How many differences are shown one by one."""
 
 
 def _names(incomplete: str) -> list[str]:
-    """Return the names of components that begin so, for the shell's completion."""
+    """Return the components whose names begin with `incomplete`, for the shell's completion."""
     from poisonbench.config.choices import PLURALS, names
 
     every = {name for kind in PLURALS for name in names(kind)}
@@ -31,10 +31,13 @@ def _names(incomplete: str) -> list[str]:
 
 def init(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", readable=False, help="The folder; made if need be.")
+        Path,
+        typer.Argument(
+            metavar="DIR", readable=False, help="The folder, which is created if necessary."
+        ),
     ],
 ) -> None:
-    """Write a commented config to begin with.
+    """Write a commented config to start from.
 
     \b
     Examples:
@@ -43,7 +46,7 @@ def init(
     """  # noqa: D301
     path = folder / "config.yaml"
     if path.exists():
-        raise usage(f"{path}: there is one already; expected a folder without it")
+        raise usage(f"{path}: already exists; expected a folder without config.yaml")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(STARTER.read_text(encoding="utf-8"), encoding="utf-8")
@@ -56,10 +59,12 @@ def init(
 def explain(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="What a config can name.", autocompletion=_names),
+        typer.Argument(
+            metavar="NAME", help="A component that a config can name.", autocompletion=_names
+        ),
     ],
 ) -> None:
-    """Explain an attack, a defense or another component: idea, equation, assumptions, paper.
+    """Explain a component: its idea, equation, assumptions and paper.
 
     \b
     Examples:
@@ -76,7 +81,9 @@ def explain(
 
 
 def info(data_dir: DataDir = None) -> None:
-    """Say what runs here: versions, processors, memory, data folder, plug-ins, extras.
+    """Describe this installation and this machine.
+
+    This prints versions, processors, memory, the data folder, plug-ins and extras.
 
     \b
     Examples:
@@ -96,18 +103,18 @@ def rerun(
             "-o",
             metavar="DIR",
             readable=False,
-            help="New folder; DIR-rerun if not given.",
+            help="The new folder.  [default: DIR-rerun]",
         ),
     ] = None,
     jobs: Jobs = None,
     quiet: Quiet = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Run the plan of an output folder again, in a new one, and report every difference.
+    """Run the experiment of an output folder again, and report every difference.
 
-    Files that the config names by a relative path are looked for from the current folder.
-    Exit code 0 if every number is the same, 1 if not or if cells failed, 2 if the folder is none or
-    its data are not here.
+    The new results go into another folder.  Relative paths in the config are taken from the current
+    folder.  The exit code is 0 if every number is the same, 1 if numbers differ or cells failed,
+    and 2 if DIR is not an output folder or its data are missing.
 
     \b
     Examples:
@@ -141,4 +148,5 @@ def rerun(
         say(f"{len(found)} differences between {folder} and {out}{more}")
         raise typer.Exit(1)
     if not quiet:
-        say(f"{len(list(before.rows))} rows of {folder} and {out} are the same, to the last digit")
+        say(f"All {len(list(before.rows))} rows of {folder} and {out} are the same to the last "
+            "digit")  # fmt: skip

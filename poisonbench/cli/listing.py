@@ -1,4 +1,4 @@
-"""The text of ``poisonbench list``: every component that a config can name."""
+"""The text that ``poisonbench list``, ``explain`` and ``info`` print."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def find(word: str) -> str:
 
 
 def explanation(name: str) -> str:
-    """Return all about the components of this name: the idea first, then what :func:`find` says.
+    """Return the idea behind the components of this name, followed by the text of :func:`find`.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def explanation(name: str) -> str:
     Raises
     ------
     ValueError
-        There is none.
+        No component has this name.
     """
     found = [kind for kind in choices.PLURALS if name in choices.names(kind)]
     if not found:
@@ -106,12 +106,12 @@ def explanation(name: str) -> str:
 
 
 def installation(data_dir: Path | None = None) -> str:
-    """Return what is installed here, and where things lie, in words.
+    """Return the text of ``poisonbench info``: versions, extras, machine and data folder.
 
     Parameters
     ----------
     data_dir : Path, optional
-        The data folder that was given.
+        The data folder that the user has given.
     """
     facts = provenance.facts()
     pools = [f"{pool['internal_api']} {pool['version']} ({pool['architecture']})"
@@ -123,15 +123,15 @@ def installation(data_dir: Path | None = None) -> str:
     known = ("matplotlib", "distributed", "numba", "clarabel")
     extras = [name for name in known if find_spec(name)]
     lines = {
-        "poisonbench": f"{facts['poisonbench']}, results of version {RESULT_VERSION}",
+        "poisonbench": f"{facts['poisonbench']} (version {RESULT_VERSION} of the results)",
         "installed in": str(Path(__file__).parents[1]),
         "python": f"{facts['python']}, {facts['platform']}",
         "libraries": ", ".join(f"{name} {version}" for name, version in facts["libraries"].items()
                                if version),
-        "linear algebra": ", ".join(pools) or "unknown; of each cell one thread",
+        "linear algebra": ", ".join(pools) or "unknown",
         "extras": ", ".join(extras) or "none",
         "plug-ins": ", ".join(plug_ins) or "none",
-        "processors": f"{joblib.cpu_count()} to use",
+        "processors": f"{joblib.cpu_count()} available",
         "memory": f"{pages * size / 1e9:.1f} GB",
         "data folder": str(data_folder(data_dir).absolute()),
         "mirror": "set" if os.environ.get("POISONBENCH_MIRROR") else "none",
@@ -140,7 +140,7 @@ def installation(data_dir: Path | None = None) -> str:
 
 
 def _kinds_by_word() -> dict[str, str]:
-    """Return the kind that each accepted word stands for."""
+    """Return the kind of component that each accepted word stands for."""
     words = {plural: kind for kind, plural in choices.PLURALS.items()}
     words |= {kind.replace("_", " "): kind for kind in choices.PLURALS}
     return words | {"objective": "outer_objective", "objectives": "outer_objective"}
@@ -183,7 +183,7 @@ def _reference(kind: str, name: str) -> str:
 
 
 def _engine(kind: str, name: str) -> str:
-    """Return what a component computes with, if that depends on what is installed."""
+    """Return the library that a component computes with, if that depends on the installation."""
     return getattr(registry.components(kind).get(name), "engine", None) or ""
 
 

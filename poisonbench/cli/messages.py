@@ -1,4 +1,4 @@
-"""What the commands say, and how errors become messages and exit codes."""
+"""Printing messages, and turning errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Turn errors in a config, folder or cluster into a message and exit code 2."""
+    """Turn an error in a config, an output folder or a cluster into a message and exit code 2."""
     from poisonbench.config.strict_yaml import ConfigError
     from poisonbench.execution.dask_cluster import ClusterError
     from poisonbench.output.layout import StoreError
@@ -30,7 +30,7 @@ def user_errors() -> Iterator[None]:
 
 
 def say(text: str, *, nl: bool = True) -> None:
-    """Print to standard output; exit with 3 if it cannot be written, as on a full disk."""
+    """Print to standard output; exit with code 3 if that fails, as on a full disk."""
     try:
         typer.echo(text, nl=nl)
     except BrokenPipeError:  # such as head, which has read enough
@@ -46,13 +46,13 @@ def to_stderr(line: str) -> None:
 
 
 def say_notes(of: Config | Plan, *, quiet: bool) -> None:
-    """Say what the user should know of how a config was read, or of its data."""
+    """Print the notes on how a config was read, or on its data."""
     for note in of.notes if not quiet else ():
         typer.echo(note, err=True)
 
 
 def usage(message: str) -> typer.Exit:
-    """Print what is wrong with the options, and return the exception to raise."""
+    """Print what is wrong with the arguments, and return the exception that ends the command."""
     typer.echo(message, err=True)
     return typer.Exit(2)
 
@@ -62,15 +62,15 @@ _EXPECTED = {
     EISDIR: "a file",
     ENOTDIR: "a folder",
 }
-"""What was expected, for errors that trying again does not cure."""
+"""What was expected, for the errors that would occur again if the command were repeated."""
 
 
 @contextmanager
 def using(out: Path) -> Iterator[None]:
-    """Turn errors of the file system into a message and an exit code.
+    """Turn an error of the file system into a message and an exit code.
 
-    The code is 2 if running the same command again would not help (no permission, a file in place
-    of a folder), and 3 otherwise (such as a full disk).
+    The exit code is 2 if running the same command again would not help (no permission, or a file
+    in place of a folder), and 3 otherwise (such as for a full disk).
     """
     try:
         yield

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-# readable=False, because Typer would only print the usage for an unreadable path; our message says
-# what is wrong.
+# readable=False, because for an unreadable path Typer would only print the usage; our own message
+# says what is wrong.
 ConfigFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", readable=False, help="The config, a YAML file.")
 ]
@@ -16,14 +16,15 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="KEY=VALUE",
-        help="Override or add to the config, such as seeds=3 or model.alpha=0.1.",
+        help="Set or override a key of the config, as in seeds=3 or model.alpha=0.1.",
     ),
 ]
 Axes = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="KEY=VALUE,...",
-        help="Vary a key, as in model.alpha=0.01,0.1,1, or override it, as in seeds=3.",
+        help="Vary a key over several values, as in model.alpha=0.01,0.1,1, or override it, as in "
+        "seeds=3.",
     ),
 ]
 Output = Annotated[
@@ -42,8 +43,8 @@ Jobs = Annotated[
         "--jobs",
         "-j",
         min=0,
-        help="Number of processes.  0 computes in this process, for debuggers.  [default: one for "
-        "each processor]",
+        help="Number of processes; 0 computes everything in this process, as debuggers need.  "
+        "[default: one for each processor]",
     ),
 ]
 Dask = Annotated[
@@ -51,34 +52,37 @@ Dask = Annotated[
     typer.Option(
         "--dask",
         metavar="ADDRESS",
-        help="Compute on a Dask cluster: the address of its scheduler, such as tcp://HOST:8786, or "
-        "local for --jobs processes on this machine.  Needs the extra poisonbench[dask].",
+        help="Compute on the Dask cluster whose scheduler has this address, such as "
+        "tcp://HOST:8786; local starts one with --jobs processes on this machine.  Needs the "
+        "extra poisonbench[dask].",
     ),
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print errors only: no progress, table or remarks.")
+    bool, typer.Option("--quiet", "-q", help="Print only errors: no progress, tables or notes.")
 ]
 Verbose = Annotated[
     bool,
     typer.Option(
         "--verbose",
         "-v",
-        help="Log what is done, and the objective of each attack after each round.",
+        help="Log each step, and the objective of each attack after each round.",
     ),
 ]
 Predictions = Annotated[
     bool,
     typer.Option(
         "--predictions",
-        help="Keep the predictions on every test row too, in DIR/predictions; changes.csv has "
-        "how far they moved.",
+        help="Also keep the predictions on every test row, in DIR/predictions, and write to "
+        "changes.csv how far they moved.",
     ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, without running it.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print what would run, without running anything.")
+]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")]
 RetryCrashed = Annotated[
     bool,
-    typer.Option("--retry-crashed", help="Also try again the cells that killed their process."),
+    typer.Option("--retry-crashed", help="Also retry the cells that killed their process."),
 ]
 TimeLimit = Annotated[
     float | None,
@@ -87,22 +91,26 @@ TimeLimit = Annotated[
         metavar="SECONDS",
         min=0.001,
         max=1e8,
-        help="Stop after this time, keep the finished cells, and exit with 3.",
+        help="Stop after this time, keep the finished cells, and exit with code 3.",
     ),
 ]
 Extend = Annotated[
     bool,
     typer.Option(
-        "--extend", help="Add to an output folder whose config asked for less, such as fewer seeds."
+        "--extend",
+        help="Add to an output folder that was made with a smaller config, such as one with fewer "
+        "seeds.",
     ),
 ]
 Fetch = Annotated[
-    bool, typer.Option("--fetch", help="First download the catalogue's data sets that are missing.")
+    bool,
+    typer.Option("--fetch", help="First download any missing data sets of the catalogue."),
 ]
 Force = Annotated[
     bool,
     typer.Option(
-        "--force", help="Go on where the config asks for more memory or cells than seems possible."
+        "--force",
+        help="Continue even if the config seems to need more memory or cells than is possible.",
     ),
 ]
 Folder = Annotated[
@@ -111,12 +119,14 @@ Folder = Annotated[
 ]
 EmitSlurm = Annotated[
     bool,
-    typer.Option("--emit-slurm", help="Write a Slurm script, DIR/slurm.sh, and compute nothing."),
+    typer.Option("--emit-slurm", help="Only write a Slurm script, DIR/slurm.sh; compute nothing."),
 ]
 Shards = Annotated[
     int | None,
     typer.Option(
-        "--shards", min=1, help="With --emit-slurm: number of array tasks.  [default: at most 20]"
+        "--shards",
+        min=1,
+        help="With --emit-slurm: number of array tasks.  [default: 20, or fewer for small sweeps]",
     ),
 ]
 SlurmTime = Annotated[
@@ -124,18 +134,18 @@ SlurmTime = Annotated[
     typer.Option(
         "--time",
         metavar="TIME",
-        help="With --emit-slurm: time limit of a task.  [default: 01:00:00]",
+        help="With --emit-slurm: time limit of each task.  [default: 01:00:00]",
     ),
 ]
 SlurmMemory = Annotated[
     str | None,
     typer.Option(
-        "--mem", metavar="SIZE", help="With --emit-slurm: memory of a task.  [default: 2G]"
+        "--mem", metavar="SIZE", help="With --emit-slurm: memory for each task.  [default: 2G]"
     ),
 ]
 Partition = Annotated[
     str | None,
-    typer.Option("--partition", metavar="NAME", help="With --emit-slurm: the partition."),
+    typer.Option("--partition", metavar="NAME", help="With --emit-slurm: partition to run in."),
 ]
 MaxParallel = Annotated[
     int | None,
@@ -144,23 +154,26 @@ MaxParallel = Annotated[
     ),
 ]
 Account = Annotated[
-    str | None, typer.Option("--account", metavar="NAME", help="With --emit-slurm: who pays.")
+    str | None,
+    typer.Option("--account", metavar="NAME", help="With --emit-slurm: account to charge."),
 ]
 Qos = Annotated[
     str | None,
-    typer.Option("--qos", metavar="NAME", help="With --emit-slurm: the quality of service."),
+    typer.Option("--qos", metavar="NAME", help="With --emit-slurm: quality of service."),
 ]
 Constraint = Annotated[
     str | None,
-    typer.Option("--constraint", metavar="NAMES", help="With --emit-slurm: what nodes must have."),
+    typer.Option(
+        "--constraint", metavar="NAMES", help="With --emit-slurm: features that nodes must have."
+    ),
 ]
 Sbatch = Annotated[
     list[str] | None,
     typer.Option(
         "--sbatch",
         metavar="OPTION",
-        help="With --emit-slurm: another option of sbatch, such as --sbatch=--exclusive; "
-        "repeatable.",
+        help="With --emit-slurm: another option for sbatch, as in --sbatch=--exclusive; may be "
+        "given several times.",
     ),
 ]
 ResultFolder = Annotated[
@@ -169,26 +182,27 @@ ResultFolder = Annotated[
         metavar="DIR", readable=False, help="An output folder, or a folder of output folders."
     ),
 ]
-Metric = Annotated[str, typer.Option("--metric", metavar="NAME", help="What is shown; see above.")]
+Metric = Annotated[
+    str, typer.Option("--metric", metavar="NAME", help="The metric to show; see above.")
+]
 OutputFile = Annotated[
     Path | None,
-    typer.Option(
-        "--output", "-o", metavar="FILE", readable=False, help="Write it to a file instead."
-    ),
+    typer.Option("--output", "-o", metavar="FILE", readable=False, help="Write to this file."),
 ]
 PublishedName = Annotated[
     str | None,
     typer.Option(
         "--reference",
         metavar="NAME",
-        help="Published values to show beside the measured ones, or none; if not given, "
-        "jagielski2018 where it has the data sets.",
+        help="Published values to show beside the measured ones, or none for none.  [default: "
+        "jagielski2018, if it has values for these data sets and learners]",
     ),
 ]
 TrainingSets = Annotated[
     bool,
     typer.Option(
         "--training-sets/--no-training-sets",
-        help="Whether to draw the poisoned training sets themselves, which needs the data.",
+        help="Whether to draw poisoned training sets and the models fitted to them; this needs the "
+        "data.",
     ),
 ]

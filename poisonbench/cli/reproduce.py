@@ -1,7 +1,7 @@
-"""What ``reproduce`` does: the experiments of a paper one after the other, then their comparison.
+"""The command ``reproduce``: run the experiments of a paper and compare them with its values.
 
-Each experiment is a config that ships with the package and has an output folder of its own.  A
-poison set that one of them has made serves the others too.
+Each experiment is a config that comes with the package, and has its own output folder.  A poison
+set that one experiment has made is used by the others too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from poisonbench.plan.groups import Plan
 
 PAPERS = ("jagielski2018",)
-"""The papers that can be reproduced: folders of ``configs``, and references to compare with."""
+"""The papers that can be reproduced.
+
+Each is a folder in ``configs`` and a reference with published values.
+"""
 
 PARTS = {
     "attacks": ("attacks-ridge", "attacks-lasso", "attacks-others", "strategies"),
@@ -35,7 +38,7 @@ PARTS = {
     "times": ("attacks-ridge", "attacks-lasso", "defenses-ridge", "defenses-lasso"),
     "dose": ("dose",),
 }
-"""The configs of each part; running times are those of attacks and defenses."""
+"""The configs of each part.  The running times are measured by the attack and defense configs."""
 
 
 def reproduce_paper(
@@ -49,7 +52,7 @@ def reproduce_paper(
     fetch: bool,
     dry_run: bool,
 ) -> None:
-    """Run the experiments of a paper, and write their comparison, figures and report."""
+    """Run the experiments of a paper, then write the comparison with its values and a report."""
     with user_errors():
         from poisonbench import packaged_files
         from poisonbench.config import fields, load
@@ -61,7 +64,8 @@ def reproduce_paper(
     ):
         if given not in known:
             names = list(known)
-            raise usage(f"poisonbench reproduce: no {what} '{given}'{fields.hint(given, names)} "
+            raise usage(f"poisonbench reproduce: there is no {what} '{given}'"
+                        f"{fields.hint(given, names)} "
                         f"expected {fields.one_of(names)}")  # fmt: skip
     out = output or Path("results") / paper
     names = list(dict.fromkeys(name for part in parts or PARTS for name in PARTS[part]))
@@ -98,9 +102,10 @@ def reproduce_paper(
 
 
 def share_poison(plan: Plan, out: Path, name: str) -> None:
-    """Take poison sets over that another experiment of the paper has made already.
+    """Link the poison sets that another experiment of the paper has already made.
 
-    They are the same wherever they were made: a poison file is named by all that it depends on.
+    A poison file's name contains a hash of everything that the poison set depends on, so files of
+    the same name are interchangeable.
     """
     others = [place for place in (out.iterdir() if out.is_dir() else ()) if place.name != name]
     with using(out):
@@ -111,7 +116,7 @@ def share_poison(plan: Plan, out: Path, name: str) -> None:
                            if (place / group.poison_file).is_file()), None)  # fmt: skip
             if source is None:
                 continue
-            # A folder of a run may not be there without its plan.
+            # The output folder must contain its plan before anything else.
             with user_errors():
                 from poisonbench.output import store
 
@@ -124,7 +129,7 @@ def share_poison(plan: Plan, out: Path, name: str) -> None:
 
 
 def _conclude(paper: str, out: Path, *, quiet: bool, data_dir: Path | None) -> None:
-    """Write the comparison with the published values, and the report."""
+    """Write the comparison with the published values and, if possible, the report."""
     from poisonbench.output import comparison, published
 
     tables = read_tables(out)
@@ -134,7 +139,8 @@ def _conclude(paper: str, out: Path, *, quiet: bool, data_dir: Path | None) -> N
     if len(found.checks) and not quiet:
         say(f"\n{frame_text(found.checks)}\n")
     if find_spec("matplotlib") is None or find_spec("jinja2") is None:
-        to_stderr("No report: it needs the extra, python -m pip install 'poisonbench[plot]'; then "
-                  f"poisonbench report {shlex.quote(str(out))}")  # fmt: skip
+        to_stderr("No report, because it needs the extra: python -m pip install "
+                  "'poisonbench[plot]'; then run poisonbench report "
+                  f"{shlex.quote(str(out))}")  # fmt: skip
         return
     report_results(out, paper, None, training_sets=True, data_dir=data_dir, quiet=quiet)

@@ -1,6 +1,6 @@
-"""What ``compare``, ``table``, ``plot`` and ``report`` do: read results, write what is asked for.
+"""The commands ``compare``, ``table``, ``plot`` and ``report``, once their arguments are read.
 
-Everything is imported where it is used, so that ``--help`` answers at once.
+Slow modules are imported inside the functions that need them, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 
 def check_extra(command: str) -> None:
-    """Complain where what figures and reports need is not installed."""
+    """Exit with a message if a package that figures and reports need is not installed."""
     absent = [name for name in ("matplotlib", "jinja2") if find_spec(name) is None]
     if absent:
         raise usage(
-            f"poisonbench {command}: {absent[0]} is not here; expected the extra, python "
+            f"poisonbench {command}: {absent[0]} is not installed; expected the extra: python "
             "-m pip install 'poisonbench[plot]'"
         )
 
 
 def read_tables(folder: Path) -> Tables:
-    """Return the results of a folder."""
+    """Return the results in a folder, or exit with a message."""
     with user_errors(), using(folder):
         from poisonbench.output.reading import read
 
@@ -38,9 +38,10 @@ def read_tables(folder: Path) -> Tables:
 
 
 def published_values(name: str | None, results: pd.DataFrame) -> tuple[str, pd.DataFrame] | None:
-    """Return the published values of a name; where none is given, the paper's if they fit.
+    """Return the name of a published reference and its values, or None for no reference.
 
-    They fit where the results hold one of the paper's data sets with one of its learners.
+    Without a name, the paper's values are used if the results contain one of the paper's data sets
+    with one of its learners.  The name ``none`` means no reference.
     """
     from poisonbench.output import published
 
@@ -56,7 +57,7 @@ def published_values(name: str | None, results: pd.DataFrame) -> tuple[str, pd.D
 
 
 def compare_results(folder: Path, reference: str | None, metric: str, output: Path | None) -> None:
-    """Compare results with published values, or with those of another folder."""
+    """Compare the results in a folder with published values or with another folder."""
     with user_errors():
         from poisonbench.output import comparison, pivot, published
 
@@ -69,13 +70,14 @@ def compare_results(folder: Path, reference: str | None, metric: str, output: Pa
         found = comparison.of_folders(tables.results, read_tables(Path(name)).results, column)
         if found.empty:
             raise usage(
-                f"{folder} and {name} have no cell in common: expected the same data set, "
-                "split, learner, attack, rate and defense, and a common seed"
+                f"{folder} and {name} have no cell in common; expected the same data set, split, "
+                "learner, attack, rate and defense in both, and a seed that both have"
             )
         say(
-            f"{folder} (first) and {name} (second): {pivot.METRICS[metric].title}, paired over "
-            "seeds; difference second - first with its 95% BCa interval; p of the corrected "
-            f"resampled t-test, Holm's adjustment over {len(found)} cells\n"
+            f"{folder} (first) and {name} (second): {pivot.METRICS[metric].title}, paired by "
+            "seed.  The mean difference is second - first, with its 95% BCa interval.  P-values "
+            "are those of the corrected resampled t-test, with Holm's adjustment over "
+            f"{len(found)} cells.\n"
         )
         say(frame_text(found))
         written = found
@@ -85,12 +87,13 @@ def compare_results(folder: Path, reference: str | None, metric: str, output: Pa
         compared = comparison.with_published(tables.results, values)
         if compared.cells.empty:
             raise usage(
-                f"{folder} has no cell that {name} has a value for; it has {_available(values)}"
+                f"{folder} has no cell for which {name} has a value; expected {_available(values)}"
             )
         say(
-            f"{folder} beside {name}: median test MSE over seeds / published value.  An attack is "
-            "stronger, the larger the error of the undefended learner; a defense, the smaller the "
-            "error that it leaves; within 5% it is met.\n"
+            f"{folder} compared with {name}: a ratio is the median test MSE over seeds divided by "
+            "the published value.  An attack is stronger than published if the undefended "
+            "learner's error is larger, a defense if its error is smaller.  A ratio within 5% of 1 "
+            "counts as met.\n"
         )
         say(frame_text(compared.cells))
         if len(compared.checks):
@@ -120,14 +123,14 @@ def table_of_results(
     where: list[str],
     output: Path | None,
 ) -> None:
-    """Write a table of results."""
+    """Print or write tables of the results in a folder."""
     with user_errors():
         from poisonbench.config import fields
         from poisonbench.output import pivot
 
     if form not in pivot.FORMATS:
         raise usage(
-            f"--format {form}: not a format{fields.hint(form, list(pivot.FORMATS))} "
+            f"--format {form}: there is no such format{fields.hint(form, list(pivot.FORMATS))} "
             f"expected {fields.one_of(list(pivot.FORMATS))}"
         )
     results = chosen_rows(read_tables(folder).results, where)
@@ -143,7 +146,7 @@ def table_of_results(
 
 
 def chosen_rows(results: pd.DataFrame, where: list[str]) -> pd.DataFrame:
-    """Return the rows in which columns have the values asked for, ``defense=trim,huber``."""
+    """Return the rows that meet every condition, such as ``defense=trim,huber``."""
     from poisonbench.config import fields
 
     for condition in where:
@@ -160,7 +163,8 @@ def chosen_rows(results: pd.DataFrame, where: list[str]) -> pd.DataFrame:
         kept = results[shown.isin(wanted)]
         if kept.empty:
             raise usage(
-                f"--where {condition}: no row; expected one of {', '.join(sorted(set(shown))[:12])}"
+                f"--where {condition}: no row has that value; expected one of "
+                f"{', '.join(sorted(set(shown))[:12])}"
             )
         results = kept
     return results
@@ -175,7 +179,7 @@ def plot_results(
     training_sets: bool,
     data_dir: Path | None,
 ) -> None:
-    """Write the figures of results."""
+    """Write the figures of the results in a folder."""
     check_extra("plot")
     with user_errors():
         from poisonbench.config import fields
@@ -185,8 +189,8 @@ def plot_results(
     for kind in wanted:
         if kind not in figures.KINDS:
             raise usage(
-                f"--format {kinds}: '{kind}' is no format{fields.hint(kind, figures.KINDS)} "
-                f"expected {fields.one_of(figures.KINDS)}, or several with commas"
+                f"--format {kinds}: '{kind}' is not a format{fields.hint(kind, figures.KINDS)} "
+                f"expected {fields.one_of(figures.KINDS)}, or several, separated by commas"
             )
     tables = read_tables(folder)
     known = published_values(reference, tables.results)
@@ -206,7 +210,7 @@ def plot_results(
 
 
 def training_set_drawings(tables: Tables, data_dir: Path | None) -> Iterator[Drawing]:
-    """Yield the pictures of training sets, where the data are there to make them."""
+    """Yield the figures of poisoned training sets, except where their data are missing."""
     from dataclasses import replace
 
     from poisonbench.config.strict_yaml import ConfigError
@@ -236,7 +240,7 @@ def report_results(
     data_dir: Path | None,
     quiet: bool = False,
 ) -> Path:
-    """Write the report of results, one HTML file, and return its path."""
+    """Write the report of the results in a folder as one HTML file, and return its path."""
     check_extra("report")
     with user_errors():
         from poisonbench.output.report import html
@@ -253,7 +257,7 @@ def report_results(
 
 
 def frame_text(frame: pd.DataFrame) -> str:
-    """Return a frame as aligned text, without columns that say the same in every row."""
+    """Return a data frame as aligned text, without the columns that are equal in every row."""
     shown = frame[
         [name for name in frame if len(frame) == 1 or frame[name].astype(str).nunique() > 1]
     ]
@@ -261,7 +265,7 @@ def frame_text(frame: pd.DataFrame) -> str:
 
 
 def write(path: Path, text: str, *, quiet: bool = False) -> None:
-    """Write a file that was asked for, and say so."""
+    """Write a text file and, unless `quiet`, print its path."""
     with using(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -1,6 +1,6 @@
-"""What ``run``, ``sweep`` and ``merge`` do once their arguments are read.
+"""The commands ``run``, ``sweep`` and ``merge``, once their arguments are read.
 
-Everything is imported where it is used, so that ``--help`` answers at once.
+Slow modules are imported inside the functions that need them, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def fetch_data(experiment: Config, data_dir: Path | None, *, progress: bool) -> 
 
 
 def open_index(folder: Path) -> Index:
-    """Return the index of an output folder; this avoids the slow imports that a config needs."""
+    """Return the index of an output folder, without the slow imports that a config needs."""
     from poisonbench.output.index import read_index
     from poisonbench.output.layout import StoreError
 
@@ -64,11 +64,11 @@ def shard_of(text: str | None) -> tuple[int, int] | None:
     i, slash, n = text.partition("/")
     if slash and all(part.isascii() and part.isdigit() for part in (i, n)) and int(i) < int(n):
         return int(i), int(n)
-    raise usage(f"--shard {text}: not a part of a sweep; expected I/N with 0 <= I < N, such as 0/4")
+    raise usage(f"--shard {text}: not a valid shard; expected I/N with 0 <= I < N, such as 0/4")
 
 
 def check_dask(address: str | None, jobs: int | None) -> None:
-    """Exit with a message if the address is not valid, or does not go with `jobs`."""
+    """Exit with a message if the address is not valid or cannot be combined with `jobs`."""
     if address is None:
         return
     if find_spec("distributed") is None:
@@ -79,8 +79,8 @@ def check_dask(address: str | None, jobs: int | None) -> None:
         raise usage(f"--dask {address}: not an address; expected tcp://HOST:PORT, such as "
                     "tcp://host:8786, or local")  # fmt: skip
     if address != "local" and jobs is not None:
-        raise usage("--jobs is the number of processes on this machine; expected none with --dask "
-                    f"{address}, which uses all workers of the cluster")  # fmt: skip
+        raise usage("--jobs is the number of processes on this machine; expected --dask "
+                    f"{address} without it, which uses all workers of the cluster")  # fmt: skip
     if jobs == 0:
         raise usage("--dask local --jobs 0: no processes; expected at least 1")
 
@@ -106,7 +106,7 @@ def emit_slurm_script(
         except ValueError as error:
             raise usage(str(error)) from None
         store.open_folder(out, work, extend=extend)
-    # Absolute paths, so that the tasks work in any folder and environment.
+    # Absolute paths, so that the tasks run in any folder and any environment.
     program = [sys.executable, "-m", "poisonbench"]
     folder = out.absolute()
     data = ["--data-dir", str(data_folder(data_dir).absolute())]
@@ -116,8 +116,8 @@ def emit_slurm_script(
         merge = [*program, "merge", str(folder)]
         text = script(wanted, sweep, merge, folder, Path.cwd())
         store.write(path, text.encode())
-    say(f"Written: {path}\nbash {shlex.quote(str(path))} submits {wanted.shards} shards of "
-        f"{len(work.groups)} attack groups, and the merge.")  # fmt: skip
+    say(f"Written: {path}\nRun bash {shlex.quote(str(path))} to submit {wanted.shards} shards of "
+        f"{len(work.groups)} attack groups, and the merge after them.")  # fmt: skip
 
 
 def dry_run_of(
@@ -135,7 +135,7 @@ def dry_run_of(
         if shard is not None:
             groups = engine.share(work, shard)
             n_cells = sum(len(group.tasks) for group in groups)
-            say(f"shard {shard[0]}/{shard[1]} has {n_cells} of all cells")
+            say(f"shard {shard[0]}/{shard[1]} has {n_cells} of these cells")
 
 
 def carry_out(work: Plan, out: Path, options: RunOptions) -> None:

@@ -41,7 +41,7 @@ def test_a_first_config_is_right_and_not_overwritten(folder: Path) -> None:
     invoke("init", "first")
     assert "OK: 1 dataset" in invoke("validate", "first/config.yaml").stdout
     (folder / "first" / "config.yaml").write_text("mine")
-    assert "there is one already" in invoke("init", "first", code=2).stderr
+    assert "already exists" in invoke("init", "first", code=2).stderr
     assert (folder / "first" / "config.yaml").read_text() == "mine"
     (folder / "file").touch()
     assert "expected a folder" in invoke("init", "file", code=2).stderr
@@ -84,7 +84,7 @@ def test_a_rerun_reports_every_difference(folder: Path) -> None:
     (folder / "x.yaml").write_text(yaml.safe_dump(CONFIG))
     invoke("run", "x.yaml", "--quiet", "--jobs", "0", "--output", "out")
     same = invoke("rerun", "out", "--jobs", "0").stdout
-    assert same == "2 rows of out and out-rerun are the same, to the last digit\n"
+    assert same == "All 2 rows of out and out-rerun are the same to the last digit\n"
     assert (folder / "out-rerun" / "results.csv").read_bytes() == (
         folder / "out" / "results.csv"
     ).read_bytes()

@@ -63,7 +63,7 @@ def test_a_folder_without_results_is_refused(tmp_path):
 def test_compare_with_another_folder(bench, out):
     other = bench.run(CONFIG, "model.alpha=0.1", "seeds=2", out="other")
     said = invoke("compare", str(out), "--reference", str(other), "--output", "pairs.csv").stdout
-    assert "paired over" in said
+    assert "paired by seed" in said
     pairs = pd.read_csv("pairs.csv")
     assert len(pairs) == 4
     assert (pairs["mean"] == 0).all()
@@ -81,7 +81,7 @@ def test_compare_with_published_values_gives_verdicts_and_shapes(bench, out):
 
 
 def test_compare_says_where_nothing_is_in_common(out):
-    assert "no cell that jagielski2018 has" in invoke("compare", str(out), code=2).stderr
+    assert "no cell for which jagielski2018 has" in invoke("compare", str(out), code=2).stderr
     unknown = invoke("compare", str(out), "--reference", "guedes", code=2).stderr
     assert "did you mean 'guedes-ayala2025'" in unknown
 
