@@ -1,8 +1,9 @@
-"""Measured results beside published ones, and one folder of results beside another.
+"""Compare measured results with published values, and one folder of results with another.
 
-With published values every cell gets a verdict, and the figures' shapes are checked: the order of
-attacks and of defenses at each rate, and the rise of the error with the rate.  What is compared is
-the median over seeds, since a mean follows the one split in which an attack got furthest.
+The comparison with published values gives a verdict on every cell, and checks the shapes of the
+published curves: the order of attacks and of defenses at each rate, and whether the error rises
+with the rate.  It uses medians over seeds, because a single split in which an attack is very strong
+would dominate a mean.
 """
 
 from __future__ import annotations
@@ -19,18 +20,20 @@ from poisonbench.output.reading import distinct
 from poisonbench.output.statistics import Difference, holm, paired
 
 READING_ERROR = 0.05
-"""Relative difference up to which a published value counts as met: figures were read by eye."""
+"""Relative difference up to which a published value counts as met, since it was read off a figure
+by eye."""
 
 TRIM_TARGET = 1.15
-"""Most that TRIM may cost in units of the clean error to count as staying close to it."""
+"""TRIM counts as staying close to the clean error if its error is at most this many times as
+large."""
 
 STRONGEST = "strongest"
-"""Stands for the strongest attack of a figure, and of the results, at a rate."""
+"""The name for the strongest attack at a rate, in a published figure and in the results."""
 
 _CELL = ["figure", "dataset", "model", "attack", "defense", "poisoning_rate"]
 
 _SETTING = ["dataset_label", "split", "model_label"]
-"""What the lines of one figure share."""
+"""The columns that are equal for all curves of one figure."""
 
 PAIR_KEY = [
     "dataset_label",
@@ -41,12 +44,12 @@ PAIR_KEY = [
     "rate_of",
     "defense_label",
 ]
-"""What tells the cells of two folders apart, beside the seed."""
+"""The columns that, together with the seed, identify a cell in two folders."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison with published values found.
+    """The result of a comparison with published values.
 
     Parameters
     ----------
@@ -54,8 +57,8 @@ class Comparison:
         A row for each published cell and each measured variant of it: published value, measured
         median, mean, sd and count, their ratio (median over published) and the verdict.
     checks : pandas.DataFrame
-        A row for each check of a shape: what was checked, where, what was published and
-        measured, and the verdict.
+        A row for each check of a shape: the figure, the check, the published and the measured
+        shape, and the verdict.
     """
 
     cells: pd.DataFrame
@@ -70,7 +73,7 @@ def with_published(results: pd.DataFrame, reference: pd.DataFrame) -> Comparison
     results : pandas.DataFrame
         The rows of :class:`poisonbench.output.reading.Tables`.
     reference : pandas.DataFrame
-        Of :func:`poisonbench.output.published.values`.
+        Published values, as :func:`poisonbench.output.published.values` returns them.
     """
     results = _white_box(distinct(results))
     wanted = reference[reference["metric"] == "test_mse"]
@@ -80,19 +83,22 @@ def with_published(results: pd.DataFrame, reference: pd.DataFrame) -> Comparison
 
 
 def at_rate(results: pd.DataFrame, rate: Any) -> pd.DataFrame:
-    """Return the rows whose number of poison rows is that of a rate p/n."""
+    """Return the rows whose number of poison rows is the one at rate p/n = `rate`."""
     wanted = np.floor(rate * results["n_clean"] + 0.5)
     found: pd.DataFrame = results[np.abs(results["n_poison"] - wanted) < 0.5]
     return found
 
 
 def _white_box(results: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of attackers that know the training set and the learner."""
+    """Return the rows of attackers who know the training set and the learner."""
     return results[~results["attack_parameters"].str.contains("knowledge=")]
 
 
 def _papers_optp(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return `rows`, of OptP only the best of eight variants, as in the paper, if it is there."""
+    """Return the rows of OptP's best of eight variants, as in the paper; all rows if it is absent.
+
+    The paper's OptP is the best of eight variants of the attack.
+    """
     best = (rows["attack"] == "optp") & rows["attack_parameters"].str.contains("best_of")
     return rows[best] if best.any() else rows
 
@@ -142,10 +148,10 @@ def _line(
 
 
 def verdict(ratio: float, defense: str, poisoned: bool) -> str:
-    """Return what a ratio of measured to published error says of an attack or a defense.
+    """Return the verdict for a ratio of the measured to the published error.
 
-    An attack is the stronger, the larger the error of the undefended learner; a defense, the
-    smaller its error.  On clean rows there is nothing to be stronger than.
+    An attack is stronger than published if the undefended learner's error is larger, and a defense
+    if its error is smaller.  Without poison, the verdict only gives the difference.
     """
     if abs(ratio - 1) <= READING_ERROR:
         return "met"
@@ -183,10 +189,10 @@ def _checks(results: pd.DataFrame, reference: pd.DataFrame) -> Iterator[dict[str
 
 
 def _one_variant(curve: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of one variant: OptP's best of eight, else that with the lowest errors.
+    """Return the rows of one variant of an attack or a defense.
 
-    Of a defense that the config has in several variants, it is the one that serves it best; of an
-    attack, the one that hurts most.
+    This is OptP's best of eight if it is there.  Otherwise it is the variant of a defense with the
+    lowest median error, or the variant of an attack with the highest.
     """
     curve = _papers_optp(curve)
     labels = ["attack_label", "defense_label"]
@@ -207,9 +213,9 @@ def _orders(
     published: pd.DataFrame,
     curves: dict[str, pd.DataFrame],
 ) -> Iterator[dict[str, object]]:
-    """Yield, for each rate, whether every two curves lie as in the published figure.
+    """Yield, for each rate, whether the curves are in the same order as in the published figure.
 
-    Pairs that the figure does not tell apart, within its reading error, are passed over.
+    Pairs of curves that are closer in the figure than its reading error are not compared.
     """
     for rate, values in published[published["poisoning_rate"] > 0].groupby("poisoning_rate"):
         known = {
@@ -240,7 +246,7 @@ def _order(values: dict[str, float]) -> str:
 
 
 def _noise(curves: dict[str, pd.DataFrame], low: str, high: str, rate: Any) -> str:
-    """Return a remark where the difference of two curves is within noise."""
+    """Return a remark if the difference between two curves is within noise."""
     difference = paired_rows(at_rate(curves[high], rate), at_rate(curves[low], rate))
     if difference is None or difference.beyond_noise is None:
         return " (too few seeds to tell from noise)"
@@ -290,7 +296,10 @@ def _trims(where: dict[str, object], here: pd.DataFrame) -> Iterator[dict[str, o
 def paired_rows(
     first: pd.DataFrame, second: pd.DataFrame, metric: str = "test_mse"
 ) -> Difference | None:
-    """Return the paired difference of two variants over their common seeds; None without any."""
+    """Return the paired difference of two variants over their common seeds; None if there are none.
+
+    It is the second minus the first.
+    """
     both = pd.merge(
         first[["seed", metric, "n_clean", "n_test"]],
         second[["seed", metric]],
@@ -308,14 +317,14 @@ def paired_rows(
 
 
 def of_folders(first: pd.DataFrame, second: pd.DataFrame, metric: str = "test_mse") -> pd.DataFrame:
-    """Compare two results cell by cell, paired over the seeds that both have.
+    """Compare two sets of results cell by cell, paired by the seeds that both have.
 
     Returns
     -------
     pandas.DataFrame
-        For each cell that both have: the means, the mean difference (second minus first) with
-        its 95% interval, the p-value of the corrected resampled t-test with Holm's adjustment
-        over all cells, the number of pairs, and a verdict.
+        For each common cell: the two means, the mean difference (second minus first) with its 95%
+        interval, the p-value of the corrected resampled t-test with Holm's adjustment over all
+        cells, the number of pairs, and a verdict.
     """
     theirs = dict(list(second.groupby(PAIR_KEY, sort=False)))
     lines = []

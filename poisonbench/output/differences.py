@@ -1,4 +1,4 @@
-"""Where two output folders of the same rows differ, number by number."""
+"""Find every number that differs between two output folders with the same rows."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from poisonbench.output.store import read_cell
 from poisonbench.records import Labels, Measured
 
 NOT_COMPARED = ("poison_file",)
-"""A name that holds an identity, which another version of the package makes otherwise."""
+"""Columns that are not compared: another version of the package may name files differently."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A value that two folders have otherwise.
+    """A value that differs between two folders.
 
     Parameters
     ----------
     labels : Labels
         The row.
     column : str
-        The column; empty where one of the folders lacks the row's cell.
+        The column; empty if one of the folders lacks the row's cell.
     before, after : str or number or None
-        The values.
+        The values in the two folders.
     """
 
     labels: Labels
@@ -34,7 +34,7 @@ class Difference:
     after: object
 
     def __str__(self) -> str:
-        """Return it in words."""
+        """Return the difference as a message."""
         row = self.labels
         where = (f"{row.dataset}, seed {row.seed}, {row.model}, {row.attack} at "
                  f"{row.poisoning_rate:g}, {row.defense}")  # fmt: skip

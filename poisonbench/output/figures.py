@@ -1,8 +1,8 @@
 """Figures of results: error against rate, convergence, and damage against detection.
 
-Every function returns a matplotlib ``Figure`` or None where the results have nothing to show.
-Saving is deterministic: the same results give the same bytes with the same matplotlib.  Text is
-drawn as outlines, so that a figure looks the same wherever it is shown.
+Every function returns a :class:`Drawing`, or None if the results have nothing to show in it.  The
+same results give files with the same bytes, if the version of matplotlib is the same.  Text is
+drawn as outlines, so that a figure looks the same on every machine.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ PANEL = (3.7, 2.9)
 """Width and height of one panel, in inches."""
 
 LOG_RANGE = 30.0
-"""Ratio of the largest to the smallest value from which an axis is logarithmic."""
+"""An axis is logarithmic if the largest value is more than this many times the smallest."""
 
 HIGHEST_CEILING = 30.0
 """Ratio of the ceiling to the largest error up to which the ceiling is drawn."""
 
 MOST_TICKS = 8
-"""Most rates that are ticks of the axis themselves."""
+"""Largest number of rates that each get a tick on the axis."""
 
 MOST_LINES = 8
-"""Most attacks whose rounds are drawn."""
+"""Largest number of attacks whose rounds are drawn."""
 
 KINDS = ("png", "svg", "pdf")
 
@@ -59,21 +59,21 @@ LOOK: Any = {
     "savefig.dpi": 160,
     "pdf.fonttype": 42,
 }
-"""How all figures look."""
+"""The matplotlib settings of all figures."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with what it shows.
+    """A figure with a title and a caption.
 
     Parameters
     ----------
     name : str
-        Its file's name, without an ending.
+        The name of its file, without an ending.
     title : str
         A title.
     caption : str
-        What it shows, in a sentence or two: also for readers who cannot see it.
+        A description in a sentence or two, also for readers who cannot see the figure.
     figure : Figure
         The figure.
     """
@@ -85,7 +85,7 @@ class Drawing:
 
 
 def save(drawing: Drawing, folder: Path, kinds: Sequence[str] = KINDS) -> list[Path]:
-    """Write a figure in several formats and return the paths."""
+    """Write a figure in several formats, and return the paths."""
     paths = []
     for kind in kinds:
         path = folder / f"{drawing.name}.{kind}"
@@ -95,7 +95,7 @@ def save(drawing: Drawing, folder: Path, kinds: Sequence[str] = KINDS) -> list[P
 
 
 def rendered(figure: Figure, kind: str) -> bytes:
-    """Return a figure as the bytes of a file, without dates."""
+    """Return a figure as the content of a file, without dates."""
     buffer = io.BytesIO()
     metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
     with mpl.rc_context(LOOK):
@@ -111,7 +111,7 @@ def new_figure(
     height: float = PANEL[1],
     extra: float = 0.0,
 ) -> tuple[Figure, Any]:
-    """Return a figure with a grid of panels, and the panels; `extra` inches are for a legend."""
+    """Return a figure with a grid of panels and `extra` inches for a legend, and the panels."""
     figure = Figure(figsize=(width * n_columns, height * n_rows + extra), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(n_rows, n_columns, squeeze=False)
@@ -120,7 +120,7 @@ def new_figure(
 def of_results(
     results: pd.DataFrame, convergence: pd.DataFrame, reference: pd.DataFrame | None = None
 ) -> Iterator[Drawing]:
-    """Yield every figure that results have something to show in.
+    """Yield every figure for which the results have something to show.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def of_results(
 
 
 def attacks(results: pd.DataFrame, reference: pd.DataFrame | None = None) -> Drawing | None:
-    """Draw the error of the undefended learner against the rate, a line for each attack."""
+    """Draw the error of the undefended learner against the rate, with a line for each attack."""
     rows = results[(results["defense"] == "none") & (results["attack"] != "none")]
     figure = _curves(rows, "attack", reference, "attacks")
     if figure is None:
@@ -149,8 +149,8 @@ def attacks(results: pd.DataFrame, reference: pd.DataFrame | None = None) -> Dra
     return Drawing(
         "attacks",
         "What the attacks do to the undefended learner",
-        "Test error against the share of poison rows, without a defense: the median over seeds, "
-        f"with the quartiles shaded.{_dashed(figure)}{_shaded(figure)}",
+        "Test error without a defense against the poisoning rate: the median over seeds, with the "
+        f"range between the quartiles shaded.{_dashed(figure)}{_shaded(figure)}",
         figure,
     )
 
@@ -158,11 +158,11 @@ def attacks(results: pd.DataFrame, reference: pd.DataFrame | None = None) -> Dra
 def defenses(
     results: pd.DataFrame, attack: str, reference: pd.DataFrame | None = None
 ) -> Drawing | None:
-    """Draw the error against the rate under one attack, a line for each defense."""
+    """Draw the error under one attack against the rate, with a line for each defense."""
     rows = results[results["attack_label"] == attack]
     if not len(rows) or set(rows["defense"]) <= set(REFERENCE_ROWS):
         return None
-    # The paper's defenses met OptP.
+    # The paper tested its defenses against OptP.
     known = reference if rows["attack"].iloc[0] == "optp" else None
     figure = _curves(rows, "defense", known, "defenses")
     if figure is None:
@@ -170,17 +170,17 @@ def defenses(
     slug = "-".join("".join(c if c.isalnum() else " " for c in attack).split())
     return Drawing(
         f"defenses-{slug}",
-        f"What the defenses leave of {attack}",
-        f"Test error against the share of poison rows under {attack}, by defense: the median over "
-        f"seeds, with the quartiles shaded; oracle is the learner on the clean rows."
-        f"{_dashed(figure)}",
+        f"What the defenses achieve against {attack}",
+        f"Test error under {attack} against the poisoning rate, for each defense: the median over "
+        "seeds, with the range between the quartiles shaded. Oracle is the learner trained on the "
+        f"clean rows.{_dashed(figure)}",
         figure,
     )
 
 
 def _dashed(figure: Figure) -> str:
     drawn = any(line.get_gid() == "published" for axes in figure.axes for line in axes.lines)
-    return " Dashed with hollow markers: the published curve." if drawn else ""
+    return " Dashed lines with hollow markers are the published curves." if drawn else ""
 
 
 def _shaded(figure: Figure) -> str:
@@ -220,7 +220,7 @@ def _curves(
 ) -> Figure | None:
     if not len(rows) or rows["n_poison"].nunique() < 2:
         return None
-    # As asked for, since p = rate n is rounded; a share of all rows as the share of the clean ones.
+    # The rate in the config, because p/n is rounded; a rate p/(n + p) is converted to p/n.
     rows = rows.assign(
         x=rows["rate_clean"].where(rows["rate_of"] == "total", rows["poisoning_rate"])
     )
@@ -271,7 +271,7 @@ def _curves(
 
 
 def _styles(pairs: Iterator[tuple[str, str]]) -> dict[str, Style]:
-    """Return a style for each label, variants of one method told apart."""
+    """Return a style for each label; variants of one method get different styles."""
     known: dict[str, Style] = {}
     counts: dict[str, int] = {}
     for name, label in pairs:
@@ -302,7 +302,7 @@ def _band(axes: Axes, quartiles: pd.DataFrame, look: Style) -> None:
 def _panels(
     rows: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None], styles: dict[str, Style]
 ) -> Figure:
-    """Draw small multiples, a panel for each data set and learner, with one legend below."""
+    """Draw a panel for each data set and learner, with one legend below."""
     names = ["dataset_label", "model_label", "split"]
     settings = rows[names].drop_duplicates()
     columns = list(dict.fromkeys(settings["dataset_label"]))
@@ -341,7 +341,7 @@ def _panels(
             title = f"{key[0]}, {key[1]}" + (f", split {key[2]}" if several_splits else "")
             axes.set_title(_wrapped(title, int(width * 13)))
         for place in np.ndindex(*shape):
-            if not grid[place].has_data():  # a learner that one data set was not run with
+            if not grid[place].has_data():  # this data set was not run with this learner
                 grid[place].remove()
         if any(line.get_gid() == "published" for axes in figure.axes for line in axes.lines):
             entries.append(
@@ -372,7 +372,7 @@ def _panels(
 
 
 def _wrapped(text: str, width: int) -> str:
-    """Return a title broken after commas where it is too long for its panel."""
+    """Return a title with line breaks after commas if it is too long for its panel."""
     lines = [""]
     for part in text.split(", "):
         joined = f"{lines[-1]}, {part}" if lines[-1] else part
@@ -385,7 +385,7 @@ def _wrapped(text: str, width: int) -> str:
 
 
 def _log_if_needed(axes: Axes) -> None:
-    """Make the vertical axis logarithmic where its lines span more than a factor of 30."""
+    """Make the vertical axis logarithmic if its values span more than :data:`LOG_RANGE`."""
     values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
     values = values[np.isfinite(values)]
     if values.size and values.min() > 0 and values.max() > LOG_RANGE * values.min():
@@ -395,7 +395,7 @@ def _log_if_needed(axes: Axes) -> None:
 
 
 def rounds(results: pd.DataFrame, convergence: pd.DataFrame) -> Drawing | None:
-    """Draw the outer objective by round, at the highest rate, a line for each attack."""
+    """Draw the outer objective by round at the highest rate, with a line for each attack."""
     if not len(convergence):
         return None
     key = ["folder", "poison_file"]
@@ -416,21 +416,21 @@ def rounds(results: pd.DataFrame, convergence: pd.DataFrame) -> Drawing | None:
             share = wide / wide.iloc[0]
             _band(axes, share.quantile([0.25, 0.5, 0.75], axis=1).T, styles[str(name)])
         axes.set_xlabel("round of the attack")
-        axes.set_ylabel("outer objective / at the start")
+        axes.set_ylabel("outer objective / its start value")
         _log_if_needed(axes)
 
     return Drawing(
         "rounds",
-        "How the attacks get on",
-        "The attacker's objective by round, at the highest poisoning rate, in units of its value "
-        "at the start: the median over seeds, with the quartiles shaded. An attack that has "
-        "stopped keeps its last value.",
+        "How the attacks converge",
+        "The attacker's objective after each round, at the highest poisoning rate, divided by its "
+        "value at the start: the median over seeds, with the range between the quartiles shaded. "
+        "An attack that has stopped keeps its last value.",
         _panels(joined, draw, styles),
     )
 
 
 def detection(results: pd.DataFrame) -> Drawing | None:
-    """Draw the error under each defense against the share of the poison that it removed."""
+    """Draw the error under each defense against the share of the poison rows that it removed."""
     rows = results[
         (results["n_poison"] > 0)
         & results["removal_recall"].notna()
@@ -458,14 +458,15 @@ def detection(results: pd.DataFrame) -> Drawing | None:
             )
         axes.set_xlim(-0.04, 1.04)
         axes.set_xlabel("share of the poison rows removed")
-        axes.set_ylabel("test MSE / clean")
+        axes.set_ylabel("test MSE / clean test MSE")
         _log_if_needed(axes)
 
     return Drawing(
         "detection",
         "Damage against detection",
-        "Each point is a defense under one attack at one rate: the share of the poison rows that "
-        "it removed, and its test error in units of the learner's on clean rows (medians over "
-        "seeds). A defense that removes most of the poison can still be moved by the rest.",
+        "Each point is a defense under one attack at one rate. It shows the share of the poison "
+        "rows that the defense removed, and its test error divided by that of the learner trained "
+        "on the clean rows (medians over seeds). Even if a defense removes most of the poison, the "
+        "rest can still do damage.",
         _panels(rows, draw, styles),
     )

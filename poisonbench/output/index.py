@@ -1,7 +1,7 @@
 """The index of an output folder: its cells and the rows of its tables.
 
-With ``OUT/index.json``, ``status`` and ``merge`` need only the folder, not the config or the data.
-This module imports only the standard library, so that they answer at once.
+``status`` and ``merge`` read it from ``OUT/index.json``, so that they need neither the config nor
+the data.  This module imports only the standard library, so that these commands answer at once.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Cell:
     defense : str
         Label of the defense.
     kind : tuple of (str, int)
-        Cells of the same kind take about as long: data set, learner, attack and defense; and the
-        number of poison rows.
+        The data set, learner, attack and defense in one text, and the number of poison rows.  Cells
+        of the same kind take about equally long.
     """
 
     id: str
@@ -117,7 +117,7 @@ def read_index(out: Path) -> Index:
         if content is not None:
             index = Index(content)
             for entries in (index.cells(), index.rows):
-                deque(entries, maxlen=0)  # read all of it, so that damage is found here
+                deque(entries, maxlen=0)  # read everything now, so that any damage is found here
             return index
     except (KeyError, ValueError, TypeError):
         pass

@@ -16,12 +16,12 @@ class StoreError(Exception):
 
 
 def place(out: Path, kind: str, id_: str) -> Path:
-    """Return the path of the JSON file of a cell or group, in the folder of this kind."""
+    """Return the path of a cell's or group's JSON file in the subfolder `kind`."""
     return out / kind / id_[:2] / f"{id_}.json"
 
 
 def sealed(content: dict[str, Any], *, compact: bool = False) -> bytes:
-    """Return a non-empty JSON object as text that ends with its own checksum.
+    """Return a non-empty JSON object as text whose last entry is its own checksum.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def sealed(content: dict[str, Any], *, compact: bool = False) -> bytes:
 
 
 def is_whole(text: bytes) -> bool:
-    """Return whether a text is exactly as :func:`sealed` made it."""
+    """Return whether a text is unchanged since :func:`sealed` made it."""
     seal = _SEAL.search(text[-100:])
     if seal is None:
         return False

@@ -1,4 +1,4 @@
-"""Check that the tables of an output folder can be made, by reading every cell."""
+"""Check that every cell that the tables of an output folder need is there."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def report(found: list[tuple[Cell, str]], out: Path) -> str:
 
 
 def mixtures(rows: Iterable[Row], out: Path) -> list[str]:
-    """Return a warning for each kind of software or processor that differs between the cells.
+    """Return a warning for each library or kind of processor that differs between the cells.
 
-    Results of different processors or libraries may differ in the last digits.
+    Results from different processors or versions of libraries may differ in the last digits.
     """
     seen: dict[str, set[str]] = defaultdict(set)
     for cell in dict.fromkeys(row.cell for row in rows):
@@ -51,10 +51,10 @@ def mixtures(rows: Iterable[Row], out: Path) -> list[str]:
         for pool in facts.get("blas", []):
             seen["processor kernels"].add(f"{pool['internal_api']} {pool['architecture']}")
         for name, version in facts.get("libraries", {}).items():
-            seen[name].add(version)
+            seen[f"versions of {name}"].add(version)
     return [
-        f"The cells were computed with different {what}, which may differ in the last digits: "
-        f"{', '.join(sorted(kinds))}."
+        f"The cells were computed with different {what} ({', '.join(sorted(kinds))}), so their "
+        "results may differ in the last digits."
         for what, kinds in seen.items()
         if len(kinds) > 1
     ]

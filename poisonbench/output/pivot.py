@@ -1,8 +1,8 @@
-"""Tables of results for people and papers: any rows, columns and metric, with honest marks.
+"""Tables of results for people and papers, with any rows, columns and metric.
 
-A table averages over seeds that all its cells have, so that its columns can be compared; where
-there are none, it says that it is not paired and gives the count of every cell.  The best of a
-column is marked only where its difference to every other is more than noise.
+A table averages over the seeds that all its cells have, so that its columns can be compared.  If no
+seed is in all cells, the table says that it is not paired and gives the count of every cell.  The
+best value of a column is marked only if it is significantly better than every other.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ AXES = {
     "defense": "defense_label",
     "folder": "folder",
 }
-"""What rows, columns and separate tables can be made of, and the column that holds it."""
+"""The axes that rows, columns and separate tables can show, and the columns that hold them."""
 
 SIGNIFICANT = 0.05
-"""Level of the test that decides whether the best is marked."""
+"""Level of the test that decides whether the best value is marked."""
 
 STATISTICS = ("mean", "median")
 
@@ -44,7 +44,7 @@ class Metric:
     column : str
         The column of the results.
     title : str
-        What it is, with its unit.
+        A description, with the unit.
     """
 
     column: str
@@ -65,12 +65,12 @@ METRICS = {
     "defense-seconds": Metric("defense_seconds", "seconds to fit the defense"),
     "ceiling": Metric("test_mse_ceiling", "proved ceiling on the test MSE without a defense"),
     "ceiling-share": Metric("ceiling_share", "share of the ceiling that the objective reached"),
-    "white-box-share": Metric("white_box_share", "share of the white box's damage"),
+    "white-box-share": Metric("white_box_share", "damage / that of the same attack, white-box"),
 }
-"""The metrics by the name that the command line knows."""
+"""The metrics by their names on the command line."""
 
 HIGHER_IS_BETTER = frozenset({"removed"})
-"""Metrics of which a good defense has much."""
+"""The metrics that are higher for better defenses."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ class Cell:
         The statistics; the standard deviation divides by the count less one and is NaN for one
         seed.
     count : int
-        Seeds.
+        Number of seeds.
     best : bool
-        Whether it is the best of its column, beyond noise.
+        Whether it is significantly the best of its column.
     """
 
     mean: float
@@ -99,12 +99,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table, ready to be written.
+    """A table that can be written in any format.
 
     Parameters
     ----------
     title : str
-        What it shows.
+        What the table shows.
     statistic : {"mean", "median"}
         Whether cells show mean and standard deviation, or median and quartiles.
     row_names : tuple of str
@@ -114,9 +114,9 @@ class Table:
     rows : tuple of (tuple of str, tuple of (Cell or None))
         Labels and cells.
     counts_differ : bool
-        Whether cells are over different numbers of seeds, which are then shown.
+        Whether cells have different numbers of seeds; if so, the numbers are shown.
     notes : tuple of str
-        What a reader has to know.
+        Remarks to print below the table.
     """
 
     title: str
@@ -135,7 +135,7 @@ def make(
     metric: str = "test_mse",
     statistic: str = "mean",
 ) -> list[Table]:
-    """Return the tables of results: one for each combination of what is neither row nor column.
+    """Return tables of results, one for each combination of the axes not in rows or columns.
 
     Parameters
     ----------
@@ -148,24 +148,24 @@ def make(
     metric : str
         A key of :data:`METRICS`.
     statistic : {"mean", "median"}
-        What cells show.
+        What the cells show.
 
     Raises
     ------
     ValueError
-        An axis or a metric is unknown, given twice, or nowhere in these results.
+        An axis or the metric is unknown, an axis is given twice, or no row has the metric.
     """
     for axis in (*rows, columns):
         _check_known(axis, "axis", list(AXES))
     _check_known(metric, "metric", list(METRICS))
     _check_known(statistic, "statistic", list(STATISTICS))
     if len({*rows, columns}) < len(rows) + 1:
-        raise ValueError("an axis is given twice; expected rows and columns that differ")
+        raise ValueError("an axis is given twice; expected different axes for rows and columns")
     measure = METRICS[metric]
     known_rows = _with_rates(results, measure.column)
     known_rows = known_rows[known_rows[measure.column].notna()]
     if known_rows.empty:
-        raise ValueError(f"no row has a {metric} ({measure.title}); expected another metric")
+        raise ValueError(f"no row has the metric {metric} ({measure.title}); expected another one")
     others = [axis for axis in AXES if axis not in (*rows, columns)]
     if known_rows["folder"].nunique() == 1:
         others.remove("folder")
@@ -185,15 +185,17 @@ def make(
 def _check_known(given: str, what: str, known: list[str]) -> None:
     if given not in known:
         raise ValueError(
-            f"'{given}' is no {what}{fields.hint(given, known)} expected {fields.one_of(known)}"
+            f"there is no {what} '{given}'{fields.hint(given, known)} "
+            f"expected {fields.one_of(known)}"
         )
 
 
 def with_white_box_share(results: pd.DataFrame) -> pd.DataFrame:
-    """Return results with ``white_box_share``: the damage over that of the same attack unhindered.
+    """Return results with the column ``white_box_share``, for attacks with limited knowledge.
 
-    Damage is the test error less the clean learner's.  The share is known where the folder has
-    the same attack with full knowledge, on the same split, at the same rate and defense.
+    It is the damage divided by that of the same attack with full knowledge, where damage is the
+    test error minus the clean learner's.  It is known if the results contain that attack on the
+    same split, at the same rate and under the same defense.
     """
     known = results["attack_parameters"].str.extract(_KNOWLEDGE, expand=False)
     key = [
@@ -225,7 +227,7 @@ _ATTACK_AXES = ("variables", "initialization", "outer_objective")
 
 
 def common_seeds(cells: Sequence[set[int]]) -> set[int]:
-    """Return the seeds that all cells have, of those that have any."""
+    """Return the seeds that all cells have, ignoring cells without any seed."""
     there = [seeds for seeds in cells if seeds]
     return set.intersection(*there) if there else set()
 
@@ -271,20 +273,22 @@ def _table(
         over = f"over {_seeds(len(shared))}"
         if len(shared) < most:
             over += " that all cells have"
-            notes.append(f"Cells have up to {_seeds(most)}; only those that all have are used.")
+            notes.append(
+                f"Cells have up to {_seeds(most)}; only the seeds that all cells have are used."
+            )
     else:
         over = f"over 1 to {_seeds(most)}"
         notes.append(
-            "Not paired: no seed is in all cells, so columns and rows average different "
-            "splits; counts are in brackets."
+            "Not paired: no seed is in all cells, so rows and columns average over different "
+            "splits. The numbers of seeds are in brackets."
         )
     counts = {len(cell) for cell in grouped.values()}
     best = _best(grouped, labels, headers, rows, metric)
     if best:
         notes.append(
-            "Marked: better than every other of its column and "
-            f"{'attack' if 'defense' in rows else 'table'} by more than noise (corrected "
-            "resampled t-test with Holm's adjustment, 5%)."
+            "Marked: significantly better than all others in the same column and "
+            f"{'attack' if 'defense' in rows else 'table'} (corrected resampled t-test with Holm's "
+            "adjustment, 5% level)."
         )
     made = tuple(
         (
@@ -341,9 +345,10 @@ def _best(
     rows: Sequence[str],
     metric: str,
 ) -> set[tuple[tuple[str, ...], str]]:
-    """Return the cells that are better than every rival in their column, beyond noise.
+    """Return the cells that are significantly better than every rival in their column.
 
-    Rivals are the defenses against one attack, or the attacks; the reference row oracle is none.
+    The rivals are the defenses against one attack, or the attacks.  The reference row oracle does
+    not compete.
     """
     axis = "defense" if "defense" in rows else "attack" if "attack" in rows else None
     if axis is None:
@@ -383,7 +388,7 @@ def _number(value: float) -> str:
 
 
 def text_of(cell: Cell, statistic: str, *, counted: bool) -> tuple[str, str]:
-    """Return the number of a cell and, apart from it, its spread and count."""
+    """Return the text of a cell's number, and the text of its spread and count."""
     if statistic == "mean":
         main = _number(cell.mean)
         spread = "" if np.isnan(cell.sd) else f" ({cell.sd:#.2g})"
@@ -395,7 +400,7 @@ def text_of(cell: Cell, statistic: str, *, counted: bool) -> tuple[str, str]:
 
 
 def terminal(tables: Sequence[Table]) -> str:
-    """Return tables as aligned text; the best of a column has a star."""
+    """Return tables as aligned text, with a star at the best of a column."""
     blocks = []
     for table in tables:
         body = [[*table.row_names, *table.columns]]
@@ -415,7 +420,7 @@ def terminal(tables: Sequence[Table]) -> str:
 
 
 def markdown(tables: Sequence[Table]) -> str:
-    """Return tables in Markdown; the best of a column is bold."""
+    """Return tables in Markdown, with the best of a column in bold."""
     blocks = []
     for table in tables:
         n = len(table.row_names)
@@ -435,7 +440,7 @@ def markdown(tables: Sequence[Table]) -> str:
 
 
 def latex(tables: Sequence[Table]) -> str:
-    """Return tables in LaTeX, for the packages booktabs and graphicx; the best is bold."""
+    """Return tables in LaTeX for the package booktabs, with the best of a column in bold."""
     blocks = ["% needs \\usepackage{booktabs}"]
     for table in tables:
         heads = " & ".join(map(_escaped, [*table.row_names, *table.columns]))
@@ -468,7 +473,7 @@ def latex(tables: Sequence[Table]) -> str:
 
 
 def csv(tables: Sequence[Table]) -> str:
-    """Return tables as CSV with a line for each cell and all its statistics."""
+    """Return tables as CSV: one line for each cell, with all its statistics."""
     lines = [
         {
             "table": table.title,
@@ -490,11 +495,11 @@ FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
     "markdown": markdown,
     "latex": latex,
 }
-"""The formats of tables by the name that the command line knows."""
+"""The formats of tables by their names on the command line."""
 
 
 def _rows(table: Table, mark: Callable[[str, str, bool], str]) -> list[list[str]]:
-    """Return the rows as texts; labels that repeat those of the row above are left out."""
+    """Return the rows as text, leaving out labels that repeat those of the row above."""
     lines = []
     last: tuple[str, ...] = ()
     for label, cells in table.rows:
@@ -522,7 +527,7 @@ _LATEX = str.maketrans(
         **{character: f"\\{character}" for character in "&%$#_{}"},
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
-        "[": "{[}",  # after the end of a row it would be a length
+        "[": "{[}",  # LaTeX would read it after the end of a row as a length
         "<": r"\textless{}",
         ">": r"\textgreater{}",
     }
@@ -530,5 +535,5 @@ _LATEX = str.maketrans(
 
 
 def _escaped(text: str) -> str:
-    """Return a text with the characters that LaTeX reads as commands escaped."""
+    """Return `text` with LaTeX's special characters escaped."""
     return text.translate(_LATEX)

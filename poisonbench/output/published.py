@@ -1,4 +1,4 @@
-"""Published values, as ``results/reference/published`` holds them."""
+"""The published values in ``results/reference/published``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from poisonbench.config import fields
 from poisonbench.output.layout import StoreError
 
 DEFAULT = "jagielski2018"
-"""The reference that a comparison is with where none is named."""
+"""The reference to compare with by default."""
 
 COLUMNS = (
     "figure",
@@ -23,7 +23,7 @@ COLUMNS = (
     "value",
     "reading",
 )
-"""The columns of a file of published values."""
+"""The columns of a file with published values."""
 
 
 def names() -> list[str]:
@@ -42,7 +42,7 @@ def values(name: str) -> pd.DataFrame:
     """
     if name not in names():
         raise StoreError(
-            f"--reference {name}: no such reference{fields.hint(name, names())} "
+            f"--reference {name}: there is no such reference{fields.hint(name, names())} "
             f"expected {fields.one_of(names())}, or an output folder"
         )
     return pd.read_csv(packaged_files.folder("published") / f"{name}.csv", keep_default_na=False)

@@ -1,4 +1,4 @@
-"""Read result files back: of one output folder, or of a folder of such folders."""
+"""Read the result files of one output folder, or of a folder of output folders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from poisonbench.output.layout import StoreError
 from poisonbench.records import Labels, Measured, Timings
 
 AXES = ("variables", "initialization", "outer_objective")
-"""What tells variants of one attack apart, beside their parameters."""
+"""The columns that, beside the parameters, distinguish variants of one attack."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Tables:
     Parameters
     ----------
     results : pandas.DataFrame
-        The rows of ``results.csv`` and ``timings.csv`` together, with columns ``attack_label``,
-        ``defense_label``, ``model_label`` and ``dataset_label`` (name, parameters and, of an
-        attack, its axes) and ``folder``.  Texts that do not apply are empty.
+        The rows of ``results.csv`` joined with those of ``timings.csv``, with the further columns
+        ``attack_label``, ``defense_label``, ``model_label`` and ``dataset_label`` (name, parameters
+        and, for an attack, its axes) and ``folder``.  Texts that do not apply are empty.
     convergence : pandas.DataFrame
         The rows of ``convergence.csv``, with ``folder``.
     folders : tuple of Path
@@ -40,7 +40,7 @@ class Tables:
 
 
 def read(folder: Path, defense: str | None = None) -> Tables:
-    """Return the result files of an output folder, or of all output folders right below it.
+    """Return the results of an output folder, or of all output folders directly in `folder`.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def read(folder: Path, defense: str | None = None) -> Tables:
     Raises
     ------
     StoreError
-        There are none, or they cannot be read.
+        There are no result files, or they cannot be read.
     """
     places = (
         [folder]
@@ -62,7 +62,7 @@ def read(folder: Path, defense: str | None = None) -> Tables:
     if not places:
         what = "no results.csv" if folder.is_dir() else "no folder"
         remedy = (
-            f"; poisonbench merge {folder} --partial makes it of what is done"
+            f"; run poisonbench merge {folder} --partial to make it from the finished cells"
             if (folder / "index.json").exists()
             else ", the output folder of poisonbench run or sweep, or a folder of such folders"
         )
@@ -93,7 +93,7 @@ def _results(place: Path, defense: str | None) -> pd.DataFrame:
     if (place / "timings.csv").is_file():
         rows = rows.merge(_csv(place / "timings.csv"), on=key, how="left")
     for name in (*records.names(Measured), *records.names(Timings)):
-        if name not in rows:  # of a version that had no such column
+        if name not in rows:  # written by a version without this column
             rows[name] = None
     return with_labels(rows).assign(folder=place.name)
 
@@ -117,7 +117,7 @@ def with_labels(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _csv(path: Path) -> pd.DataFrame:
-    """Return a CSV file that this package wrote; texts that do not apply are empty."""
+    """Return the rows of a CSV file that this package wrote; texts that do not apply are empty."""
     try:
         rows = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"split": str})
     except (ValueError, OSError) as error:
@@ -130,11 +130,11 @@ def _csv(path: Path) -> pd.DataFrame:
 
 
 def distinct(results: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows without those that another folder has too."""
+    """Return the rows, dropping those that an earlier folder also has."""
     return results.drop_duplicates([name for name in records.names(Labels) if name in results])
 
 
 def attack_label(row: Mapping[Any, Any]) -> str:
-    """Return an attack as tables show it: ``optp xy bflip validation``."""
+    """Return the label of an attack in tables, such as ``optp xy bflip validation``."""
     label = labelled(str(row["attack"]), str(row["attack_parameters"]))
     return " ".join([label, *filter(None, (row[axis] for axis in AXES))])

@@ -1,7 +1,6 @@
-"""Show a group of an output folder once more: its stored poison, and the models fitted again.
+"""Fit models again to the poisoned training sets of an output folder, for figures of them.
 
-Nothing is stored of a fitted model, so a picture of it needs the data; the poison set is the one
-that the folder holds.
+An output folder keeps poison sets but no fitted models, so a figure of a model needs the data.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from poisonbench.plan.make import make_plan
 from poisonbench.reference_rows import REFERENCE_ROWS
 
 MOST_ROUNDS = 4
-"""Most rounds of TRIM that a picture shows."""
+"""Largest number of rounds of TRIM that a figure shows."""
 
 
 def plan_of(folder: Path, data_dir: Path | None) -> Plan:
@@ -35,9 +34,9 @@ def plan_of(folder: Path, data_dir: Path | None) -> Plan:
     Raises
     ------
     StoreError
-        There is no ``plan.json``.
+        The folder has no readable ``plan.json``.
     ConfigError
-        The data are not there, or the config names files by paths that lead nowhere from here.
+        The data are missing, or the config names a file that is not found from the current folder.
     """
     try:
         config = json.loads((folder / "plan.json").read_text(encoding="utf-8"))["config"]
@@ -49,7 +48,7 @@ def plan_of(folder: Path, data_dir: Path | None) -> Plan:
 def fitted_training_sets(
     folder: Path, plan: Plan, results: pd.DataFrame
 ) -> list[FittedTrainingSet]:
-    """Return a fitted training set for each data set and learner, of the strongest attack there.
+    """Return, for each data set and learner, the training set of the strongest attack.
 
     Parameters
     ----------
@@ -58,7 +57,7 @@ def fitted_training_sets(
     plan : Plan
         Its plan.
     results : pandas.DataFrame
-        Its rows, of :class:`poisonbench.output.reading.Tables`.
+        Its rows, as in :class:`poisonbench.output.reading.Tables`.
     """
     groups = {group.poison_file: group for group in plan.groups if group.n_poison}
     undefended = results[(results["defense"] == "none") & (results["n_poison"] > 0)]
@@ -78,7 +77,7 @@ def fitted_training_sets(
 
 
 def _defense(group: Group) -> Task | None:
-    """Return the defense to show: TRIM if it is there, else the first that is no reference row."""
+    """Return the defense to show: TRIM if the group has it, else the first that it has."""
     tasks = [task for task in group.tasks if task.defense.name not in REFERENCE_ROWS]
     return next((task for task in tasks if task.defense.name == "trim"), next(iter(tasks), None))
 
@@ -106,7 +105,7 @@ def _fitted(stage: Stage, task: Task, dataset: str) -> FittedTrainingSet:
 
 
 def _trim_rounds(stage: Stage, learner: LinearModel) -> list[TrimRound]:
-    """Return the rounds of TRIM from one random start, the last one included."""
+    """Return some rounds of TRIM from one random start, including the last one."""
     rounds: list[TrimRound] = []
     for most in range(1, TRIMRegressor().max_iter + 1):
         trim = TRIMRegressor(

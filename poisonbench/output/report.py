@@ -1,8 +1,8 @@
-"""The report of a folder of results: one HTML file that needs nothing else.
+"""The report of a folder of results: one HTML file that needs no other file and no network.
 
-It begins with what happened in plain words, then shows figures and tables, the verdicts beside
-published values, the threat model, and how to run it again.  Whatever comes from files, such as
-names of columns and parameters, is escaped by the template.
+It begins with a summary in plain words, and continues with figures, tables, a comparison with
+published values, the threat model, and how to run the experiment again.  The template escapes
+all text that comes from files, such as names of columns and parameters.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ from poisonbench.output.figures import Drawing
 from poisonbench.output.reading import Tables, distinct
 
 HELD = comparison.TRIM_TARGET
-"""A defense held if its error under every attack is at most this many times the clean error."""
+"""A defense has held if its error under every attack is at most this many times the clean error."""
 
 BROKEN = 2.0
-"""A defense is named as broken from this many times the clean error."""
+"""A defense is listed as broken if its error is at least this many times the clean error."""
 
 SHOWN_WHOLE = 1000
-"""Amounts from here on are shown without decimals."""
+"""Amounts of at least this size are shown without decimals."""
 
 WIDE = 1.9
-"""Ratio of width to height from which a figure scrolls on a phone rather than shrinking."""
+"""On a phone, a figure whose width is more than this many times its height scrolls instead of
+shrinking."""
 
 INCH = 0.135
-"""Inches of a figure that take a rem of the page."""
+"""The length in a figure, in inches, that is shown as one rem on the page."""
 
 _SETTING = ["dataset_label", "model_label", "split"]
 
@@ -55,11 +56,11 @@ def html(
     tables : Tables
         The results.
     title : str
-        Its title.
+        The report's title.
     reference : tuple of (str, pandas.DataFrame), optional
-        Published values to compare with, and their name.
+        The name of a published reference and its values, to compare with.
     drawings : iterable of Drawing
-        Pictures beside those of the results themselves.
+        Further figures, to show after those of the results.
     """
     results = tables.results
     known = None if reference is None else reference[1]
@@ -87,7 +88,7 @@ def html(
 
 
 def findings(results: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Yield, for each data set and learner, what happened, in sentences."""
+    """Yield, for each data set and learner, a title and the findings in sentences."""
     for (dataset, model, split), rows in distinct(results).groupby(_SETTING, sort=False):
         sentences = [*_damage(rows), *_defended(rows)]
         if sentences:
@@ -97,7 +98,7 @@ def findings(results: pd.DataFrame) -> Iterator[dict[str, Any]]:
 def _damage(rows: pd.DataFrame) -> Iterator[str]:
     undefended = rows[(rows["defense"] == "none") & (rows["n_poison"] > 0)]
     if undefended.empty:
-        yield "No row has poison and no defense, so the damage of the attacks is not known."
+        yield "The damage is not known, because poison was never used without a defense."
         return
     at_most = undefended[undefended["n_poison"] == undefended["n_poison"].max()]
     medians = at_most.groupby("attack_label")["test_mse"].median().sort_values(ascending=False)
@@ -107,21 +108,25 @@ def _damage(rows: pd.DataFrame) -> Iterator[str]:
     n_splits = strongest["seed"].nunique()
     ratio = strongest["ratio_to_clean"].astype(float).median()
     yield (
-        f"{p} poison rows beside {n} clean ones ({p / n:.0%}) moved the typical error on test rows "
-        f"(root of the mean squared error) from {before} to {after}: the mean squared error is "
+        f"{p} poison rows added to {n} clean rows ({p / n:.0%}) raised the typical error on test "
+        f"rows (root mean squared error) from {before} to {after}. The mean squared error is "
         f"{_times(ratio)} that of the learner trained on the clean rows. "
-        + (f"Medians over {n_splits} splits." if n_splits > 1 else "This is one split.")
+        + (
+            f"These are medians over {n_splits} splits."
+            if n_splits > 1
+            else "These are results of one split."
+        )
     )
     others = ", ".join(f"{name} {_short(value)}" for name, value in medians.items())
     yield (
         f"The strongest attack is {medians.index[0]}. Median test MSE by attack: {others}."
         if len(medians) > 1
-        else f"One attack was run: {medians.index[0]}."
+        else f"Only one attack was run: {medians.index[0]}."
     )
 
 
 def _typical_errors(rows: pd.DataFrame) -> tuple[str, str]:
-    """Return the clean and the poisoned typical error, in the response's own unit if known."""
+    """Return the typical error without and with poison, in the response's own unit if known."""
     unscaled = rows["test_rmse_unscaled"].astype(float)
     unit = rows["response_unit"].iloc[0] if "response_unit" in rows else None
     clean_mse, mse = rows["test_mse_clean"].astype(float), rows["test_mse"].astype(float)
@@ -129,7 +134,7 @@ def _typical_errors(rows: pd.DataFrame) -> tuple[str, str]:
         clean = unscaled * (clean_mse / mse) ** 0.5
         return _amount(clean.median(), unit), _amount(unscaled.median(), unit)
     before, now = float((clean_mse**0.5).median()), float((mse**0.5).median())
-    return f"{before:.1%} of the response's range", f"{now:.1%} of it"
+    return f"{before:.1%} of the response's range", f"{now:.1%}"
 
 
 def _amount(value: float, unit: str) -> str:
@@ -137,7 +142,7 @@ def _amount(value: float, unit: str) -> str:
 
 
 def _short(value: float) -> str:
-    """Return a number to two digits, without a point at its end."""
+    """Return a number to two significant digits, without a point at its end."""
     return f"{value:#.2g}".rstrip(".")
 
 
@@ -160,32 +165,36 @@ def _defended(rows: pd.DataFrame) -> Iterator[str]:
     p = int(at_most["n_poison"].iloc[0])
     clean = rows[(rows["n_poison"] == 0) & (rows["defense_label"] == best)]["ratio_to_clean"]
     cost = (
-        f"; on clean rows it costs {_times(float(clean.astype(float).median()))} the plain "
-        "learner's error"
+        " Without poison, its test MSE is "
+        f"{_times(float(clean.astype(float).median()))} the clean learner's."
         if len(clean)
-        else "; what it costs on clean rows was not measured"
+        else " Its error without poison was not measured."
     )
-    word = "held" if worst.iloc[0] <= HELD else "came closest"
+    word = "held" if worst.iloc[0] <= HELD else "came closest to the clean error"
     n_attacks = at_most["attack_label"].nunique()
+    attack = f"the worst of {n_attacks} attacks, {under}," if n_attacks > 1 else under
     yield (
-        f"With {p} poison rows {best} {word}: under the worst of {n_attacks} "
-        f"attack{'' if n_attacks == 1 else 's'} ({under}) its test MSE is "
-        f"{_times(float(worst.iloc[0]))} the clean learner's{cost}."
+        f"With {p} poison rows, {best} {word}: under {attack} its test MSE is "
+        f"{_times(float(worst.iloc[0]))} that of the learner trained on the clean rows.{cost}"
     )
     also = [
         f"{name} ({value:.2g})" for name, value in worst.items() if value <= HELD and name != best
     ]
     if also:
-        yield f"At most {HELD:g} times the clean error under every attack, too: {', '.join(also)}."
+        yield (
+            f"These defenses, too, stayed within {HELD:g} times the clean error under every "
+            f"attack: {', '.join(also)}."
+        )
     broken = [f"{name} ({value:.2g})" for name, value in worst.items() if value >= BROKEN]
     if broken:
         yield (
-            f"At {BROKEN:g} times the clean error or more under some attack: {', '.join(broken)}."
+            f"The error of these defenses was at least {BROKEN:g} times the clean error under some "
+            f"attack: {', '.join(broken)}."
         )
 
 
 def not_covered(results: pd.DataFrame) -> Iterator[str]:
-    """Yield what the results do not say."""
+    """Yield the limits of the results, in sentences."""
     attacks = set(results["attack"])
     missing = [
         name
@@ -196,8 +205,8 @@ def not_covered(results: pd.DataFrame) -> Iterator[str]:
         yield f"Attacks that were not run: {', '.join(missing)}."
     if "adaptive" not in attacks and set(results["defense"]) - {"none", "oracle"}:
         yield (
-            "No attack here was tuned to a defense (adaptive): what a defense withstands here "
-            "it may not withstand from an attacker who knows it."
+            "No attack was tuned to a defense (adaptive), so a defense that held here may still be "
+            "broken by an attacker who knows it."
         )
     told = results[results["n_poison_source"].fillna("") == "oracle"]
     told_names = sorted(set(told["defense"]) - {"oracle"})
@@ -209,19 +218,19 @@ def not_covered(results: pd.DataFrame) -> Iterator[str]:
     seeds = results.groupby(_SETTING)["seed"].nunique()
     if seeds.min() < 10:
         yield (
-            f"{seeds.min()} split{'' if seeds.min() == 1 else 's'} of each data set: rare "
-            "outcomes of single splits do not show."
+            f"There {'was' if seeds.min() == 1 else 'were'} only {seeds.min()} "
+            f"split{'' if seeds.min() == 1 else 's'} of a data set, too few to show rare outcomes."
         )
     if not results["attack_parameters"].astype(str).str.contains("knowledge=").any():
-        yield "Every attacker here knows the training rows and the learner."
-    yield "Attacks that change or remove clean rows, and learners that are not linear."
+        yield "Every attacker knew the training rows and the learner."
+    yield "Attacks that change or remove clean rows, and nonlinear learners, are not covered."
 
 
 def _inline(drawing: Drawing) -> Markup:
-    """Return a figure as an SVG element for a page, with a name that readers of screens say."""
+    """Return a figure as an SVG element for a page, with a label for screen readers."""
     text = figures.rendered(drawing.figure, "svg").decode()
     text = text[text.index("<svg") :]
-    # Several figures on one page must not share identities.
+    # Several figures on one page must not share ids.
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{drawing.name}-", text)
     width, height = drawing.figure.get_size_inches()
     wide = ' class="wide"' if width / height > WIDE else ""
@@ -262,7 +271,10 @@ def _table(table: pivot.Table) -> dict[str, Any]:
 def _compared(results: pd.DataFrame, name: str, reference: pd.DataFrame) -> dict[str, Any] | None:
     found = comparison.with_published(results, reference)
     made = []
-    for title, frame in (("Verdicts by cell", found.cells), ("Shapes of the curves", found.checks)):
+    for title, frame in (
+        ("Verdict on each cell", found.cells),
+        ("Shapes of the curves", found.checks),
+    ):
         if frame.empty:
             continue
         columns = [column for column in frame if frame[column].nunique() > 1]
@@ -291,7 +303,7 @@ def _shown(value: Any) -> dict[str, Any]:
 
 
 def _provenance(folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    """Yield what the cells were computed with, from a cell of each folder."""
+    """Yield the software and machines that computed the cells, from some cells of each folder."""
     seen: dict[str, set[str]] = {}
     for folder in folders:
         for path in sorted((folder / "meta").glob("*/*.json"))[:50]:

@@ -1,14 +1,14 @@
-"""Statistics of a few seeds: paired differences, their intervals, and p-values that are not naive.
+"""Statistics over a few seeds: paired differences with confidence intervals and p-values.
 
-Two methods that are compared here have met the same splits and the same poison, so what counts
-is the difference in each seed, not the two spreads.  Its interval is the bias-corrected and
-accelerated (BCa) bootstrap interval of the mean difference.
+Two methods are compared on the same splits and the same poison, so what counts is their difference
+for each seed and not the spread of each method.  The interval is the bias-corrected and accelerated
+(BCa) bootstrap interval of the mean difference.
 
-Splits of one data set share rows, so the differences of different seeds are correlated and a
-plain t-test rejects far too often.  Where a p-value is asked for, it is that of the corrected
-resampled t-test, which replaces the variance s^2/k of a mean over k splits by
-(1/k + n_test/n_train) s^2; of several p-values, Holm's step-down adjustment keeps the chance of
-any false rejection below the level.
+Splits of one data set share rows, so the differences of different seeds are correlated, and a
+plain t-test rejects far too often.  The p-values are therefore those of the corrected resampled
+t-test, which replaces the variance s^2/k of a mean over k splits by (1/k + n_test/n_train) s^2.
+For several p-values, Holm's step-down adjustment keeps the probability of any false rejection below
+the level.
 
 References
 ----------
@@ -28,11 +28,11 @@ import numpy.typing as npt
 from scipy import stats
 
 LEAST_FOR_INTERVAL = 5
-"""Fewest differences that an interval is given for: of fewer, the bootstrap has too few distinct
-resamples for the level that it promises."""
+"""Smallest number of differences for which an interval is given; with fewer, the bootstrap has too
+few distinct resamples to reach its nominal level."""
 
 RESAMPLES = 9999
-"""Bootstrap resamples, as scipy's default."""
+"""Number of bootstrap resamples, SciPy's default."""
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -44,11 +44,11 @@ class Difference:
     Parameters
     ----------
     count : int
-        Pairs.
+        Number of pairs.
     mean : float
         Mean difference.
     low, high : float or None
-        Ends of its 95% interval; None with fewer than five pairs.
+        Ends of its 95% confidence interval; None with fewer than five pairs.
     p_value : float or None
         Two-sided, of the corrected resampled t-test; None with fewer than two pairs.
     """
@@ -61,7 +61,7 @@ class Difference:
 
     @property
     def beyond_noise(self) -> bool | None:
-        """Whether the interval leaves out 0; None where there is no interval."""
+        """Whether the interval excludes 0; None if there is no interval."""
         if self.low is None or self.high is None:
             return None
         return self.low > 0 or self.high < 0
@@ -75,7 +75,7 @@ def paired(first: FloatArray, second: FloatArray, n_train: int, n_test: int) -> 
     first, second : ndarray of shape (k,)
         A measure of each method in k seeds, in the same order.
     n_train, n_test : int
-        Training and test rows of a split, for the p-value.
+        Numbers of training and test rows of a split, for the p-value.
     """
     differences = second - first
     low, high = bca_interval(differences) or (None, None)
@@ -116,7 +116,7 @@ def bca_interval(values: FloatArray, level: float = 0.95) -> tuple[float, float]
             confidence_level=level,
             n_resamples=RESAMPLES,
             method="BCa",
-            random_state=0,  # the same results give the same page
+            random_state=0,  # so that the same results give the same report
         ).confidence_interval
     if not np.isfinite([found.low, found.high]).all():
         return None
@@ -131,7 +131,7 @@ def corrected_t_test(differences: FloatArray, n_train: int, n_test: int) -> floa
     differences : ndarray of shape (k,)
         Differences of two methods over k splits of one data set.
     n_train, n_test : int
-        Training and test rows of a split.
+        Numbers of training and test rows of a split.
 
     Returns
     -------

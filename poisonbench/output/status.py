@@ -1,4 +1,4 @@
-"""The progress of an output folder, judged by the names and last bytes of its files."""
+"""The progress of an output folder: which cells are done, and how long the others may take."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from poisonbench.output.index import Cell, Index
 from poisonbench.output.layout import is_whole, place, read_json
 
 SAMPLE = 20
-"""How many cells of each kind the estimate of the time left looks up."""
+"""How many cells of each kind are read to estimate the time left."""
 
 SHOWN = 10
 """How many failed cells a report names."""
@@ -25,8 +25,8 @@ class Status:
     Parameters
     ----------
     done, failed, crashed, missing : list of Cell
-        Cells that are computed; that ended with an exception; that killed their process; that
-        have not been computed yet.
+        Cells that are computed, cells that ended with an exception, cells that killed their
+        process, and cells that have not been computed yet.
     """
 
     done: list[Cell]
@@ -59,10 +59,10 @@ def look(index: Index, out: Path) -> Status:
 
 
 def seconds_left(status: Status, out: Path) -> float | None:
-    """Return an estimate of the computing time of the missing and failed cells.
+    """Return an estimate of the computing time of the missing and failed cells, in seconds.
 
-    Each is estimated by the mean of finished cells: of the same kind with the same number of
-    poison rows, else of the same kind, else of all.  None if no cell is done.
+    The estimate for a cell is the mean over finished cells of the same kind with the same number of
+    poison rows, else over those of the same kind, else over all.  None if no cell is done.
     """
     times: dict[object, list[float]] = defaultdict(list)
     for cell in status.done:
@@ -84,7 +84,7 @@ def report(status: Status, out: Path) -> str:
     lines = [f"{out}: {n_cells} cells: {status.counts()}"]
     left = seconds_left(status, out)
     if (status.missing or status.failed) and left is not None:
-        lines.append(f"about {in_words(left)} of computing left, to be divided among the processes")
+        lines.append(f"about {in_words(left)} of computing left, shared by all processes")
     for cell in (*status.crashed, *status.failed)[:SHOWN]:
         failure = read_json(place(out, "failed", cell.id)) or {}
         lines.append(f"  {cell.label}: {failure.get('error', 'failed')}")
@@ -125,7 +125,7 @@ def _whole(kind: Path) -> set[str]:
     found = set()
     for folder in _folders(kind):
         for name in os.listdir(folder):
-            # A hidden file is still being written, and may be gone in a moment.
+            # A hidden file is still being written, and may disappear at any moment.
             if name.startswith("."):
                 continue
             try:

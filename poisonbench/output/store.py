@@ -1,17 +1,17 @@
 """The results on disk: one file for each cell, written whole or not at all.
 
     OUT/plan.json             the plan that the folder belongs to; another plan is refused
-    OUT/index.json            its cells and rows, for status and merge
-    OUT/cells/ab/<id>.json    the numbers of a cell; the same bytes, whoever computes it
-    OUT/meta/ab/<id>.json     seconds, versions, machine: not reproducible
+    OUT/index.json            the cells and rows of the plan, for status and merge
+    OUT/cells/ab/<id>.json    the numbers of a cell; the same bytes on every run
+    OUT/meta/ab/<id>.json     seconds, versions and machine, which are not reproducible
     OUT/failed/ab/<id>.json   why a cell failed; the next run tries it again
     OUT/poison/*.npz          the poison sets
-    OUT/predictions/ab/...    the predictions of a cell on its test rows, where asked for
-    OUT/ceilings/*.npz        what proves the ceilings, each shared by the cells that it concerns
-    OUT/*.csv                 made from the cells
+    OUT/predictions/ab/...    the predictions of a cell on its test rows, with --predictions
+    OUT/ceilings/*.npz        the ceilings and their proofs, each used by several cells
+    OUT/*.csv                 the tables, made from the cells
 
 A process that is killed loses only the cell that it was computing.  Two processes that compute the
-same cell write the same bytes, so no file is ever locked.
+same cell write the same bytes, so files need no locks.
 """
 
 from __future__ import annotations
@@ -45,13 +45,16 @@ POISON_ARRAYS = ("X", "y", "train", "validation", "test", "feature_names", "targ
                  "summary")  # fmt: skip
 """The arrays of a poison file."""
 
-
 CEILING_ARRAYS = ("id", "numbers", "reference", "peak", "solver")
-"""The arrays of a ceiling's file that make the ceiling; the split is there for whoever checks."""
+"""The arrays of a ceiling's file from which the ceiling is read.
+
+The file also has the split, for readers who check the proof."""
 
 
 def check_folder(out: Path, plan: Plan, *, extend: bool = False) -> bool:
-    """Check that `out` belongs to this plan, or is new or empty; return whether it belongs to it.
+    """Return whether `out` already belongs to this plan; raise if it belongs to anything else.
+
+    A folder that is new or empty belongs to nothing.
 
     Parameters
     ----------
@@ -69,9 +72,9 @@ def check_folder(out: Path, plan: Plan, *, extend: bool = False) -> bool:
     """
     path = out / "plan.json"
     try:
-        # List the folder before looking for plan.json, which another process may write at any
-        # moment, before any other file.  Ignore hidden files: a killed process may have left an
-        # unfinished plan.json.
+        # List the folder before looking for plan.json: another process may write it at any moment,
+        # and writes it before any other file.  Ignore hidden files, because a killed process may
+        # have left an unfinished plan.json.
         entries = [name for name in os.listdir(out) if name[0] != "."] if out.is_dir() else []
         if path.exists():
             stored, identity = json.loads(path.read_text(encoding="utf-8")), plan.identity()
@@ -83,20 +86,20 @@ def check_folder(out: Path, plan: Plan, *, extend: bool = False) -> bool:
             changes = "\n".join(f"  {change}" for change in differences(stored, identity))
             raise StoreError(
                 f"{out} holds the results of another config; this one differs in\n{changes}\n"
-                "Give another folder with --output, or delete this one. If this config only asks "
-                "for more, --extend adds to the folder."
+                "Give another folder with --output, or delete this one. If this config only adds "
+                "to the other, use --extend to add to the folder."
             )
         for folder in (out, *out.parents):
             if folder.exists() and not folder.is_dir():
-                raise StoreError(f"{folder} is a file, expected a folder; give another with "
+                raise StoreError(f"{folder} is a file; expected a folder; give another one with "
                                  "--output")  # fmt: skip
         if entries:
-            raise StoreError(f"{out} is not empty and has no plan.json, so it holds something "
-                             "else; give another folder with --output")  # fmt: skip
+            raise StoreError(f"{out} is not empty and has no plan.json, so it is not an output "
+                             "folder; give another folder with --output")  # fmt: skip
     except OSError as error:
         raise StoreError(f"{error.filename or out}: cannot be used: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise StoreError(f"{path}: damaged ({error}); delete the folder, or give another with "
+        raise StoreError(f"{path}: damaged ({error}); delete the folder, or give another one with "
                          "--output") from error  # fmt: skip
     return False
 
@@ -115,7 +118,7 @@ def _check_extension(out: Path, plan: Plan) -> None:
 
 
 def open_folder(out: Path, plan: Plan, *, extend: bool = False) -> None:
-    """Make `out` the folder of this plan, or check that it is already.
+    """Make `out` the folder of this plan, or check that it already is.
 
     Raises
     ------
@@ -128,8 +131,8 @@ def open_folder(out: Path, plan: Plan, *, extend: bool = False) -> None:
     try:
         for folder in (out, *(out / kind for kind in KINDS)):
             _check_writable(folder)
-        # plan.json first: it decides whose folder this is.  If we are killed before index.json is
-        # written, the next run writes it.
+        # plan.json first, because it says which plan the folder belongs to.  If this process is
+        # killed before it has written index.json, the next run writes it.
         if not ours:
             text = json.dumps(identity, indent=1, sort_keys=True)
             write(out / "plan.json", f"{text}\n".encode())
@@ -142,7 +145,7 @@ def open_folder(out: Path, plan: Plan, *, extend: bool = False) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Raise the OSError that the first write would raise, before hours of computing."""
+    """Raise now the OSError that the first write would otherwise raise after hours of computing."""
     if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
         read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
         code = errno.EROFS if read_only else errno.EACCES
@@ -173,7 +176,7 @@ def write(path: Path, content: bytes, *, durable: bool = True) -> None:
 
 
 def write_cell(out: Path, cell: str, measured: Measured, timings: Timings, facts: Any) -> None:
-    """Write a cell's numbers, and in another file what is not reproducible."""
+    """Write a cell's numbers, and to another file its timings and facts about the machine."""
     # No result depends on meta, so it need not survive a power failure.
     write(place(out, "meta", cell), sealed({**asdict(timings), **facts}), durable=False)
     write(place(out, "cells", cell), sealed({"id": cell, **asdict(measured)}))
@@ -212,7 +215,7 @@ def write_predictions(out: Path, cell: str, predictions: Predictions) -> None:
 
 
 def read_predictions(out: Path, cell: str) -> Predictions | None:
-    """Return the predictions of a cell, or None where they are not there or damaged."""
+    """Return the predictions of a cell, or None if they are missing or damaged."""
     content = read_json(place(out, "predictions", cell)) or {}
     if content.pop("id", None) != cell:
         return None
@@ -249,12 +252,12 @@ def read_warnings(out: Path, cell: str) -> list[str]:
 
 
 def forget_failure(out: Path, cell: str) -> None:
-    """Remove the record of a cell's former failure, before it is tried again."""
+    """Remove the record of a cell's earlier failure, before the cell is tried again."""
     place(out, "failed", cell).unlink(missing_ok=True)
 
 
 def read_failure(out: Path, cell: str) -> dict[str, Any] | None:
-    """Return why a cell failed, or None; with ``crashed`` if it killed its process."""
+    """Return the record of a cell's failure, with ``crashed`` if it killed its process, or None."""
     return read_json(place(out, "failed", cell))
 
 
@@ -306,7 +309,7 @@ def read_poison(out: Path, group: Group) -> Poisoned | None:
     """Return the stored poison set of a group, or None if it is missing or damaged."""
     if group.poison_file is None or not has_poison(out, group):
         return None
-    # All of them, as what others rely on must be whole too.
+    # Read all arrays, including those that only other programs use, to find any damage.
     arrays = read_arrays(out / group.poison_file, POISON_ARRAYS)
     summary = json.loads(str(arrays["summary"]))
     del summary["id"]
@@ -317,7 +320,7 @@ def read_poison(out: Path, group: Group) -> Poisoned | None:
 
 
 def kept_ceiling(out: Path, data: str, question: Question) -> Ceiling:
-    """Return the answer of a question, stored or else computed and stored.
+    """Return the ceiling that answers a question: the stored one, or else compute and store it.
 
     Parameters
     ----------
@@ -331,7 +334,7 @@ def kept_ceiling(out: Path, data: str, question: Question) -> Ceiling:
     Raises
     ------
     NoCeilingError
-        None is known, or what computes it failed.
+        No ceiling is known, or computing it failed.
     """
     split = question.setting.split
     rows = [part.tolist() for part in (split.train, split.validation, split.test)]
@@ -344,13 +347,13 @@ def kept_ceiling(out: Path, data: str, question: Question) -> Ceiling:
             reference, peak = stored["reference"], stored["peak"]
             return Ceiling(bound, m, reference, peak, reach, slack, str(stored["solver"]))
     except (DatasetError, ValueError):
-        pass  # damaged: computed again
+        pass  # damaged, so compute it again
     try:
         found = question.answer()
     except NoCeilingError:
         raise
     except Exception as error:
-        # Whatever it is, the rows that it would stand beside are right without it.
+        # Whatever the error is, the other numbers of these rows are correct without the ceiling.
         raise NoCeilingError(f"{type(error).__name__}: {error}") from error
     with written_whole(path) as file:
         np.savez(
@@ -368,7 +371,7 @@ def kept_ceiling(out: Path, data: str, question: Question) -> Ceiling:
 
 
 def read_trace(out: Path, poison_file: str) -> tuple[float, ...]:
-    """Return the objective after each round of an attack, from its poison file, if it is known."""
+    """Return the objective after each round of an attack from its poison file; empty if unknown."""
     try:
         return tuple(read_arrays(out / poison_file, ("trace",))["trace"].tolist())
     except DatasetError:

@@ -1,7 +1,7 @@
-"""One colour, marker and dash for each method, the same in every figure.
+"""The colour, marker and dashes of each method, the same in every figure.
 
-Colours are those of Okabe and Ito, which stay apart for colour-blind readers, and never carry a
-meaning alone: methods that share a colour differ in marker and dash.
+The colours are those of Okabe and Ito, which colour-blind readers can distinguish.  Colour is never
+the only difference: methods that share a colour differ in marker and dashes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
     "#D55E00",
     "#CC79A7",
 )
-"""Okabe and Ito's colours; their yellow is darkened, as it vanishes on white."""
+"""Okabe and Ito's colours, with a darker yellow that is visible on white."""
 
 COLOURS = (ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE, YELLOW, BLACK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -28,7 +28,7 @@ DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.5), (1, 1), (5, 1.5, 1, 1.5))
 
 @dataclass(frozen=True)
 class Style:
-    """How a method is drawn: colour, marker, and lengths of its dashes (none: a solid line)."""
+    """How a method is drawn: colour, marker, and lengths of the dashes; empty for a solid line."""
 
     colour: str
     marker: str
@@ -68,7 +68,7 @@ def style(name: str, variant: int = 0) -> Style:
     name : str
         Its name in a config.
     variant : int
-        Which variant of it in one figure: 0 for the first; others differ in marker and dash.
+        The number of its variant in a figure, from 0; other variants get other markers and dashes.
     """
     code = crc32(name.encode())
     known = _FIXED.get(name) or Style(

@@ -39,7 +39,7 @@ class Results:
     convergence : pandas.DataFrame
         The rows of ``convergence.csv``.
     changes : pandas.DataFrame
-        The rows of ``changes.csv``; none where no predictions were kept.
+        The rows of ``changes.csv``; empty if no predictions were kept.
     """
 
     results: pd.DataFrame
@@ -76,7 +76,7 @@ def collect(rows: Iterable[Row], out: Path) -> Results:
 
 
 def _changes(rows: list[Row], out: Path) -> pd.DataFrame:
-    """Return how far each cell moved single predictions, where those were kept."""
+    """Return how far each cell moved single predictions, for cells that kept them."""
     kept = [(row, store.read_predictions(out, row.cell)) for row in rows
             if (out / "predictions").is_dir()]  # fmt: skip
     found = [(row, change_of(predictions)) for row, predictions in kept if predictions is not None]
@@ -126,7 +126,7 @@ def mse_table(results: pd.DataFrame) -> pd.DataFrame:
         For each rate r the columns ``r_mean``, ``r_sd``, ``r_median`` and ``r_count``, over
         seeds; the standard deviation divides by the count less one and is empty for one seed.
     """
-    # Text in every key column: one that is empty in all rows would otherwise match nothing.
+    # Make every key column text; otherwise a column that is empty in all rows would match nothing.
     texts = results.assign(
         **{name: results[name].astype(object).fillna("").astype(str) for name in ROW_KEY}
     )
@@ -150,7 +150,7 @@ def mse_table(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _headers(rates: Iterable[float]) -> dict[float, str]:
-    """Return the text of each rate, in order; with all digits if six digits are ambiguous."""
+    """Return the text of each rate, in order, with all digits if six digits are ambiguous."""
     ordered = sorted(rates)
     short = [f"{rate:g}" for rate in ordered]
     texts = short if len(set(short)) == len(short) else [repr(rate) for rate in ordered]
@@ -169,7 +169,8 @@ def write_csvs(results: Results, out: Path) -> list[Path]:
         frames["changes.csv"] = results.changes
     for name, frame in frames.items():
         buffer = io.StringIO()
-        # pandas writes floats as repr does, the shortest exact form.  Empty: does not apply.
+        # pandas writes floats as repr does, in the shortest exact form.  An empty entry means that
+        # the column does not apply.
         frame.to_csv(buffer, index=False, lineterminator="\n", na_rep="")
         store.write(out / name, buffer.getvalue().encode())
     return [out / name for name in frames]
@@ -186,13 +187,13 @@ def read_csvs(out: Path) -> Results:
     Returns
     -------
     Results
-        Labels that are texts are ordered categories, in the order in which the config has them;
-        counts that may be missing are ``Int64``; floats are exact.
+        Text labels are ordered categories, in the order of the config; counts that may be missing
+        are ``Int64``; floats are exact.
 
     Raises
     ------
     StoreError
-        A file is not there, or has other columns.
+        A file is missing, or has other columns.
     """
     return Results(
         _read_csv(out / "results.csv", Labels, Measured),
@@ -207,8 +208,8 @@ def read_csvs(out: Path) -> Results:
 def _read_csv(path: Path, *kinds: type) -> pd.DataFrame:
     types = {name: kind for record in kinds for name, kind in records.types(record).items()}
     try:
-        # As texts first: not every version of pandas reads floats exactly.  Only what is empty is
-        # missing: a defense may be called none.
+        # Read everything as text first, because not every version of pandas reads floats exactly.
+        # Only empty entries are missing, because a defense may be called none.
         frame = pd.read_csv(path, dtype=object, keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         raise StoreError(f"{path}: no such file; expected the output folder of poisonbench run, or "
@@ -217,8 +218,8 @@ def _read_csv(path: Path, *kinds: type) -> pd.DataFrame:
         raise StoreError(f"{path}: cannot be read: {error}") from error
     if list(frame) != list(types):
         odd = sorted({*frame} ^ {*types}) or list(frame)
-        raise StoreError(f"{path}: its columns are not those of this version ({odd[0]}, for one); "
-                         "poisonbench merge makes it anew")  # fmt: skip
+        raise StoreError(f"{path}: its columns are not those of this version (such as {odd[0]}); "
+                         "run poisonbench merge to make it again")  # fmt: skip
     labels = records.names(Labels)
     for name, kind in types.items():
         if kind == "int":
@@ -235,11 +236,11 @@ def _read_csv(path: Path, *kinds: type) -> pd.DataFrame:
 
 
 def render(results: pd.DataFrame) -> str:
-    """Return the MSE table for people: mean test MSE and its standard deviation over seeds.
+    """Return the MSE table as text: mean test MSE and its standard deviation over seeds.
 
-    Where some cells are missing, a table averages over the seeds that all its cells have, so that
-    its columns can be compared; where no seed is in all of them, it says so.  A rate that rounds to
-    0 poison rows is named below the table: its errors are not the attack's.
+    If some cells are missing, a table averages over the seeds that all its cells have, so that its
+    columns can be compared; if no seed is in all cells, the title says so.  A note below the table
+    names any rate that rounds to 0 poison rows.
     """
     setting = ["dataset", "dataset_parameters", "split", "model", "model_parameters", "rate_of"]
     blocks = []
@@ -278,18 +279,18 @@ def render(results: pd.DataFrame) -> str:
     empty = results[(results["n_poison"] == 0) & (results["poisoning_rate"] > 0)]
     for rate, rows in empty.groupby("poisoning_rate"):
         blocks.append(
-            f"Rate {rate:g} rounds to 0 poison rows ({', '.join(rows['dataset'].unique())}): "
-            "these are errors without poison."
+            f"Rate {rate:g} rounds to 0 poison rows ({', '.join(rows['dataset'].unique())}), so "
+            "the errors in its column are errors without poison."
         )
     return "\n\n".join(blocks)
 
 
 def _averaged(n_shared: int, most: int) -> str:
-    """Return what a table averages over: seeds that every cell has, or any."""
+    """Return the seeds that a table averages over, in words."""
     if not n_shared:
         return (
             f"1 to {most} seeds, not paired: no seed is in every cell, so rows and columns average "
-            "different splits"
+            "over different splits"
         )
     seeds = f"{n_shared} seed{'' if n_shared == 1 else 's'}"
     return seeds if n_shared == most else f"the {seeds} that every cell has (some have {most})"
@@ -303,7 +304,7 @@ def _cell(mean: float, sd: float) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as aligned text: two columns of text on the left, numbers on the right."""
+    """Return rows as aligned text: two columns of labels, then columns of numbers."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(

@@ -1,8 +1,8 @@
-"""Pictures of one poisoned training set: the rows, the poison among them, and the fitted models.
+"""Figures of one poisoned training set: its clean rows, its poison rows, and the fitted models.
 
-With one feature these are Figures 1 and 2 of Jagielski et al. 2018: the data, the poison, the
-clean, the poisoned and the defended line, and the rounds of TRIM.  With more features the rows are
-shown on their first two principal components, and by their residuals.
+For one feature they follow Figures 1 and 2 of Jagielski et al. 2018, which show the rows, the lines
+fitted without poison, with poison and under a defense, and the rounds of TRIM.  For more features
+they show the rows on their first two principal components.  All have a histogram of residuals.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from poisonbench.output.figures import LOOK, Drawing, new_figure
 from poisonbench.output.styles import BLACK, BLUE, GREEN, VERMILION
 
 GREY = "#8a8a8a"
-"""Clean rows."""
+"""The colour of clean rows."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class TrimRound:
     Parameters
     ----------
     number : int
-        Fits so far.
+        The number of fits up to this round.
     kept : ndarray of bool of shape (N,)
-        The rows that the next fit would keep.
+        The rows that this round selects for the next fit.
     predicted : ndarray of shape (N,)
-        The predictions of the fit.
+        The predictions of this round's fit.
     """
 
     number: int
@@ -48,7 +48,7 @@ class FittedTrainingSet:
     Parameters
     ----------
     title : str
-        What it is: data set, seed, learner, attack and number of poison rows.
+        A title: data set, seed, learner, attack and number of poison rows.
     defense : str
         Label of the defense.
     names : tuple of str
@@ -58,11 +58,12 @@ class FittedTrainingSet:
     X, y : ndarray of shape (N, d) and (N,)
         The rows.
     is_poison : ndarray of bool of shape (N,)
-        Which of them are poison.
+        Which rows are poison.
     clean, poisoned, defended : ndarray of shape (N,)
-        Predictions of the learner on the clean rows, on all rows, and under the defense.
+        Predictions of the learner trained on the clean rows, of the learner trained on all rows,
+        and of the defense.
     kept : ndarray of bool of shape (N,) or None
-        The rows that the defense kept, where it removes rows.
+        The rows that the defense kept; None if it does not remove rows.
     trim : tuple of TrimRound
         Rounds of TRIM from a random start.
     """
@@ -92,7 +93,7 @@ def of_training_set(fitted: FittedTrainingSet) -> Iterator[Drawing]:
 
 
 def fitted_lines(fitted: FittedTrainingSet) -> Drawing:
-    """Draw rows with one feature, and the clean, the poisoned and the defended line."""
+    """Draw rows with one feature, and the lines fitted without poison, with it, and defended."""
     with mpl.rc_context(LOOK):
         figure, grid = new_figure(1, 1, width=5.2, height=3.4, extra=0.5)
         axes = grid[0, 0]
@@ -115,15 +116,15 @@ def fitted_lines(fitted: FittedTrainingSet) -> Drawing:
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return Drawing(
         "lines",
-        "What the poison does to a line",
-        f"{fitted.title}: the training rows, the poison among them, and the learner fitted to the "
-        f"clean rows only, to all rows, and under {fitted.defense}.",
+        "How the poison moves the fitted line",
+        f"{fitted.title}: clean and poison rows, and the lines fitted by the learner to the clean "
+        f"rows, by the learner to all rows, and by {fitted.defense} to all rows.",
         figure,
     )
 
 
 def trim_rounds(fitted: FittedTrainingSet) -> Drawing:
-    """Draw rounds of TRIM on rows with one feature: the rows kept, and the line fitted."""
+    """Draw rounds of TRIM on rows with one feature: the rows kept and the fitted line."""
     rounds = fitted.trim
     with mpl.rc_context(LOOK):
         figure, grid = new_figure(1, len(rounds), width=2.6, height=2.7, extra=0.3)
@@ -138,8 +139,9 @@ def trim_rounds(fitted: FittedTrainingSet) -> Drawing:
     return Drawing(
         "trim-rounds",
         "The rounds of TRIM",
-        f"{fitted.title}: TRIM from a random start, as in the paper. Filled rows are kept after a "
-        "round, hollow ones set aside; the line is fitted to the rows kept before it.",
+        f"{fitted.title}: TRIM from a random start, as in the paper. Filled markers are the rows "
+        "kept after the round, hollow markers the rows set aside. The line is fitted to the rows "
+        "kept before the round.",
         figure,
     )
 
@@ -188,7 +190,7 @@ def components(fitted: FittedTrainingSet) -> Drawing:
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return Drawing(
         "components",
-        "Where the poison lies",
+        "Where the poison rows are",
         f"{fitted.title}: clean and poison rows on the first two principal components of the clean "
         "rows; the colour is the response.",
         figure,
@@ -196,7 +198,7 @@ def components(fitted: FittedTrainingSet) -> Drawing:
 
 
 def residuals(fitted: FittedTrainingSet) -> Drawing:
-    """Draw the residuals of clean and poison rows without a defense and under it."""
+    """Draw the residuals of clean and poison rows, without the defense and with it."""
     poison = fitted.is_poison
     found = {
         "undefended": fitted.y - fitted.poisoned,
@@ -225,9 +227,9 @@ def residuals(fitted: FittedTrainingSet) -> Drawing:
     return Drawing(
         "residuals",
         "Residuals of clean and poison rows",
-        f"{fitted.title}: residuals of the training rows, left from the undefended learner, right "
-        f"from the model under {fitted.defense}. A defense can tell poison from clean rows where "
-        "the two lie apart.",
+        f"{fitted.title}: residuals of the training rows without a defense (left) and under "
+        f"{fitted.defense} (right). A defense can distinguish clean from poison rows where their "
+        "residuals differ.",
         figure,
     )
 

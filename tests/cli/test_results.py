@@ -95,7 +95,7 @@ def test_plot_and_report_of_rows_with_one_feature(out):
                             "residuals", "trim-rounds"])  # fmt: skip
     assert len(said) == len(names)
     invoke("report", str(out), "--reference", "none")
-    assert "What the poison does to a line" in (out / "report.html").read_text()
+    assert "How the poison moves the fitted line" in (out / "report.html").read_text()
 
 
 def test_pictures_are_left_out_where_the_data_are_not_there(out):

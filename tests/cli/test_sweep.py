@@ -386,9 +386,7 @@ def test_tables_of_mixed_processors_are_said_to_be_so(out):
     content = read_json(path)
     content["libraries"]["numpy"] = "0.1"
     path.write_bytes(sealed(content))
-    assert "different numpy, which may differ in the last digits: 0.1, " in (
-        invoke("merge", "out").stderr
-    )
+    assert "different versions of numpy (0.1, " in invoke("merge", "out").stderr
 
 
 @pytest.mark.parametrize("command", ["status", "merge"])

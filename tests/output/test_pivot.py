@@ -18,7 +18,9 @@ def test_cells_average_over_the_seeds_that_all_have(rows):
     table = pivot.make(results)[0]
     assert [cells[0].mean for _, cells in table.rows] == [2.5, 15]
     assert "over 2 seeds that all cells have" in table.title
-    assert table.notes == ("Cells have up to 3 seeds; only those that all have are used.",)
+    assert table.notes == (
+        "Cells have up to 3 seeds; only the seeds that all cells have are used.",
+    )
     assert not table.counts_differ
 
 
@@ -77,7 +79,7 @@ def test_what_is_neither_row_nor_column_makes_tables(rows):
         ({"columns": "attack"}, "given twice"),
         ({"metric": "tset_mse"}, "did you mean 'test_mse'"),
         ({"statistic": "mode"}, "mean or median"),
-        ({"metric": "white-box-share"}, "no row has a white-box-share"),
+        ({"metric": "white-box-share"}, "no row has the metric white-box-share"),
     ],
 )
 def test_what_is_wrong_is_said(rows, given, message):

@@ -88,13 +88,13 @@ def test_it_says_what_happened(rows):
     ).assign(test_rmse_unscaled=100.0, response_unit="")
     (found,) = report.findings(results)
     damage, strongest, held, broken = found["sentences"]
-    assert "60 poison rows beside 300 clean ones (20%)" in damage
-    assert "from 10.0% of the response's range to 40.0% of it" in damage
+    assert "60 poison rows added to 300 clean rows (20%)" in damage
+    assert "from 10.0% of the response's range to 40.0%." in damage
     assert "16 times" in damage
     assert strongest.startswith("The strongest attack is coordinate.")
-    assert "trim held: under the worst of 1 attack (coordinate) its test MSE is 1.05 times" in held
-    assert "on clean rows it costs 1.2 times" in held
-    assert broken == "At 2 times the clean error or more under some attack: huber (5)."
+    assert "trim held: under coordinate its test MSE is 1.05 times" in held
+    assert "Without poison, its test MSE is 1.2 times" in held
+    assert broken.endswith("at least 2 times the clean error under some attack: huber (5).")
     with_unit = results.assign(response_unit="US dollars")
     assert "to 100 US dollars" in next(iter(report.findings(with_unit)))["sentences"][0]
 
@@ -103,7 +103,7 @@ def test_what_is_not_covered(rows):
     said = " ".join(report.not_covered(rows([0.1], defense="trim", n_poison_source="oracle")))
     assert "adaptive" in said
     assert "trim was told the true number" in said
-    assert "1 split of each data set" in said
+    assert "There was only 1 split of a data set" in said
 
 
 def test_names_are_escaped(folder):
@@ -123,7 +123,7 @@ def test_it_shows_the_verdicts(folder):
     house = tables.results.assign(dataset="house", dataset_label="house")
     values = published.values("jagielski2018")
     text = report.html(replace(tables, results=house), "Results", ("jagielski2018", values))
-    assert "Beside the published values" in Page(text).text
+    assert "Comparison with published values" in Page(text).text
     assert "weaker by" in text
 
 
