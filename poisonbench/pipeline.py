@@ -22,7 +22,7 @@ from sklearn.base import clone
 from poisonbench import metrics, registry, seeds
 from poisonbench.cache import OwnCleanError, SelectedStrength, cached
 from poisonbench.certificates.ceiling import Ceiling
-from poisonbench.certificates.questions import Ceilings, Question, ceilings
+from poisonbench.certificates.cell_ceilings import Ceilings, CeilingTask, ceilings
 from poisonbench.certificates.theorem2 import Certificate, certificate
 from poisonbench.config import Choice
 from poisonbench.data.base import Dataset
@@ -244,21 +244,21 @@ def defended(stage: Stage, task: Task) -> Defended:
     return Defended(model, getattr(model, "support_", None), undefended, len(rows), seconds)
 
 
-def with_ceilings(stage: Stage, kept: Callable[[Question], Ceiling]) -> Stage:
+def with_ceilings(stage: Stage, ceiling_of: Callable[[CeilingTask], Ceiling]) -> Stage:
     """Return the stage with how bad any poison of this size can make the undefended learner.
 
     Parameters
     ----------
     stage : Stage
         Everything up to the defenses.
-    kept : callable
+    ceiling_of : callable
         Returns a ceiling, perhaps one that has been computed before.
     """
     group, variant = stage.group, stage.made.poison.variant
     if not (group.ceiling and group.n_poison):
         return stage
     objective = variant.get("outer_objective", group.attack.axes["outer_objective"])
-    found = ceilings(objective, stage.setting, stage.clean, group.n_poison, kept)
+    found = ceilings(objective, stage.setting, stage.clean, group.n_poison, ceiling_of)
     return replace(stage, ceilings=found)
 
 

@@ -89,7 +89,7 @@ def run_group(job: Job, announce: Callable[[str], None] | None = None) -> Result
             return group.id, len(group.tasks) - len(tasks), len(tasks)
         if made is None:
             store.write_poison(out, group, stage.setting, stage.made)
-        stage = pipeline.with_ceilings(stage, partial(store.kept_ceiling, out, group.data))
+        stage = pipeline.with_ceilings(stage, partial(store.stored_ceiling, out, group.data))
         n_failed = 0
         from_attack = list(caught)
         for task in tasks:

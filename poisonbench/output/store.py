@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from poisonbench.certificates.ceiling import Ceiling, NoCeilingError
-from poisonbench.certificates.questions import Question
+from poisonbench.certificates.cell_ceilings import CeilingTask
 from poisonbench.data.base import DatasetError
 from poisonbench.data.files import remove_leftovers, written_whole
 from poisonbench.data.npz import is_sealed, read_arrays, seal
@@ -319,7 +319,7 @@ def read_poison(out: Path, group: Group) -> Poisoned | None:
     return Poisoned(poison, meta.get("attack_seconds", 0.0), meta.get("engine"))
 
 
-def kept_ceiling(out: Path, data: str, question: Question) -> Ceiling:
+def stored_ceiling(out: Path, data: str, wanted: CeilingTask) -> Ceiling:
     """Return the ceiling that answers a question: the stored one, or else compute and store it.
 
     Parameters
@@ -328,7 +328,7 @@ def kept_ceiling(out: Path, data: str, question: Question) -> Ceiling:
         The output folder.
     data : str
         Fingerprint of the data set.
-    question : Question
+    wanted : CeilingTask
         Which ceiling is asked for.
 
     Raises
@@ -336,10 +336,10 @@ def kept_ceiling(out: Path, data: str, question: Question) -> Ceiling:
     NoCeilingError
         No ceiling is known, or computing it failed.
     """
-    split = question.setting.split
+    split = wanted.setting.split
     rows = [part.tolist() for part in (split.train, split.validation, split.test)]
-    id_ = digest(RESULT_VERSION, data, rows, repr(question.clean), question.n_poison, question.name)
-    path = out / "ceilings" / f"{question.name}-p{question.n_poison}-{id_[:12]}.npz"
+    id_ = digest(RESULT_VERSION, data, rows, repr(wanted.clean), wanted.n_poison, wanted.name)
+    path = out / "ceilings" / f"{wanted.name}-p{wanted.n_poison}-{id_[:12]}.npz"
     try:
         stored = read_arrays(path, CEILING_ARRAYS) if path.exists() else {}
         if stored and str(stored["id"]) == id_:
@@ -349,7 +349,7 @@ def kept_ceiling(out: Path, data: str, question: Question) -> Ceiling:
     except (DatasetError, ValueError):
         pass  # damaged, so compute it again
     try:
-        found = question.answer()
+        found = wanted.compute()
     except NoCeilingError:
         raise
     except Exception as error:

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from poisonbench import pipeline
 from poisonbench.certificates.ceiling import ceiling
-from poisonbench.certificates.questions import LOSSES, Question
+from poisonbench.certificates.cell_ceilings import LOSSES, CeilingTask
 from poisonbench.cli.messages import user_errors
 from poisonbench.config import load
 from poisonbench.plan.make import make_plan
@@ -64,7 +64,7 @@ def cost(group: Any, dataset: Any, name: str) -> list[Any]:
     """Return the CPU time of a ceiling in multiples of Ridge.fit, in this process."""
     setting = pipeline.prepare(group, dataset)
     clean = pipeline.learner(group.model, setting.train, setting, group.seed)
-    problem, loss = Question(name, setting, clean, group.n_poison).stated()
+    problem, loss = CeilingTask(name, setting, clean, group.n_poison).problem_and_loss()
     fit = SklearnRidge(alpha=0.1).fit
     fits = [timed(lambda: fit(setting.train.X, setting.train.y)) for _ in range(25)]
     seconds = [timed(lambda: ceiling(problem, loss)) for _ in range(5)]
@@ -84,7 +84,7 @@ def write_certificate(group: Any, dataset: Any, name: str, path: Path) -> None:
     """Write the ceiling of a group with its problem and its loss."""
     setting = pipeline.prepare(group, dataset)
     clean = pipeline.learner(group.model, setting.train, setting, group.seed)
-    problem, loss = Question(name, setting, clean, group.n_poison).stated()
+    problem, loss = CeilingTask(name, setting, clean, group.n_poison).problem_and_loss()
     found = ceiling(problem, loss)
     choices = problem.space.choices
     width = max((len(entry.columns) for entry in choices), default=0)

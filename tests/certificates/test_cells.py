@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from poisonbench.certificates.questions import Question
+from poisonbench.certificates.cell_ceilings import CeilingTask
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 COORDINATE = {"name": "coordinate", "preset": "fast"}
@@ -51,8 +51,8 @@ def test_they_are_stored_and_shared(bench, monkeypatch):
     path.write_bytes(before[:100])  # damaged: computed again, to the same bytes
 
     asked = []
-    answer = Question.answer
-    monkeypatch.setattr(Question, "answer", lambda self: asked.append(self) or answer(self))
+    compute = CeilingTask.compute
+    monkeypatch.setattr(CeilingTask, "compute", lambda self: asked.append(self) or compute(self))
     pd.testing.assert_frame_equal(bench.results(CONFIG), rows)
     assert len(asked) == 1
     assert path.read_bytes() == before
@@ -64,7 +64,7 @@ def test_a_ceiling_that_fails_fails_nothing_else(bench, monkeypatch):
         raise RuntimeError("out of ideas")
 
     rows = bench.results(CONFIG, out="right")
-    monkeypatch.setattr(Question, "answer", broken)
+    monkeypatch.setattr(CeilingTask, "compute", broken)
     failed = bench.results(CONFIG, out="broken")
     pd.testing.assert_frame_equal(failed.drop(columns=COLUMNS), rows.drop(columns=COLUMNS))
     notes = failed.loc[failed["n_poison"] > 0, "ceiling_note"]
@@ -93,7 +93,7 @@ def test_of_a_strength_selected_on_poisoned_rows_nothing_is_proved(bench):
 
 
 def test_too_many_columns_are_said_to_be_too_many(bench, monkeypatch):
-    monkeypatch.setattr("poisonbench.certificates.questions.MOST_COLUMNS", 5)
+    monkeypatch.setattr("poisonbench.certificates.cell_ceilings.MOST_COLUMNS", 5)
     rows = bench.results({**CONFIG, "attack": "statp", "poisoning_rate": 0.1})
     assert rows["test_mse_ceiling"].isna().all()
     assert rows["ceiling_note"].str.contains("more than 5 columns").all()

@@ -30,7 +30,7 @@ LOSSES: dict[str, Callable[[Setting, LinearModel, Poisoning], Loss]] = {
 
 
 @dataclass(frozen=True)
-class Question:
+class CeilingTask:
     """What a ceiling is asked for.
 
     Parameters
@@ -50,13 +50,13 @@ class Question:
     clean: LinearModel
     n_poison: int
 
-    def stated(self) -> tuple[Poisoning, Loss]:
+    def problem_and_loss(self) -> tuple[Poisoning, Loss]:
         """Return the problem and the loss."""
         setting = self.setting
         problem = Poisoning.of(setting.train, self.clean, self.n_poison, setting.space)
         return problem, LOSSES[self.name](setting, self.clean, problem)
 
-    def answer(self) -> Ceiling:
+    def compute(self) -> Ceiling:
         """Return the ceiling.
 
         Raises
@@ -68,7 +68,7 @@ class Question:
         if d > MOST_COLUMNS:
             raise NoCeilingError(f"no ceiling: not computed for more than {MOST_COLUMNS} columns, "
                                  f"and there are {d}")  # fmt: skip
-        return ceiling(*self.stated())
+        return ceiling(*self.problem_and_loss())
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def ceilings(
     setting: Setting,
     clean: LinearModel,
     n_poison: int,
-    kept: Callable[[Question], Ceiling],
+    ceiling_of: Callable[[CeilingTask], Ceiling],
 ) -> Ceilings:
     """Return the ceilings on an attacked objective, where it has one, and on the test error.
 
@@ -117,21 +117,21 @@ def ceilings(
         The learner trained on the clean rows, with its strength fixed.
     n_poison : int
         Poison rows p.
-    kept : callable
-        Returns the answer of a question, perhaps one that has been given before.
+    ceiling_of : callable
+        Returns the answer of a task, perhaps one that has been given before.
     """
     found: dict[str, float] = {}
     notes: list[str] = []
     names = [name for name in (objective, TEST) if name in LOSSES]
-    questions = [Question(str(name), setting, clean, n_poison) for name in names]
-    for question in questions:
+    tasks = [CeilingTask(str(name), setting, clean, n_poison) for name in names]
+    for task in tasks:
         try:
-            found[question.name] = kept(question).bound
+            found[task.name] = ceiling_of(task).bound
         except NoCeilingError as error:
-            notes.append(f"{question.name}: {error}")
+            notes.append(f"{task.name}: {error}")
     objective_clean = None
     if objective in found:
-        loss = questions[0].stated()[1]
+        loss = tasks[0].problem_and_loss()[1]
         objective_clean = loss.value(np.append(clean.coef_, clean.intercept_))
     return Ceilings(
         found.get(objective or ""), found.get(TEST), objective_clean, "; ".join(notes) or None
