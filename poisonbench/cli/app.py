@@ -18,8 +18,10 @@ from poisonbench.cli.guide import explain, info, init, rerun
 from poisonbench.cli.messages import say, say_notes, usage, user_errors, using
 from poisonbench.cli.options import (
     Account,
+    Add,
     Axes,
     ConfigFile,
+    ConfigOrFolder,
     Constraint,
     Dask,
     DryRun,
@@ -55,9 +57,11 @@ from poisonbench.cli.run import (
     check_dask,
     dry_run_of,
     emit_slurm_script,
+    experiment_of,
     fetch_data,
     merge_tables,
     open_index,
+    output_folder,
     shard_of,
 )
 from poisonbench.execution.options import RunOptions
@@ -118,7 +122,7 @@ def _poisonbench(
 
 @app.command(cls=ConfigCommand)
 def run(
-    config: ConfigFile,
+    config: ConfigOrFolder,
     overrides: Overrides = None,
     output: Output = None,
     jobs: Jobs = None,
@@ -128,6 +132,7 @@ def run(
     data_dir: DataDir = None,
     fetch: Fetch = False,
     extend: Extend = False,
+    add: Add = False,
     predictions: Predictions = False,
     fail_fast: FailFast = False,
     retry_crashed: RetryCrashed = False,
@@ -141,25 +146,29 @@ def run(
     failed, 2 if the config is wrong, 3 if some are missing, and 130 or 143 if the run was
     interrupted or terminated.
 
+    With --add, name the output folder in place of the config, and what it shall have besides:
+    data sets, splits, models, attacks, poisoning rates, defenses or seeds.  The grid grows by all
+    combinations with them; finished cells stay as they are.
+
     \b
     Examples:
       poisonbench run configs/quickstart.yaml
       poisonbench run configs/quickstart.yaml --dry-run
       poisonbench run configs/quickstart.yaml seeds=2 defense='[none, trim]' --output results/try
+      poisonbench run results/quickstart --add defense=mm
     """  # noqa: D301
-    out = output or Path("results") / config.stem
+    out = output_folder(config, output, "", add=add)
     with user_errors():
-        from poisonbench.config import load
         from poisonbench.plan.make import make_plan
 
-        experiment = load(config, overrides or ())
+        experiment = experiment_of(config, overrides or (), add=add)
         say_notes(experiment, quiet=quiet)
         if fetch:
             fetch_data(experiment, data_dir, progress=not quiet)
         work = make_plan(experiment, data_dir, force=force)
     say_notes(work, quiet=quiet)
     if dry_run:
-        dry_run_of(work, out, extend=extend)
+        dry_run_of(work, out, extend=extend or add)
     else:
         carry_out(
             work,
@@ -168,7 +177,7 @@ def run(
                 jobs=jobs,
                 quiet=quiet,
                 verbose=verbose,
-                extend=extend,
+                extend=extend or add,
                 predictions=predictions,
                 fail_fast=fail_fast,
                 retry_crashed=retry_crashed,
@@ -179,7 +188,7 @@ def run(
 
 @app.command(cls=ConfigCommand)
 def sweep(
-    config: ConfigFile,
+    config: ConfigOrFolder,
     axes: Axes = None,
     rates: Annotated[
         str | None,
@@ -211,6 +220,7 @@ def sweep(
     data_dir: DataDir = None,
     fetch: Fetch = False,
     extend: Extend = False,
+    add: Add = False,
     predictions: Predictions = False,
     fail_fast: FailFast = False,
     retry_crashed: RetryCrashed = False,
@@ -238,6 +248,17 @@ def sweep(
     1 if some failed, 2 if the config is wrong, 3 if some are missing, and 130 or 143 if the sweep
     was interrupted or terminated.
 
+    With --add, name the output folder in place of the config, and what it shall have besides:
+    data sets, splits, models, attacks, poisoning rates, defenses or seeds.  The grid grows by all
+    combinations with them, and finished cells stay as they are.  Say results/curve has the seeds
+    0 to 4; these lines give it two defenses, an attack, and the seeds 5 to 9, as those that it has
+    are passed over:
+
+    \b
+      poisonbench sweep results/curve --add defense=huber,mm
+      poisonbench sweep results/curve --add attack='{name: optp, outer_objective: training}'
+      poisonbench sweep results/curve --add seeds=10
+
     \b
     Examples:
       poisonbench sweep configs/quickstart.yaml
@@ -247,7 +268,8 @@ def sweep(
       poisonbench sweep configs/quickstart.yaml --dask tcp://host:8786
       poisonbench sweep configs/quickstart.yaml --emit-slurm --shards 20 --time 02:00:00
     """  # noqa: D301
-    out = output or Path("results") / f"{config.stem}-sweep"
+    out = output_folder(config, output, "-sweep", add=add)
+    extend = extend or add
     part = shard_of(shard)
     asked = {
         "shards": shards,
@@ -272,10 +294,9 @@ def sweep(
                     "--dask")  # fmt: skip
     check_dask(dask, jobs)
     with user_errors():
-        from poisonbench.config import load
         from poisonbench.plan.make import make_plan
 
-        experiment = load(config, axes or (), sweep=True, rates=rates)
+        experiment = experiment_of(config, axes or (), add=add, sweep=True, rates=rates)
         say_notes(experiment, quiet=quiet)
         if fetch:
             fetch_data(experiment, data_dir, progress=not quiet)
@@ -283,9 +304,9 @@ def sweep(
     say_notes(work, quiet=quiet)
     if emit_slurm:
         words = [*(axes or ()), *(["--rates", rates] if rates is not None else [])]
-        flags = {"--extend": extend, "--fail-fast": fail_fast, "--retry-crashed": retry_crashed,
-                 "--predictions": predictions, "--quiet": quiet, "--verbose": verbose,
-                 "--force": force}  # fmt: skip
+        flags = {"--add": add, "--extend": extend and not add, "--fail-fast": fail_fast,
+                 "--retry-crashed": retry_crashed, "--predictions": predictions, "--quiet": quiet,
+                 "--verbose": verbose, "--force": force}  # fmt: skip
         words += [flag for flag, given in flags.items() if given]
         if jobs is not None:
             words += ["--jobs", str(jobs)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -126,17 +125,12 @@ def rerun(
     with user_errors():
         from poisonbench.config import load
         from poisonbench.output.differences import differences
-        from poisonbench.output.layout import StoreError
         from poisonbench.output.store import differences as plan_differences
+        from poisonbench.output.stored_plan import config_of, read_plan
         from poisonbench.plan.make import make_plan
 
-        path = folder / "plan.json"
-        try:
-            known = json.loads(path.read_text(encoding="utf-8"))
-            config = known["config"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise StoreError(f"{path}: not the plan of a run ({error})") from None
-        work = make_plan(load(config, sweep=None), data_dir)
+        known = read_plan(folder)
+        work = make_plan(load(config_of(folder), sweep=True), data_dir)
     for change in plan_differences(known, work.identity()):
         typer.echo(f"the plan has changed: {change}", err=True)
     carry_out(work, out, RunOptions(jobs=jobs, quiet=True))

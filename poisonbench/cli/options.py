@@ -12,6 +12,14 @@ import typer
 ConfigFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", readable=False, help="The config, a YAML file.")
 ]
+ConfigOrFolder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="CONFIG",
+        readable=False,
+        help="The config, a YAML file; with --add, an output folder.",
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
@@ -100,6 +108,14 @@ Extend = Annotated[
         "--extend",
         help="Add to an output folder that was made with a smaller config, such as one with fewer "
         "seeds.",
+    ),
+]
+Add = Annotated[
+    bool,
+    typer.Option(
+        "--add",
+        help="CONFIG is an output folder: add each KEY=VALUE to the lists of its plan, and compute "
+        "what is new.  See below.",
     ),
 ]
 Fetch = Annotated[

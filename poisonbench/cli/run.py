@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +24,35 @@ if TYPE_CHECKING:
     from poisonbench.execution.options import RunOptions
     from poisonbench.output.index import Index
     from poisonbench.plan.groups import Plan
+
+
+def output_folder(config: Path, output: Path | None, ending: str, *, add: bool) -> Path:
+    """Return the output folder: the one given, or the one that the config's name stands for."""
+    if not add:
+        return output or Path("results") / f"{config.stem}{ending}"
+    if output is not None:
+        raise usage(f"--output {output}: --add adds to {config} itself; expected no --output")
+    return config
+
+
+def experiment_of(
+    config: Path,
+    words: Sequence[str],
+    *,
+    add: bool,
+    sweep: bool = False,
+    rates: str | None = None,
+) -> Config:
+    """Return the experiment of a config, or of an output folder with what the words add to it."""
+    from poisonbench.config import load
+    from poisonbench.config.addition import added
+    from poisonbench.output.stored_plan import config_of
+
+    if not add:
+        return load(config, words, sweep=sweep, rates=rates)
+    if not words and rates is None:
+        raise usage("--add: nothing to add; expected KEY=VALUE such as defense=huber or seeds=10")
+    return added(config_of(config), words, rates)
 
 
 def fetch_data(experiment: Config, data_dir: Path | None, *, progress: bool) -> None:
@@ -110,7 +140,9 @@ def emit_slurm_script(
     program = [sys.executable, "-m", "poisonbench"]
     folder = out.absolute()
     data = ["--data-dir", str(data_folder(data_dir).absolute())]
-    sweep = [*program, "sweep", str(config.absolute()), *words, "--output", str(folder), *data]
+    # With --add, the config is the folder.
+    place = [] if config == out else ["--output", str(folder)]
+    sweep = [*program, "sweep", str(config.absolute()), *words, *place, *data]
     path = out / "slurm.sh"
     with using(out):
         merge = [*program, "merge", str(folder)]

@@ -112,7 +112,7 @@ class Config:
 
 
 def load(
-    config: Path | Mapping[str, Any],
+    config: Path | Mapping[str, Any] | Source,
     overrides: Sequence[str] = (),
     *,
     sweep: bool | None = False,
@@ -122,8 +122,8 @@ def load(
 
     Parameters
     ----------
-    config : Path or mapping
-        The file, or what it would hold.
+    config : Path, mapping or Source
+        The file, or what it would hold; overrides change a source itself.
     overrides : sequence of str
         Arguments ``key=value`` of the command line.
     sweep : bool or None, default=False
@@ -144,7 +144,9 @@ def load(
         The config is wrong; the exception has a message for each error that was found.
     """
     check_given_once(overrides)
-    if isinstance(config, Path):
+    if isinstance(config, Source):
+        source = config
+    elif isinstance(config, Path):
         source = load_source(config, (), long_form)
     else:
         source = from_mapping(config)

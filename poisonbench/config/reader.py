@@ -171,12 +171,12 @@ class Reader:
 
     def file(self, text: str) -> Path:
         """Return the path of a file that this config names."""
-        return self.source.path.parent / os.path.expanduser(text)
+        return self.source.base / os.path.expanduser(text)
 
     def _file(self, path: KeyPath, written: Path) -> str:
         """Return a file's path relative to the config; record an error if there is no file."""
         text = os.path.expanduser(written)
-        folder = self.source.path.parent
+        folder = self.source.base
         if self.source.from_command_line(path) and not os.path.isabs(text):
             # From here on, every path is relative to the config, wherever it was given.
             text = os.path.relpath(Path(text).absolute(), folder.resolve())

@@ -29,11 +29,19 @@ class Source:
         Its content, with overrides applied.
     places : dict of tuple to (int or str)
         For each path of keys, its line in the file, or the override that set it.
+    folder : Path, optional
+        Where relative paths start; the folder of the file if not given.
     """
 
     path: Path
     data: dict[str, Any]
     places: dict[KeyPath, int | str] = field(default_factory=dict)
+    folder: Path | None = None
+
+    @property
+    def base(self) -> Path:
+        """The folder that relative paths are relative to."""
+        return self.path.parent if self.folder is None else self.folder
 
     def line(self, path: KeyPath) -> int | None:
         """Return the line of the innermost part of `path` that is in the file, if any."""
@@ -186,7 +194,8 @@ def load(path: Path, overrides: Sequence[str], long_form: LongForm) -> Source:
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; expected a config in YAML") from None
     except IsADirectoryError:
-        raise ConfigError(f"{path}: is a folder; expected a config file in YAML") from None
+        raise ConfigError(f"{path}: is a folder; expected a config file in YAML, or --add and what "
+                          "to add to an output folder") from None  # fmt: skip
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a text in UTF-8 (byte {error.start})") from None
     except (OSError, ValueError) as error:

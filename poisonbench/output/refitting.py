@@ -5,7 +5,6 @@ An output folder keeps poison sets but no fitted models, so a figure of a model 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +16,7 @@ from poisonbench.defenses.trim import TRIMRegressor
 from poisonbench.models import LinearModel
 from poisonbench.output import store
 from poisonbench.output.index import group_label
-from poisonbench.output.layout import StoreError
+from poisonbench.output.stored_plan import config_of
 from poisonbench.output.training_set_figures import FittedTrainingSet, TrimRound
 from poisonbench.pipeline import Stage
 from poisonbench.plan.groups import Group, Plan, Task
@@ -38,11 +37,7 @@ def plan_of(folder: Path, data_dir: Path | None) -> Plan:
     ConfigError
         The data are missing, or the config names a file that is not found from the current folder.
     """
-    try:
-        config = json.loads((folder / "plan.json").read_text(encoding="utf-8"))["config"]
-    except (OSError, ValueError, KeyError) as error:
-        raise StoreError(f"{folder / 'plan.json'}: cannot be read: {error}") from error
-    return make_plan(load(config, sweep=True), data_dir)
+    return make_plan(load(config_of(folder), sweep=True), data_dir)
 
 
 def fitted_training_sets(

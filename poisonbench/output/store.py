@@ -81,7 +81,7 @@ def check_folder(out: Path, plan: Plan, *, extend: bool = False) -> bool:
             if stored == identity:
                 return True
             if extend:
-                _check_extension(out, plan)
+                _check_extension(out, plan, stored)
                 return False
             changes = "\n".join(f"  {change}" for change in differences(stored, identity))
             raise StoreError(
@@ -104,8 +104,14 @@ def check_folder(out: Path, plan: Plan, *, extend: bool = False) -> bool:
     return False
 
 
-def _check_extension(out: Path, plan: Plan) -> None:
+def _check_extension(out: Path, plan: Plan, stored: Any) -> None:
     """Raise StoreError if the plan lacks a row that the folder has."""
+    contents = stored.get("contents", {}) if isinstance(stored, dict) else {}
+    changed = [name for name, content in contents.items()
+               if plan.contents.get(name, content) != content]  # fmt: skip
+    if changed:
+        raise StoreError(f"{out} cannot be extended: {', '.join(changed)} has other content than "
+                         "when it was computed; expected the same")  # fmt: skip
     cells = {row.labels: row.cell for row in plan.rows}
     lost = [row.labels for row in read_index(out).rows if cells.get(row.labels) != row.cell]
     if lost:

@@ -138,13 +138,13 @@ def test_the_script_imports_numpy_alone():
 
 
 def test_an_attack_above_its_ceiling_fails_loudly(bench, monkeypatch):
-    answer = Question.answer
+    compute = CeilingTask.compute
 
     def too_low(self):
-        found = answer(self)
+        found = compute(self)
         return replace(found, bound=found.bound * 0.5)
 
-    monkeypatch.setattr(Question, "answer", too_low)
+    monkeypatch.setattr(CeilingTask, "compute", too_low)
     result = bench.invoke(CONFIG, "--output", "out", code=1)
     assert "exceeds its proved ceiling" in result.stderr
     assert (bench.folder / "out/results.csv").is_file()  # nothing is lost
