@@ -229,12 +229,12 @@ def merge_tables(plan: Plan | Index, out: Path, *, quiet: bool) -> None:
     if not quiet:
         if len(results.results):
             say(f"\n{tables.render(results.results)}\n")
+        if signs := weak_attacks.report(out):
+            say(f"{signs}\n")
         written = [str(path) for path in files]
         if (out / "poison").is_dir():
             written.append(f"{out / 'poison'}{os.sep}")
         say(f"Written: {', '.join(written)}")
-        if signs := weak_attacks.report(out):
-            say(signs)
         for mixture in merging.mixtures(plan.rows, out):
             typer.echo(mixture, err=True)
     impossible = weak_attacks.above_ceiling(results.results)

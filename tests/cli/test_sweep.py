@@ -321,7 +321,7 @@ def test_bad_shards(here, shard):
 def test_dry_run(out):
     said = sweep("--dry-run", "--shard", "0/1").stdout
     assert "20 cells are already in out" in said
-    assert said.splitlines()[-1] == "shard 0/1 has 20 of all cells"
+    assert said.splitlines()[-1] == "shard 0/1 has 20 of these cells"
 
 
 def test_another_config_extends_the_folder_only_if_it_has_more(out):
@@ -562,7 +562,7 @@ def test_a_script_for_slurm(here):
     said = sweep("--output", "a b", "--rates", "0,0.2", "model.alpha=1,2", "--emit-slurm",
                  "--shards", "3", "--time", "1-02:00:00", "--mem", "4G", "--partition", "big",
                  "--max-parallel", "2").stdout  # fmt: skip
-    assert "bash 'a b/slurm.sh' submits 3 shards" in said
+    assert "bash 'a b/slurm.sh' to submit 3 shards" in said
     text = (folder / "slurm.sh").read_text()
     options = [line.split()[1] for line in text.splitlines() if line.startswith("#SBATCH")]
     assert {"--array=0-2%2", "--time=1-02:00:00", "--mem=4G", "--partition=big"} <= set(options)
@@ -594,10 +594,10 @@ def test_a_script_for_slurm(here):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--shards", "3"], "--shards goes with --emit-slurm"),
-        (["--mem", "3G"], "--mem goes with --emit-slurm"),
-        (["--max-parallel", "3"], "--max-parallel goes with --emit-slurm"),
-        (["--emit-slurm", "--shard", "0/3"], "expected no --shard"),
+        (["--shards", "3"], "--shards works only with --emit-slurm"),
+        (["--mem", "3G"], "--mem works only with --emit-slurm"),
+        (["--max-parallel", "3"], "--max-parallel works only with --emit-slurm"),
+        (["--emit-slurm", "--shard", "0/3"], "expected it without --shard"),
         (["--emit-slurm", "--time", "soon"], "--time soon: not valid; expected minutes"),
         (["--emit-slurm", "--mem", "0"], "--mem 0: not valid"),
         (["--emit-slurm", "--partition", "a b"], "--partition a b: not valid"),
