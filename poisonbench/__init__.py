@@ -1,8 +1,8 @@
 """Data-poisoning attacks on linear regression, and the defenses against them.
 
-The package as a library: :func:`run` runs a config, :func:`load_results` reads what a run wrote;
-:mod:`poisonbench.attacks`, :mod:`poisonbench.defenses` and :mod:`poisonbench.models` have the
-components, to use on data of your own.
+In Python, :func:`run` runs a config and :func:`load_results` reads the results of a run.
+:mod:`poisonbench.attacks`, :mod:`poisonbench.defenses` and :mod:`poisonbench.models` contain the
+components, for use on your own data.
 """
 
 from importlib import import_module
@@ -18,7 +18,7 @@ __all__ = ["Results", "RunError", "load_results", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what it takes to run a config only where somebody asks for it."""
+    """Import the slow modules behind the public names only when one of the names is used."""
     if name in __all__:
         return getattr(import_module("poisonbench.api"), name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -8,11 +8,11 @@ from poisonbench.execution.signals import interruptible_command
 
 def main() -> None:
     """Run the command."""
-    # At its end Python would look through all that the libraries have loaded for what to collect:
-    # half a second, also between Ctrl-C and the prompt.
+    # Without this, Python's last garbage collection goes through everything that the libraries
+    # have loaded.  It takes half a second, also between Ctrl-C and the prompt.
     atexit.register(gc.freeze)
     with interruptible_command():
-        # Loaded here, so that Ctrl-C ends that too.
+        # Imported here, so that Ctrl-C can also interrupt the import.
         from poisonbench.cli.app import app
 
         app(prog_name="poisonbench")

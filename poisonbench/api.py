@@ -1,4 +1,4 @@
-"""The package as a library: run a config, and read what a run wrote."""
+"""The public Python interface: run a config, and read the results of a run."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from poisonbench.plan.make import make_plan
 
 
 class RunError(RuntimeError):
-    """Some cells of a run failed; the message says which, and why.
+    """Some cells of a run failed; the message says which ones and why.
 
     Parameters
     ----------
     message : str
-        Which, and why.
+        The message.
     results : Results
         The rows of the cells that did not fail.
     """
@@ -41,29 +41,30 @@ def run(
     jobs: int = 0,
     progress: bool = False,
 ) -> Results:
-    """Run a config: attacks, defenses, errors; the numbers are those of ``poisonbench run``.
+    """Run the attacks and defenses of a config, like the command ``poisonbench run``.
 
     Parameters
     ----------
     config : str, Path or mapping
-        A config file, or what it would hold, as a dict; paths in a dict are relative to the
-        current folder.  A config with a ``sweep:`` block is run as a sweep.
+        A config file, or its content as a dict.  Paths in a dict are relative to the current
+        folder.  A config with a ``sweep:`` block is run as a sweep.
     output : str or Path, optional
-        Folder for the result files, as the command line writes them: what it holds already is
-        not computed again.  If None, nothing is kept but what is returned.
+        Folder for the result files that the command line would write.  Cells that it already holds
+        are not computed again.  If None, no files are kept.
     data_dir : str or Path, optional
-        Where the files of the catalogue lie; ``POISONBENCH_DATA`` or ``datasets`` if None.
+        Folder of the catalogue's files.  If None, ``POISONBENCH_DATA``, or else ``datasets``.
     jobs : int, default=0
-        Number of processes; with 0 everything is done in this one.  With processes, a script needs
-        ``if __name__ == "__main__":`` around its call.
+        Number of processes; with 0, this process computes everything.  If it is not 0, a script
+        must protect the call by ``if __name__ == "__main__":``.
     progress : bool, default=False
         Whether to show a progress bar on stderr.
 
     Returns
     -------
     Results
-        Data frames ``results``, ``timings`` and ``convergence``, as :func:`load_results` gives
-        them, and ``table``, the errors over seeds; printed it is the table of ``poisonbench run``.
+        The data frames ``results``, ``timings`` and ``convergence``, as :func:`load_results`
+        returns them, and ``table`` with the errors over seeds.  Printing it gives the table that
+        ``poisonbench run`` prints.
 
     Raises
     ------
@@ -72,7 +73,7 @@ def run(
     StoreError
         The output folder cannot be used; nothing was computed.
     RunError
-        Some cells failed; it has the results of the others.
+        Some cells failed; the exception has the results of the others.
 
     Examples
     --------
@@ -113,7 +114,7 @@ def run(
 
 
 def load_results(output: str | Path) -> Results:
-    """Read what a run wrote.
+    """Read the results of a run.
 
     Parameters
     ----------
@@ -124,13 +125,13 @@ def load_results(output: str | Path) -> Results:
     -------
     Results
         Data frames with the columns that ``results/README.md`` explains.  Labels such as
-        ``attack`` and ``defense`` are ordered categories, in the order of the config, so that
-        tables and plots keep it; an axis that an attack does not have is missing (in ``groupby``
-        give ``dropna=False``).
+        ``attack`` and ``defense`` are categories in the order of the config, so that tables and
+        plots keep this order.  An axis that an attack does not have is a missing value, so
+        ``groupby`` needs ``dropna=False`` to keep its rows.
 
     Raises
     ------
     StoreError
-        The folder is none of these, or is of another version.
+        The folder does not contain such results, or they are of another version.
     """
     return tables.read_csvs(Path(output))

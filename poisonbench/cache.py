@@ -1,6 +1,6 @@
-"""Numbers that several cells of a process need, computed once.
+"""Numbers that several cells need and that each process computes only once.
 
-A key is a named tuple of everything that the number depends on, so that no two numbers can be
+A key is a named tuple of everything that its number depends on, so that two numbers can never be
 confused.
 """
 
@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 MOST_ENTRIES = 4096
-"""A sweep may use any number of keys; beyond this, the least recently used are dropped."""
+"""A sweep may use any number of keys; of more than this, the least recently used are dropped."""
 
 Number = TypeVar("Number", float, "float | None")
 
 
 class SelectedStrength(NamedTuple):
-    """Identity of a lambda selected by cross-validation.
+    """The key of a lambda selected by cross-validation.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class SelectedStrength(NamedTuple):
 
 
 class OwnCleanError(NamedTuple):
-    """Identity of a defense's test error without poison.
+    """The key of a defense's test error without poison.
 
     Parameters
     ----------

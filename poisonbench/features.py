@@ -1,7 +1,7 @@
-"""Legal rows: points of the box [0, 1]^d with one choice in each one-hot group.
+"""Legal rows: points of the box [0, 1]^d with a valid choice in each one-hot group.
 
-Attacks move points through the box and need the nearest legal row; the pipeline checks that every
-row of a poison set is legal.  Both are defined here, so that they agree.
+Attacks move points through the box and then need the nearest legal row.  The pipeline checks that
+every row of a poison set is legal.  Both are defined here, so that they agree.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ IntArray = npt.NDArray[np.intp]
 BoolArray = npt.NDArray[np.bool_]
 
 BOX_TOLERANCE = 1e-9
-"""How far outside [0, 1] a value may lie by rounding alone."""
+"""How far outside [0, 1] a value may lie, to allow for rounding."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class OneHotGroup:
     columns : tuple of int
         Column indices.
     all_zero : bool
-        Whether a row may have no 1 in the group.  This is so if the data have such a row, for
-        example because a reference category was dropped.
+        Whether a row may have no 1 in the group.  It may if the data have such a row, for example
+        because a reference category was dropped.
     one_of_k : bool
-        Whether a row holds at most one 1.  A group whose rows can hold several is a set of
-        independent binary columns.
+        Whether a row has at most one 1.  If the rows of a group can have several, its columns are
+        treated as independent binary columns.
     """
 
     name: str
@@ -66,24 +66,24 @@ class FeatureSpace:
 
     @cached_property
     def choices(self) -> tuple[OneHotGroup, ...]:
-        """The groups that are one choice out of k."""
+        """The groups in which a row makes one choice out of k."""
         return tuple(group for group in self.groups if group.one_of_k)
 
     @cached_property
     def binary(self) -> IntArray:
-        """Indices of the columns of all other groups: each is 0 or 1, independently."""
+        """Indices of the columns of all other groups; each is 0 or 1, independently of others."""
         columns = [j for group in self.groups if not group.one_of_k for j in group.columns]
         return np.array(columns, dtype=np.intp)
 
     @cached_property
     def numeric(self) -> IntArray:
-        """Indices of the columns that belong to no group: any value in [0, 1]."""
+        """Indices of the columns that belong to no group and may have any value in [0, 1]."""
         grouped = {j for group in self.groups for j in group.columns}
         return np.array([j for j in range(self.n_features) if j not in grouped], dtype=np.intp)
 
     @cached_property
     def _padded(self) -> tuple[IntArray, FloatArray]:
-        """Column indices of the choices, one row a group, padded with d; and their thresholds."""
+        """Column indices of the choices, a row for each group, padded with d; and thresholds."""
         width = max((len(group.columns) for group in self.choices), default=0)
         columns = np.full((len(self.choices), width), self.n_features, dtype=np.intp)
         thresholds = np.empty(len(self.choices))
@@ -97,8 +97,8 @@ class FeatureSpace:
         """Return the legal rows nearest to `X`.
 
         Values are clipped to the box, and independent binary columns are rounded.  In each one-hot
-        group of k columns the largest entry becomes 1 and the others 0.  But if an all-zero group
-        is legal and no entry exceeds 1/(1+k), all become 0.
+        group of k columns the largest entry becomes 1 and the others 0, except that all become 0 if
+        an all-zero group is legal and no entry exceeds 1/(1 + k).
 
         Parameters
         ----------
@@ -127,7 +127,7 @@ class FeatureSpace:
         return legal
 
     def violations(self, X: FloatArray) -> list[str]:
-        """Return what makes rows of `X` illegal.
+        """Return descriptions of what makes rows of `X` illegal.
 
         Parameters
         ----------
@@ -160,7 +160,7 @@ class FeatureSpace:
             if bad.size:
                 row, column = bad[0]
                 name = self.names[group.columns[column]]
-                value = float(block[row, column])  # all digits: 1 but for rounding
+                value = float(block[row, column])  # shown with all digits, as it may be almost 1
                 found.append(f"row {row}, one-hot column '{name}' is {value!r}, "
                              "not 0 or 1")  # fmt: skip
                 continue

@@ -20,7 +20,7 @@ class Errors(TypedDict):
 
 
 class Removal(TypedDict):
-    """How well a defense removed the poison; the columns of the same names."""
+    """How well a defense removed the poison rows; the columns of the same names."""
 
     n_removed: int | None
     removal_precision: float | None
@@ -62,14 +62,14 @@ def removal(kept: BoolArray | None, poison: BoolArray) -> Removal:
     Parameters
     ----------
     kept : ndarray of bool of shape (N,) or None
-        Rows that the defense kept; None if it does not remove rows.
+        Which rows the defense kept; None if it does not remove rows.
     poison : ndarray of bool of shape (N,)
-        Rows that are poison.
+        Which rows are poison.
 
     Raises
     ------
     ValueError
-        `kept` is of another type or shape; a defense offers it as ``support_``.
+        `kept`, which is a defense's ``support_``, has the wrong type or shape.
     """
     if kept is None:
         return {

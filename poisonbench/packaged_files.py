@@ -1,7 +1,7 @@
-"""Files that ship with the package but lie at the top of its repository: configs, published values.
+"""The folders of files that come with the package: a paper's configs and published values.
 
-In a wheel they lie in the package's folder ``packaged``; in a clone, where the package is used in
-place, they lie where they are kept.
+The repository keeps them outside the package, in ``configs`` and ``results``.  A wheel contains
+copies in the package's folder ``packaged``.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _PLACES = {
 
 
 def folder(kind: str) -> Path:
-    """Return the folder of one kind of files.
+    """Return the folder with the files of one kind.
 
     Parameters
     ----------
     kind : {"configs", "published"}
-        The kind.
+        The kind of files.
     """
     packaged = _PACKAGE / "packaged" / kind
     return packaged if packaged.is_dir() else _PLACES[kind]

@@ -1,7 +1,8 @@
-"""Parameters checked against their own annotations, so that a bound is written once.
+"""Check parameters against their annotations, so that each bound is written only once.
 
-The config's schema is made from the same annotations; this check is for those who construct an
-attack or a defense in Python, where scikit-learn's convention is that its method complains.
+The config's schema is made from the same annotations.  This check is for users who construct an
+attack or a defense in Python; by scikit-learn's convention, ``__init__`` does not check its
+arguments, and the first method that uses them does.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ KINDS: dict[Any, tuple[type, str]] = {
 def check_parameters(estimator: Any) -> None:
     """Compare the parameters of `estimator` with the annotations of its ``__init__``.
 
-    Annotations of other kinds than literals, numbers, bounds, None and their unions say nothing.
+    Only literals, numbers, bounds, None and unions of these are checked.
 
     Raises
     ------
     ValueError
-        A parameter has a value that its annotation excludes.
+        A parameter has a value that its annotation does not allow.
     """
     cls = type(estimator)
     hints = get_type_hints(cls.__init__, include_extras=True)

@@ -1,11 +1,12 @@
-"""One poison set and the defenses that meet it: the paper's experiment, from top to bottom.
+"""One poison set and the defenses against it: the paper's experiment, from top to bottom.
 
     data -> split -> learner -> attack -> checked poison set -> poisoned training set
          -> defense -> errors
 
-Each stage uses only the results of earlier ones, and gets only what its party may know.  The
-attacker gets the training rows, validation rows of its own and the learner, but no test rows.  The
-defender gets the shuffled rows of the poisoned training set, but not which of them are poison.
+Each stage uses only the results of earlier stages, and is given only what the attacker or the
+defender may know.  The attacker gets the training rows, validation rows of its own and the learner,
+but no test rows.  The defender gets the shuffled rows of the poisoned training set, but is not told
+which of them are poison.
 """
 
 from __future__ import annotations
@@ -54,15 +55,16 @@ class Stage:
     clean : LinearModel
         The learner trained on the clean rows, which the attacker knows.
     made : Poisoned
-        The poison set, checked.
+        The checked poison set.
     rows : Sample
-        The poisoned training set, shuffled: what the defender gets.
+        The shuffled poisoned training set, which the defender gets.
     is_poison : ndarray of bool of shape (n + p,)
-        Which of its rows are poison: what the defender does not get.
+        Which of its rows are poison, which the defender is not told.
     undefended : mapping of str to LinearModel
         The learner trained on all its rows; the key says on which rows its strength was selected.
     ceilings : Ceilings
-        Bounds on what any poison of this size can do; only the harness knows them.
+        Bounds on the effect of any poison of this size; neither the attacker nor the defender
+        knows them.
     """
 
     group: Group
@@ -136,7 +138,7 @@ def learner(choice: Choice, rows: Sample, setting: Setting, seed: int) -> Linear
     model: LinearModel = choice.build()
     if choice.parameters.get("lambda") == "cv":
         folds = seeds.random_state(seed, "folds", setting.content)
-        # The selection depends on nothing else, so all attacks and rates of a split share it.
+        # The selection depends only on these rows and folds, so all attacks and rates share it.
         content = sha256(np.ascontiguousarray(rows.X).data)
         content.update(np.ascontiguousarray(rows.y).data)
         key = SelectedStrength(repr(model), folds, content.hexdigest())
@@ -172,7 +174,7 @@ def known_to_attacker(
     Parameters
     ----------
     group : Group
-        Its attack says what is not known, by its parameter ``knowledge``.
+        The group; its attack's parameter ``knowledge`` says what the attacker does not know.
     setting : Setting
         The data of the group.
     model : LinearModel
@@ -183,7 +185,8 @@ def known_to_attacker(
     Returns
     -------
     train : Sample
-        The training rows, or as many rows that are in no part of the split, clipped to the box.
+        The training rows, or equally many rows that are in no part of the split, clipped to the
+        box.
     model : LinearModel
         A learner fitted on them.
     """
@@ -196,7 +199,8 @@ def known_to_attacker(
         rows = spare_rows(setting.split, len(dataset.y), len(train), stream)
         X = setting.scaling.transform(dataset.X[rows])
         y = setting.scaling.transform_response(dataset.y[rows])
-        # Bounds from the training rows leave other rows a little outside, where no poison may lie.
+        # The training rows define the box, so other rows can lie slightly outside, where poison
+        # rows may not lie.
         train = read_only(np.clip(X, 0.0, 1.0), np.clip(y, 0.0, 1.0))
     if knowledge["surrogate"] in ("model", "both"):
         has_strength = registry.accepts(registry.components("model")[knowledge["model"]], "lam")
@@ -205,7 +209,7 @@ def known_to_attacker(
 
 
 def check(poison: PoisonSet, n_poison: int, space: FeatureSpace) -> None:
-    """Raise PoisonError unless the poison set is `n_poison` legal rows; nothing is repaired.
+    """Raise PoisonError unless the poison set consists of `n_poison` legal rows; repair nothing.
 
     Raises
     ------
@@ -245,14 +249,14 @@ def defended(stage: Stage, task: Task) -> Defended:
 
 
 def with_ceilings(stage: Stage, ceiling_of: Callable[[CeilingTask], Ceiling]) -> Stage:
-    """Return the stage with how bad any poison of this size can make the undefended learner.
+    """Return the stage with bounds on how bad poison of this size can make the undefended learner.
 
     Parameters
     ----------
     stage : Stage
-        Everything up to the defenses.
+        The state before the defenses.
     ceiling_of : callable
-        Returns a ceiling, perhaps one that has been computed before.
+        Returns the ceiling for a task, which may have been computed before.
     """
     group, variant = stage.group, stage.made.poison.variant
     if not (group.ceiling and group.n_poison):
@@ -265,8 +269,8 @@ def with_ceilings(stage: Stage, ceiling_of: Callable[[CeilingTask], Ceiling]) ->
 def own_clean_mse(stage: Stage, task: Task) -> float | None:
     """Return the test MSE of a task's defense trained on the clean rows; None if it fails on them.
 
-    This is the result of the same defense at poisoning rate 0.  It is computed here, so that no
-    cell depends on another one, but only once for all attacks and rates in a process.
+    This is the result of the same defense at poisoning rate 0.  It is computed here so that no
+    cell depends on another one, but each process computes it only once for all attacks and rates.
     """
     setting, seed = stage.setting, stage.group.seed
     task = replace(task, n_poison_assumed=task.n_poison_assumed_clean, select_on="clean")
@@ -277,7 +281,7 @@ def own_clean_mse(stage: Stage, task: Task) -> float | None:
         without = replace(stage, rows=rows, is_poison=is_poison, undefended={"clean": stage.clean})
         try:
             predicted = defended(without, task).model.predict(setting.test.X)
-        except ValueError:  # too few rows for the number of poison rows that it assumes
+        except ValueError:  # there are too few rows for the number of poison rows that it assumes
             return None
         return metrics.mean_squared_error(setting.test.y, predicted)
 
@@ -293,13 +297,13 @@ def own_clean_mse(stage: Stage, task: Task) -> float | None:
 
 
 def bounds(stage: Stage, task: Task, reached: Defended) -> dict[str, float | None]:
-    """Return the columns of Theorem 2: its bounds for a trimming defense, and what they bound."""
+    """Return the columns for Theorem 2: its bounds for a trimming defense, and what they bound."""
     found = None
     model, kept = reached.model, reached.kept
     if hasattr(model, "n_poison_") and kept is not None and hasattr(model, "coef_"):
         rows, undefended = stage.rows, stage.undefended[task.select_on]
         train, clean = stage.setting.train, stage.clean
-        if task.select_on != "clean":  # theta* must have the strength that the defense was given
+        if task.select_on != "clean":  # theta* must have the strength that the defense used
             clean = clone(undefended).fit(train.X, train.y)
         found = certificate(
             (rows.y - model.predict(rows.X)) ** 2,
@@ -369,7 +373,7 @@ def measure(stage: Stage, task: Task, reached: Defended | None = None) -> tuple[
         objective_final=poison.objective_final,
         objective_ceiling=stage.ceilings.objective,
         ceiling_share=stage.ceilings.share(poison.objective_final),
-        # Of a strength that is selected again on the poisoned rows nothing is proved.
+        # The ceiling is not proved for a strength that is selected again on the poisoned rows.
         test_mse_ceiling=stage.ceilings.test_mse if task.select_on == "clean" else None,
         ceiling_note=stage.ceilings.note,
         chosen_variant=" ".join(poison.variant.values()) or None,

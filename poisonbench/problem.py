@@ -1,7 +1,7 @@
-"""The small frozen objects that pass between the stages of an experiment.
+"""The small frozen objects that are passed between the stages of an experiment.
 
-They limit what a stage can know: an :class:`AttackProblem` has no test rows, and a defense gets
-only the shuffled rows of a :class:`Sample`.
+They limit what a stage can know: an :class:`AttackProblem` contains no test rows, and a defense
+gets only the shuffled rows of a :class:`Sample`.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ class Sample:
 
 @dataclass(frozen=True)
 class AttackProblem:
-    """Everything that an attacker knows, and its budget.
+    """Everything that an attacker knows, and the number of poison rows that it may add.
 
     Parameters
     ----------
     train : Sample
-        The clean training rows D_tr (n rows), or the attacker's own sample in their place.
+        The n clean training rows D_tr, or a surrogate sample in their place.
     validation : Sample
         The attacker's validation rows D_val; may be empty.
     model : LinearModel
-        The learner, or the attacker's own in its place, with its regularisation strength fixed,
-        fitted on ``train``.
+        The learner, or a surrogate learner in its place, fitted on ``train``, with its
+        regularisation strength fixed.
     space : FeatureSpace
         Which rows are legal.
     target : str
@@ -51,14 +51,14 @@ class AttackProblem:
     scaling : Scaling
         The map between the data's own units and the box.
     n_poison : int
-        The budget p.
+        The budget p, the number of poison rows.
     entropy : int
         Seed of the attacker's random numbers.
 
     Raises
     ------
     ValueError
-        Training rows lie outside the box, where no attack keeps its promises.
+        Training rows lie outside the box, for which the attacks are not made.
     """
 
     train: Sample
@@ -75,8 +75,8 @@ class AttackProblem:
         for what, values in (("X", X), ("y", y)):
             low, high = values.min(initial=0.0), values.max(initial=1.0)
             if not (low >= -BOX_TOLERANCE and high <= 1 + BOX_TOLERANCE):  # NaN compares false
-                raise ValueError(f"the training rows' {what} runs from {low:.6g} to {high:.6g}, "
-                                 "expected values in the box [0, 1]; scale them with "
+                raise ValueError(f"{what} of the training rows ranges from {low:.6g} to "
+                                 f"{high:.6g}, expected values in the box [0, 1]; scale them with "
                                  "Scaling.fit and transform")  # fmt: skip
 
     def generator(self) -> np.random.Generator:
@@ -86,7 +86,7 @@ class AttackProblem:
 
 @dataclass(frozen=True)
 class PoisonSet:
-    """What an attack returns.
+    """The poison rows that an attack returns, and how it found them.
 
     Parameters
     ----------
@@ -97,10 +97,10 @@ class PoisonSet:
     rounds : int
         Rounds of the attack's outer loop.
     variant : dict of str to str
-        For an attack that tries several variants, the axes of the one it kept.
+        For an attack that tries several variants, the axes of the variant that it kept.
     trace : tuple of float
-        W at the start and after each round; of several climbs, the one that was kept.  If a
-        surrogate stands in for the learner, W of the surrogate.
+        W at the start and after each round; if the attack climbed several times, of the climb that
+        it kept.  If the attack uses a surrogate of the learner, W is that of the surrogate.
     """
 
     X: FloatArray
@@ -139,7 +139,7 @@ class PoisonSet:
 
 @dataclass(frozen=True)
 class Setting:
-    """The parts of a split, scaled to the box.
+    """The training, validation and test rows of a split, scaled to the box.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ class Setting:
     content : str
         Hash of the data set's content; random streams depend on it and on the seed.
     unit : ResponseUnit or None
-        How the box relates to the response's own unit; None where that is not known.
+        How the box relates to the response's own unit; None if that is not known.
     """
 
     train: Sample
@@ -172,7 +172,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Poisoned:
-    """A poison set, what making it took, and what it was computed with, where that varies."""
+    """A poison set, the seconds that it took, and the library that computed it, if that varies."""
 
     poison: PoisonSet
     seconds: float

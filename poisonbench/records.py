@@ -17,7 +17,7 @@ def column(meaning: str, unit: str = "") -> Any:
 
 @dataclass(frozen=True)
 class Labels:
-    """What identifies a row: the key of ``results.csv`` and ``timings.csv``."""
+    """The columns that identify a row of ``results.csv`` and ``timings.csv``."""
 
     dataset: str = column("data set; for a CSV file, its name without the extension")
     target: str = column("name of the response")
@@ -51,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a cell measures; the same config gives the same numbers, whoever runs it."""
+    """The numbers that a cell measures; the same config always gives the same numbers."""
 
     lambda_: float = column("penalty strength in the paper's objective, on the n + p training "
                             "rows (oracle: on the n clean rows; heavy-ridge: its own)")  # fmt: skip
@@ -85,8 +85,9 @@ class Measured:
                                               "where that is not known",
                                               "response_unit")  # fmt: skip
     response_unit: str | None = column("the response's own unit: that of the catalogue, else of "
-                                       "the values in the file; empty where the file was scaled "
-                                       "before and nobody says from what")  # fmt: skip
+                                       "the values in the file; empty if the file was scaled "
+                                       "beforehand and its original range is not "
+                                       "known")  # fmt: skip
     val_mse: float | None = column("mean squared error on the attacker's validation rows; empty "
                                    "if there are none", "squared box unit")  # fmt: skip
     objective_initial: float | None = column("outer objective of the learner trained with the "
@@ -95,10 +96,10 @@ class Measured:
                                            "poison rows")  # fmt: skip
     objective_ceiling: float | None = column("proved bound on the outer objective of the learner "
                                              "trained with any n_poison legal poison rows; empty "
-                                             "where none is known")  # fmt: skip
-    ceiling_share: float | None = column("objective_final's excess over the objective of the "
-                                         "learner trained on the clean rows, over "
-                                         "objective_ceiling's")  # fmt: skip
+                                             "if none is known")  # fmt: skip
+    ceiling_share: float | None = column("(objective_final - c) / (objective_ceiling - c), where "
+                                         "c is the outer objective of the learner trained on the "
+                                         "clean rows")  # fmt: skip
     test_mse_ceiling: float | None = column("the same bound on the undefended learner's mean "
                                             "squared error on the test rows, which no attacker "
                                             "sees", "squared box unit")  # fmt: skip
@@ -137,7 +138,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Timings:
-    """How long a cell took; kept in ``timings.csv``, apart from what must be reproducible."""
+    """How long a cell took; in ``timings.csv``, because it is not reproducible."""
 
     attack_seconds: float | None = column("making the poison set, once for all defenses; empty if "
                                           "the time was lost", "seconds")  # fmt: skip
@@ -159,7 +160,7 @@ class Round:
 
 
 def _check(record: Any) -> None:
-    """Complain of a value that is not of its column's type, or not finite."""
+    """Raise an error if a value does not have its column's type, or is not finite."""
     for entry in fields(record):
         value = getattr(record, entry.name)
         kind, _, empty = str(entry.type).partition(" | ")
@@ -174,17 +175,17 @@ def _check(record: Any) -> None:
 
 @dataclass(frozen=True)
 class Predictions:
-    """The predictions of a cell on its test rows, in one file for each cell, on request.
+    """The predictions of a cell on its test rows, which are kept with ``--predictions``.
 
     Parameters
     ----------
     unit : str
-        Unit of the numbers: the response's own, or box units where that is not known.
+        Unit of the numbers: the response's own unit, or box units if that is not known.
     rows : tuple of int
         Row indices of the test rows in the data set, from 0.
     y, predicted, clean : tuple of float
-        For each test row its response, the prediction of the cell's model, and that of the
-        learner trained on the clean rows.
+        For each test row the response, the prediction of the cell's model, and the prediction of
+        the learner trained on the clean rows.
     """
 
     unit: str

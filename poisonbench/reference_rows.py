@@ -1,8 +1,7 @@
-"""Reference rows: rows of a table that the defenses are to be compared with.
+"""Reference rows: rows of the tables with which the defenses are compared.
 
-They are not defenses, because `train` gets things that no defense may know, such as which rows are
-poison.  Each returns its model, the rows that it kept, and the learner whose strength the row
-records.
+They are not defenses, because `train` gets what no defense may know, such as which rows are poison.
+Each returns its model, the rows that it kept, and the learner whose penalty the row reports.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from poisonbench.models import LinearModel, Ridge
 from poisonbench.problem import Sample
 
 HEAVY = 100
-"""Factor of the penalty in the reference row heavy-ridge."""
+"""Factor by which the reference row heavy-ridge multiplies the penalty."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +30,13 @@ class Defended:
     model : regressor
         The fitted model.
     kept : ndarray of bool of shape (n + p,) or None
-        Rows that it was fitted to; None if it does not choose rows.
+        The rows that it was fitted to; None if it does not choose rows.
     learner : LinearModel
-        The learner whose strength the row records.
+        The learner whose penalty strength the row of the table reports.
     n_rows : int
-        The number of rows that this strength refers to.
+        The number of rows to which this strength refers.
     seconds : float, default=0.0
-        Time that the training took.
+        How long the training took.
     """
 
     model: Any
@@ -53,7 +52,7 @@ class ReferenceRow(ABC):
     name: ClassVar[str]
 
     n_poison_source: ClassVar[str | None] = None
-    """How it learns the number of poison rows; None if it does not."""
+    """How it learns the number of poison rows; None if it uses no such number."""
 
     @abstractmethod
     def train(
@@ -87,7 +86,7 @@ class Undefended(ReferenceRow):
 
 
 class Oracle(ReferenceRow):
-    """The learner fitted to the clean rows only: what a perfect removal would reach."""
+    """The learner fitted to the clean rows only, as if every poison row had been removed."""
 
     name = "oracle"
     n_poison_source = "oracle"
@@ -100,7 +99,7 @@ class Oracle(ReferenceRow):
 
 
 class Median(ReferenceRow):
-    """The median of all responses, ignoring the features: no defense should do worse."""
+    """The median of all responses for every row: no defense should do worse."""
 
     name = "median"
 
@@ -113,9 +112,9 @@ class Median(ReferenceRow):
 
 
 class HeavyRidge(ReferenceRow):
-    """Ridge with 100 times the learner's penalty, on all rows: what shrinking alone achieves.
+    """Ridge with 100 times the learner's penalty, on all rows: the effect of shrinkage alone.
 
-    For learners other than ridge, it has 100 times ridge's default penalty.
+    For other learners than ridge, the penalty is 100 times ridge's default penalty.
     """
 
     name = "heavy-ridge"

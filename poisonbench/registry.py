@@ -1,10 +1,10 @@
 """The components that a config can name, discovered from the code.
 
 A component is a public class with a ``name``.  It is defined in a public module of its kind's
-package, or made there and put into the module's tuple ``COMPONENTS``, or another distribution
-offers it through the entry-point group of that package.  Its parameters are those of ``__init__``:
-types and bounds from the annotations, descriptions from the numpydoc section "Parameters".  So a
-new attack or defense needs one new file with one class; the config, the schema, ``poisonbench
+package, or it is listed in such a module's tuple ``COMPONENTS``, or another distribution provides
+it through the package's entry-point group.  Its parameters are those of ``__init__``: the
+annotations give types and bounds, and the numpydoc section "Parameters" gives descriptions.  So a
+new attack or defense is one new file with one class, because the config, the schema, ``poisonbench
 list`` and the contract tests all use this registry.
 """
 
@@ -43,11 +43,12 @@ INJECTED = frozenset(
         "n_jobs",
     }
 )
-"""Parameters of ``__init__`` that a config cannot set: the pipeline does, or they change no
-result."""
+"""Parameters of ``__init__`` that a config cannot set, because the pipeline sets them or because
+they do not change any result."""
 
 KEYWORDS = {"lam": "lambda", "score_by": "score"}
-"""Parameters whose config name is a Python keyword, or a method of scikit-learn's estimators."""
+"""Names in a config of parameters that cannot have the same name in Python, because it is a keyword
+or a method of scikit-learn's estimators."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Parameter:
     default : Any
         Its default; ``inspect.Parameter.empty`` if it is required.
     description : str
-        From the section "Parameters" of the docstring.
+        Its description in the section "Parameters" of the docstring.
     """
 
     name: str
@@ -92,7 +93,8 @@ def components(kind: str) -> dict[str, Any]:
     Raises
     ------
     TypeError
-        Two components have one name, or a class with a name lacks the base of its kind.
+        Two components have the same name, or a class looks like a component but does not inherit
+        from the base class of its kind.
     """
     package_name, base_name = KINDS[kind]
     package = importlib.import_module(package_name)
@@ -122,12 +124,12 @@ def components(kind: str) -> dict[str, Any]:
 
 
 def _check_derived(cls: Any, package_name: str) -> None:
-    """Complain of a class in a package of components that looks like one and would be passed over.
+    """Raise an error if a class looks like a component but would be ignored.
 
     Raises
     ------
     TypeError
-        It has a ``name`` and a ``reference``, and none of the bases of its package.
+        The class has a ``name`` and a ``reference``, but none of its package's base classes.
     """
     if not cls.__module__.startswith(f"{package_name}."):
         return
@@ -137,16 +139,16 @@ def _check_derived(cls: Any, package_name: str) -> None:
     bases = [base for place, base in KINDS.values() if place == package_name]
     if not issubclass(cls, tuple(getattr(package, base) for base in bases)):
         raise TypeError(
-            f"{cls.__module__}: {cls.__name__} has a name and a reference, but is no "
-            f"{' or '.join(bases)}; expected class {cls.__name__}({bases[0]})"
+            f"{cls.__module__}: {cls.__name__} has a name and a reference, but is not a subclass "
+            f"of {' or '.join(bases)}; expected class {cls.__name__}({bases[0]})"
         )
 
 
 def exported(package: str, name: str) -> Any:
-    """Return what a package of components has under `name`, for its ``__getattr__``.
+    """Return the component called `name` in a package, for the package's ``__getattr__``.
 
-    So every component can be imported from its package, and is in ``__all__``, although no list
-    names it; and the package imports none of them until one is asked for.
+    With this, every component can be imported from its package and is in ``__all__`` without being
+    listed anywhere, and the package imports no component before one is used.
 
     Parameters
     ----------
@@ -158,7 +160,7 @@ def exported(package: str, name: str) -> Any:
     Returns
     -------
     type or list of str
-        The class, or the names of all classes and of their bases.
+        The class, or the names of all classes and of their base classes.
 
     Raises
     ------
@@ -166,7 +168,7 @@ def exported(package: str, name: str) -> Any:
         The package has no such class.
     """
     bases = {kind: base for kind, (place, base) in KINDS.items() if place == package}
-    # Modules, which an import looks for here before it looks for their files, are in lower case.
+    # Python also asks here for modules before it looks for their files; their names are lower case.
     if name == "__all__" or name[:1].isupper():
         classes = {
             cls.__name__: cls
@@ -182,10 +184,10 @@ def exported(package: str, name: str) -> Any:
 
 
 def nearest(word: str, valid: Iterable[str]) -> str | None:
-    """Return the name in `valid` that `word` may be a misspelling of, if any."""
-    by_lower_case = {name.lower(): name for name in valid}  # papers write OptP and TRIM
+    """Return the name in `valid` of which `word` is probably a misspelling, or None."""
+    by_lower_case = {name.lower(): name for name in valid}  # because papers write OptP and TRIM
     matches = difflib.get_close_matches(word.lower(), by_lower_case, n=1, cutoff=0.6)
-    if not matches and word:  # val for validation
+    if not matches and word:  # an abbreviation, such as val for validation
         matches = [name for name in by_lower_case if name.startswith(word.lower())]
     return by_lower_case[matches[0]] if len(matches) == 1 else None
 
@@ -220,7 +222,7 @@ def summary(cls: Any) -> str:
 
 
 def _described_parameters(cls: Any) -> dict[str, str]:
-    """Return the descriptions in the numpydoc section "Parameters" of `cls`, each in one line."""
+    """Return the descriptions in the numpydoc section "Parameters" of `cls`, each as one line."""
     text = inspect.getdoc(cls) or ""
     section = re.search(r"^Parameters\n-+\n(.*?)(?=^\w[^\n]*\n-+\n|\Z)", text, re.M | re.S)
     described: dict[str, str] = {}

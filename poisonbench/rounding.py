@@ -1,7 +1,7 @@
-"""Convert shares of rows to numbers of rows, exactly for decimal digits as given.
+"""Convert shares of rows to numbers of rows, with exact decimal arithmetic.
 
-In floating point .145 of 100 rows is 14.499999999999998 and rounds to 14; in decimals it is 14.5
-and rounds to 15.
+In floating point, 0.145 of 100 rows is 14.499999999999998, which rounds to 14; in decimal
+arithmetic it is 14.5, which rounds to 15.
 """
 
 from __future__ import annotations

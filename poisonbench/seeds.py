@@ -1,8 +1,8 @@
 """Named streams of random numbers.
 
-A stream depends on its purpose, not on the order in which code happens to run: the split of seed 3
-is the same whether one attack is run or ten, by one process or by eight.  So adding an attack, a
-rate or a defense to an experiment does not change the other results, and comparisons are paired.
+A stream depends on its purpose and not on the order in which code runs: the split of seed 3 is the
+same for one attack or ten, in one process or eight.  So adding an attack, a rate or a defense to an
+experiment does not change the other results, and comparisons are paired.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ def entropy(seed: int, role: str, *keys: object) -> int:
     seed : int
         The experiment's seed.
     role : str
-        What the stream is for: ``"split"``, ``"attack"``, ``"defense"``, ...
+        The purpose of the stream: ``"split"``, ``"attack"``, ``"defense"``, ...
     *keys : object
-        Whatever else the stream depends on; JSON values.
+        Anything else that the stream depends on; JSON values.
 
     Returns
     -------

@@ -18,5 +18,5 @@ def test_training_rows_outside_the_box_are_refused(
     problem = make_problem()
     arrays = {"X": problem.train.X.copy(), "y": problem.train.y.copy()}
     arrays[part][3] = value
-    with pytest.raises(ValueError, match=f"the training rows' {part} runs from"):
+    with pytest.raises(ValueError, match=f"{part} of the training rows ranges from"):
         replace(problem, train=Sample(**arrays))

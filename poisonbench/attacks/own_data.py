@@ -1,7 +1,7 @@
-"""Attacks on data of one's own: from arrays or data frames to an attack problem, and back.
+"""Attacks on your own data: convert arrays or data frames to an attack problem, and back.
 
-An experiment scales its data to the box [0, 1] once, for all attacks.  Here the same is done for
-one attack on rows that somebody has in memory, in whatever units.
+An experiment scales its data to the box [0, 1] once, for all attacks.  This module does the same
+for a single attack on rows in memory, which may be in any units.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from poisonbench.attacks.base import Attack
 
 Box = tuple[ArrayLike, ArrayLike]
-"""Smallest and largest values: two numbers, or two arrays with one for each column."""
+"""Smallest and largest values: two numbers, or two arrays with one entry for each column."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class OwnData:
     Parameters
     ----------
     train, validation : Sample
-        The rows; the validation part may be empty.
+        The rows; ``validation`` may be empty.
     space : FeatureSpace
         The columns.
     target : str
         Name of the response.
     low, high : ndarray of shape (d + 1,)
-        The box in the data's units, the response last.
+        The box in the data's units: the bounds of the columns, and last those of the response.
     """
 
     train: Sample
@@ -56,19 +56,19 @@ class OwnData:
 
     @property
     def scaling(self) -> Scaling:
-        """How the box relates to these units."""
+        """The map between the data's units and the box."""
         span = self.high - self.low
         return Scaling(self.low[:-1], span[:-1], float(self.low[-1]), float(span[-1]))
 
     def in_box(self, rows: Sample) -> Sample:
-        """Return rows in the box, read-only."""
+        """Return rows scaled to the box, as read-only arrays."""
         X = self.scaling.transform(rows.X)
         y = self.scaling.transform_response(rows.y)
         X.flags.writeable = y.flags.writeable = False
         return Sample(X, y)
 
     def in_own_units(self, poison: PoisonSet) -> PoisonSet:
-        """Return poison rows in the data's units; rounding takes none of them out of the box."""
+        """Return poison rows in the data's units, clipped so that rounding leaves none outside."""
         X, y = self.scaling.inverse(poison.X), self.scaling.inverse_response(poison.y)
         X = np.clip(X, self.low[:-1], self.high[:-1])
         return replace(poison, X=X, y=np.clip(y, self.low[-1], self.high[-1]))
@@ -83,18 +83,18 @@ def read(
     box: Box | None = None,
     y_box: Box | None = None,
 ) -> OwnData:
-    """Return checked rows; the parameters are those of :meth:`Attack.poison`.
+    """Check the rows and return them; the parameters are those of :meth:`Attack.poison`.
 
     Raises
     ------
     ValueError
-        The rows cannot be used, or some lie outside a box that is given.
+        The rows cannot be used, or some lie outside the given box.
     """
     names = _names(X)
     target = str(name) if (name := getattr(y, "name", None)) is not None else "y"
     train = _sample(X, y, ("X", "y"), names, target)
     if (X_val is None) != (y_val is None):
-        raise ValueError("one of X_val and y_val is given without the other; expected both")
+        raise ValueError("only one of X_val and y_val is given; expected both or neither")
     if X_val is None:
         validation = Sample(train.X[:0], train.y[:0])
     else:
@@ -103,8 +103,8 @@ def read(
                              f"X: {', '.join(names)}")  # fmt: skip
         validation = _sample(X_val, y_val, ("X_val", "y_val"), names, target)
     if len(train) < 2 or (train.y == train.y[0]).all():
-        raise ValueError(f"y: {len(train)} rows without two different responses; there is nothing "
-                         "to learn")  # fmt: skip
+        raise ValueError(f"y: {len(train)} rows without two different responses, from which "
+                         "nothing can be learned; expected at least two")  # fmt: skip
     everything = np.vstack([train.X, validation.X])
     space = FeatureSpace(names, _groups(groups, names, everything))
     low, high = np.zeros(len(names) + 1), np.ones(len(names) + 1)
@@ -127,15 +127,15 @@ def read(
 def problem_of(
     attack: Attack, data: OwnData, model: Any, n_poison: int | None, random_state: int | None
 ) -> AttackProblem:
-    """Return what an attack is to solve on these rows.
+    """Return the problem that an attack has to solve on these rows.
 
     Raises
     ------
     ValueError
-        A parameter of the attack is out of its range, the attack needs validation rows, or the
-        number of poison rows is not one.
+        A parameter of the attack is out of range, the attack needs validation rows, or `n_poison`
+        is not a number of rows.
     TypeError
-        The learner is none that can be attacked.
+        The learner is not one that can be attacked.
     """
     _check_attack(attack, data)
     own = attack.own_rows(data.space, data.target, data.scaling)
@@ -143,8 +143,8 @@ def problem_of(
     if isinstance(n_poison, bool) or not isinstance(n_poison, Integral) or n_poison < 0:
         raise ValueError(f"n_poison is {n_poison!r}, expected a number of rows")
     if own not in (None, n_poison):
-        raise ValueError(f"n_poison is {n_poison}, and {attack.name} brings {own} rows of its own; "
-                         "expected no n_poison")  # fmt: skip
+        raise ValueError(f"n_poison is {n_poison}, but {attack.name} brings {own} rows of its own; "
+                         "expected None")  # fmt: skip
     train = data.in_box(data.train)
     return AttackProblem(
         train=train,
@@ -159,7 +159,7 @@ def problem_of(
 
 
 def like(values: FloatArray, given: Any) -> Any:
-    """Return `values` as a data frame or series where `given` is one of pandas."""
+    """Return `values` as a data frame or series if `given` is one."""
     if not hasattr(given, "iloc"):
         return values
     if hasattr(given, "columns"):
@@ -177,20 +177,20 @@ def _names(X: Any, n_known: int | None = None) -> tuple[str, ...]:
 
 
 def _sample(X: Any, y: Any, what: tuple[str, str], names: tuple[str, ...], target: str) -> Sample:
-    """Return copies of the rows and responses as floats, finite and as many of each."""
+    """Return copies of the rows and responses as floats, after checking shapes and values."""
     rows = []
     for values, name in ((X, what[0]), (y, what[1])):
         try:
             rows.append(np.array(values, dtype=np.float64))
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"{name}: not all values are numbers ({error}); expected a column of 0 and 1 for "
-                "each category, as pandas.get_dummies(X, prefix_sep=':') makes them"
+                f"{name}: not all values are numbers ({error}); expected categories as one-hot "
+                "columns of 0 and 1, which pandas.get_dummies(X, prefix_sep=':') makes"
             ) from None
     found = Sample(*rows)
     if found.X.ndim != 2 or found.y.shape != found.X.shape[:1]:
-        raise ValueError(f"{what[0]} has shape {found.X.shape} and {what[1]} {found.y.shape}, "
-                         "expected (rows, columns) and (rows,)")  # fmt: skip
+        raise ValueError(f"{what[0]} has shape {found.X.shape} and {what[1]} has shape "
+                         f"{found.y.shape}, expected (rows, columns) and (rows,)")  # fmt: skip
     for values, name, columns in (
         (found.X, what[0], names),
         (found.y[:, None], what[1], (target,)),
@@ -199,15 +199,15 @@ def _sample(X: Any, y: Any, what: tuple[str, str], names: tuple[str, ...], targe
         if wrong.size:
             row, column = wrong[0]
             raise ValueError(f"{name}: row {row}, column '{columns[column]}' is "
-                             f"{values[row, column]:.6g}, expected a finite number of at most "
-                             f"{LARGEST:g} in size")  # fmt: skip
+                             f"{values[row, column]:.6g}, expected a finite number with an "
+                             f"absolute value of at most {LARGEST:g}")  # fmt: skip
     return found
 
 
 def _groups(
     groups: Sequence[Sequence[int | str]] | None, names: tuple[str, ...], X: FloatArray
 ) -> tuple[OneHotGroup, ...]:
-    """Return the groups given, or those that the names of the columns tell."""
+    """Return the given groups, or those that follow from the column names."""
     if groups is None:
         return one_hot_groups(names, X)
     found: list[OneHotGroup] = []
@@ -217,18 +217,18 @@ def _groups(
         for column in columns:
             if column in taken:
                 raise ValueError(f"groups[{number}]: column '{names[column]}' is named twice; "
-                                 "expected it in one group, once")  # fmt: skip
+                                 "expected each column at most once in all groups")  # fmt: skip
             taken.add(column)
             odd = X[(X[:, column] != 0) & (X[:, column] != 1), column]
             if odd.size:
-                raise ValueError(f"groups[{number}]: column '{names[column]}' holds {odd[0]:.6g}, "
-                                 "expected 0 and 1")  # fmt: skip
+                raise ValueError(f"groups[{number}]: column '{names[column]}' contains "
+                                 f"{odd[0]:.6g}, expected only 0 and 1")  # fmt: skip
         found.append(one_hot_group(f"group {number}", columns, X))
     return tuple(found)
 
 
 def _column(member: int | str, names: tuple[str, ...], what: str) -> int:
-    """Return a column's index, given that or its name."""
+    """Return a column's index, given the index or the name."""
     if isinstance(member, str):
         if member in names:
             return names.index(member)
@@ -236,12 +236,12 @@ def _column(member: int | str, names: tuple[str, ...], what: str) -> int:
         hint = f"; did you mean '{near}'?" if near else ""
         raise ValueError(f"{what}: no column is named '{member}'{hint}")
     if not 0 <= member < len(names):
-        raise ValueError(f"{what}: {member} is no column, expected 0 to {len(names) - 1}")
+        raise ValueError(f"{what}: there is no column {member}; expected 0 to {len(names) - 1}")
     return int(member)
 
 
 def _bounds(box: Box, name: str, n_columns: int) -> tuple[FloatArray, FloatArray]:
-    """Return both bounds of a box, one value for each column."""
+    """Return the lower and the upper bounds of a box, with one value for each column."""
     try:
         low, high = (np.broadcast_to(np.asarray(bound, dtype=np.float64), n_columns)
                      for bound in box)  # fmt: skip
@@ -256,21 +256,21 @@ def _bounds(box: Box, name: str, n_columns: int) -> tuple[FloatArray, FloatArray
 def _check_inside(
     X: FloatArray, low: FloatArray, high: FloatArray, what: str, names: Sequence[str]
 ) -> None:
-    """Refuse rows outside the box that was declared."""
+    """Raise ValueError if rows lie outside the given box."""
     beyond = np.maximum(low - X, X - high)
     wrong = np.argwhere(beyond > BOX_TOLERANCE * (high - low))
     if wrong.size:
         row, column = wrong[0]
         rows = len(np.unique(wrong[:, 0]))
         raise ValueError(
-            f"{what}: row {row}, column '{names[column]}' is {X[row, column]:.6g}, outside the box "
-            f"[{low[column]:.6g}, {high[column]:.6g}] that was given ({rows} such rows); expected "
-            "rows inside it, a wider box, or none: then the training rows bound it"
+            f"{what}: row {row}, column '{names[column]}' is {X[row, column]:.6g}, outside the "
+            f"given box [{low[column]:.6g}, {high[column]:.6g}] ({rows} such rows); expected rows "
+            "inside the box, a wider box, or no box, so that the training rows define it"
         )
 
 
 def _check_attack(attack: Attack, data: OwnData) -> None:
-    """Complain of parameters out of their range, and of validation rows that are not there."""
+    """Raise ValueError if a parameter is out of range, or if needed validation rows are missing."""
     check_parameters(attack)
     cls = type(attack)
     parameters = {one.name: getattr(attack, one.argument) for one in registry.parameters(cls)}

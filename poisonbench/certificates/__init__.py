@@ -1,1 +1,1 @@
-"""What can be proved: Theorem 2 for trimmed fits, and a ceiling on the harm of any p rows."""
+"""Proved bounds: Theorem 2 for trimmed fits, and ceilings on the effect of any p poison rows."""

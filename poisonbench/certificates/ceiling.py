@@ -1,25 +1,26 @@
-"""A ceiling: how bad any p legal rows can make a learner, proved.
+"""A ceiling: a proved bound on how bad any p legal poison rows can make a learner.
 
-Clean rows z_i = (x_i, 1), y_i; A = sum z z' + l2 D, b = sum y z.  A learner that is given poison
-rows besides obeys A theta - b + l1 v = sum_c z_c s_c, with v a subgradient of ||w||_1 and
-s_c = y_c - z_c.theta the residuals of the poison.  For any reference theta_r, with
-e_c = y_c - z_c.theta_r,
+Let the clean rows be z_i = (x_i, 1) with responses y_i, and let A = sum z z' + l2 D and
+b = sum y z.  A learner trained on these and on poison rows satisfies
+A theta - b + l1 v = sum_c z_c s_c, where v is a subgradient of ||w||_1 and s_c = y_c - z_c.theta
+are the residuals of the poison rows.  For any reference theta_r, with e_c = y_c - z_c.theta_r,
 
     (theta - theta_r).(A theta - b) + l1 ||w||_1 - l1 ||w_r||_1
         <= sum_c (e_c - s_c) s_c <= sum_c e_c^2 / 4 <= (p/4) R(theta_r)^2,
 
-R(theta_r) the largest residual of any legal point (``legal_set``).  So m times the left side may be
-subtracted from a loss W(theta) that is to be bounded, and m (p/4) R^2 added; with m so large that
-the difference is concave in theta, its maximum is a bound on W, whatever the poison.  For ridge
+where R(theta_r) is the largest residual of any legal point (``legal_set``).  To bound a loss
+W(theta), subtract m times the left side and add m (p/4) R^2, for some m > 0.  If m is so large
+that the result is concave in theta, its maximum is a bound on W for every poison set.  For ridge
 and W = theta'C theta - 2 c.theta + k,
 
     W(theta) <= 1/4 || m A theta_r + m b - 2c ||^2_{(mA - C)^-1} - m b.theta_r + k + m (p/4) R^2.
 
-It holds for copies, fractional weights and fewer than p rows; not if clean rows are deleted or
-changed, if the strength is selected on the poisoned rows, or behind a defense.
+The bound also holds for copies of rows, fractional weights and fewer than p rows.  It does not hold
+if clean rows are deleted or changed, if the strength is selected on the poisoned rows, or if there
+is a defense.
 
-What is reported is the bound that m and theta_r prove (``check``); which solver proposed them, and
-how well it did, can only make it looser.
+The reported bound is the one that m and theta_r prove (``check``).  A solver only proposes them; if
+it does so badly, the bound becomes looser but remains true.
 """
 
 from __future__ import annotations
@@ -43,24 +44,25 @@ class NoCeilingError(ValueError):
 
 @dataclass(frozen=True)
 class Ceiling:
-    """A bound that no p legal poison rows exceed, and what proves it.
+    """A bound that no p legal poison rows can exceed, and its proof.
 
     Parameters
     ----------
     bound : float
-        The ceiling on the loss, rounding included.
+        The ceiling on the loss, including an allowance for rounding.
     multiplier : float
         m.
     reference : ndarray of shape (d + 1,)
         theta_r.
     peak : ndarray of shape (d + 1,)
-        theta_*, the model that is worst for m and theta_r; no poison need bring it about.
+        theta_*, the model at which the concave function is largest; there need not be poison that
+        leads to it.
     reach : float
         R(theta_r), rounded up.
     slack : float
-        The part of ``bound`` that covers rounding and an inexact theta_*.
+        The part of ``bound`` that allows for rounding and for an inexact theta_*.
     solver : str
-        What proposed m, theta_r and theta_*.
+        The solver that proposed m, theta_r and theta_*.
     """
 
     bound: float
@@ -73,7 +75,7 @@ class Ceiling:
 
 
 SOLVERS = {"interior-point": interior_point.proposals, "clarabel": cone_program.proposals}
-"""What can propose multipliers and references; Clarabel needs the extra ``certify``."""
+"""The solvers that propose multipliers and references; Clarabel needs the extra ``certify``."""
 
 
 def ceiling(problem: Poisoning, loss: Loss, solver: str = "interior-point") -> Ceiling:
@@ -84,15 +86,15 @@ def ceiling(problem: Poisoning, loss: Loss, solver: str = "interior-point") -> C
     problem : Poisoning
         The learner, its clean rows, the budget p > 0 and the legal rows.
     loss : Loss
-        What is bounded.
+        The loss to bound.
     solver : {"interior-point", "clarabel"}, default="interior-point"
-        What proposes m and theta_r.
+        The solver that proposes m and theta_r.
 
     Raises
     ------
     NoCeilingError
-        None is known: the loss is unbounded as far as the argument goes, or the numbers are too
-        ill-conditioned for a proof in double precision.
+        No ceiling is known, because this method gives no finite bound on the loss, or because the
+        problem is too ill-conditioned for a proof in double precision.
     """
     if not problem.n_poison > 0:
         raise ValueError(f"n_poison is {problem.n_poison}, expected a positive budget")
@@ -104,7 +106,7 @@ def ceiling(problem: Poisoning, loss: Loss, solver: str = "interior-point") -> C
     best = min(found, key=lambda candidate: candidate.bound)
     if not np.isfinite(best.bound):
         raise NoCeilingError(
-            "no ceiling: double precision does not suffice to prove one; expected a larger penalty"
+            "no ceiling: double precision is not sufficient to prove one; expected a larger penalty"
         )
     return best
 
@@ -112,16 +114,16 @@ def ceiling(problem: Poisoning, loss: Loss, solver: str = "interior-point") -> C
 def curve(
     problem: Poisoning, loss: Loss, budgets: Sequence[float], solver: str = "interior-point"
 ) -> list[Ceiling]:
-    """Return the ceilings for several budgets, which never fall as the budget grows.
+    """Return the ceilings for several budgets; they never decrease as the budget grows.
 
-    What proves a ceiling for one budget proves a lower one for every smaller budget.
+    The proof of a ceiling for one budget also proves a lower ceiling for every smaller budget.
 
     Parameters
     ----------
     problem : Poisoning
-        The learner, with the same strength for every budget; its own ``n_poison`` does not matter.
+        The learner, with the same strength for every budget; ``n_poison`` is not used.
     loss : Loss
-        What is bounded.
+        The loss to bound.
     budgets : sequence of float
         Values of p.
     solver : str, default="interior-point"
@@ -141,6 +143,6 @@ def curve(
 
 
 def _checked(problem: Poisoning, loss: Loss, proposal: Proposal, solver: str) -> Ceiling:
-    """Return what a proposal proves."""
+    """Return the ceiling that a proposal proves."""
     checked = proved(problem, loss, *proposal)
     return Ceiling(checked.bound, *proposal, checked.reach, checked.slack, solver)

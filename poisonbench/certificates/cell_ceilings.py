@@ -1,4 +1,8 @@
-"""The ceilings that a cell asks for, and what identifies each, so that cells can share them."""
+"""The ceilings that the cells of an experiment report.
+
+A :class:`CeilingTask` holds everything that a ceiling depends on, so that several cells can share
+one ceiling.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,11 @@ from poisonbench.models.base import LinearModel
 from poisonbench.problem import Setting
 
 MOST_COLUMNS = 500
-"""Columns beyond which a ceiling takes seconds and more, and is not computed beside a cell."""
+"""Largest number of columns for which cells report ceilings; with more, a ceiling takes seconds or
+longer."""
 
 TEST = "test"
-"""The test error, which nobody attacks: the bound is the harness's to know."""
+"""The name of the loss on test rows.  No attacker knows it, but its ceiling is reported."""
 
 LOSSES: dict[str, Callable[[Setting, LinearModel, Poisoning], Loss]] = {
     "training": lambda setting, clean, problem: Loss.training(problem),
@@ -31,18 +36,18 @@ LOSSES: dict[str, Callable[[Setting, LinearModel, Poisoning], Loss]] = {
 
 @dataclass(frozen=True)
 class CeilingTask:
-    """What a ceiling is asked for.
+    """A ceiling to compute.
 
     Parameters
     ----------
     name : str
-        One of :data:`LOSSES`.
+        The loss, a key of :data:`LOSSES`.
     setting : Setting
         The data.
     clean : LinearModel
         The learner trained on the clean rows, with its strength fixed.
     n_poison : int
-        Poison rows p.
+        Number of poison rows p.
     """
 
     name: str
@@ -51,7 +56,7 @@ class CeilingTask:
     n_poison: int
 
     def problem_and_loss(self) -> tuple[Poisoning, Loss]:
-        """Return the problem and the loss."""
+        """Return the poisoning problem and the loss to bound."""
         setting = self.setting
         problem = Poisoning.of(setting.train, self.clean, self.n_poison, setting.space)
         return problem, LOSSES[self.name](setting, self.clean, problem)
@@ -62,18 +67,18 @@ class CeilingTask:
         Raises
         ------
         NoCeilingError
-            None is known, or it would take long.
+            No ceiling is known, or computing it would take long.
         """
         d = self.setting.space.n_features
         if d > MOST_COLUMNS:
-            raise NoCeilingError(f"no ceiling: not computed for more than {MOST_COLUMNS} columns, "
-                                 f"and there are {d}")  # fmt: skip
+            raise NoCeilingError("no ceiling: it is not computed for more than "
+                                 f"{MOST_COLUMNS} columns, and there are {d}")  # fmt: skip
         return ceiling(*self.problem_and_loss())
 
 
 @dataclass(frozen=True)
 class Ceilings:
-    """What is known of the worst that a poison set of its size could do.
+    """Bounds on the effect of any poison set of a given size.
 
     Parameters
     ----------
@@ -82,7 +87,7 @@ class Ceilings:
     objective_clean : float or None
         The attacked objective without poison.
     note : str or None
-        Why one of them is not known, where it is not.
+        The reason if a ceiling is not known.
     """
 
     objective: float | None = None
@@ -91,7 +96,7 @@ class Ceilings:
     note: str | None = None
 
     def share(self, reached: float | None) -> float | None:
-        """Return which share of the excess that is possible an attack has reached."""
+        """Return the share of the largest possible increase that an attack has reached."""
         if reached is None or self.objective is None or self.objective_clean is None:
             return None
         possible = self.objective - self.objective_clean
@@ -105,20 +110,20 @@ def ceilings(
     n_poison: int,
     ceiling_of: Callable[[CeilingTask], Ceiling],
 ) -> Ceilings:
-    """Return the ceilings on an attacked objective, where it has one, and on the test error.
+    """Return the ceilings on the attacked objective and on the test error.
 
     Parameters
     ----------
     objective : str or None
-        What the attack maximises.
+        The objective that the attack maximises; None if it has none.
     setting : Setting
         The data.
     clean : LinearModel
         The learner trained on the clean rows, with its strength fixed.
     n_poison : int
-        Poison rows p.
+        Number of poison rows p.
     ceiling_of : callable
-        Returns the answer of a task, perhaps one that has been given before.
+        Returns the ceiling for a task, which may have been computed before.
     """
     found: dict[str, float] = {}
     notes: list[str] = []

@@ -1,8 +1,8 @@
-"""The bound that a multiplier and a reference prove, with rounding errors bounded and added.
+"""The bound that a multiplier and a reference prove, including bounds on all rounding errors.
 
-Notation.  A = Z'Z + l2 D and b = Z'y of the clean rows, C and c of the loss W, theta_r = (w_r, b_r)
-the reference, m > 0 the multiplier, R = R(theta_r) the reach of legal points.  Every model theta
-that the learner can be brought to by poison rows of weight p at most obeys
+Notation: A = Z'Z + l2 D and b = Z'y belong to the clean rows, C and c to the loss W; theta_r =
+(w_r, b_r) is the reference, m > 0 the multiplier, and R = R(theta_r) the largest residual of any
+legal point.  Every model theta that poison rows of total weight at most p can cause satisfies
 
     (theta - theta_r).(A theta - b) + l1 ||w||_1 - l1 ||w_r||_1 <= p R^2 / 4,
 
@@ -10,9 +10,9 @@ so W(theta) <= L(theta) + m l1 ||w_r||_1 + m p R^2 / 4, where
 
     L(theta) = W(theta) - m [(theta - theta_r).(A theta - b) + l1 ||w||_1].
 
-L is concave if S = mA - C is positive semidefinite and m l1 is at least the loss's own l1.  Its
-maximum need not be found: with r the gradient of its quadratic part at any theta_* at all, split
-into a part that the l1 terms absorb and a rest r',
+L is concave if S = mA - C is positive semidefinite and m l1 is at least the loss's own l1.  It is
+not necessary to find its maximum.  At any point theta_*, split the gradient of its quadratic part
+into a part that the l1 terms can cancel and a rest r'; then
 
     max L <= L(theta_*) + ||r'||^2 / (4 sigma)     if S's eigenvalues are at least sigma > 0,
     max L <= L(theta_*) + ||r'|| T + epsilon T^2   if at least -epsilon, and |theta - theta_*| <= T.
@@ -22,9 +22,9 @@ equations are off by s_i u_i.y, s_i the singular value and u_i the left singular
 left side above exceeds the right one by sum_i (s_i v_i.Dw_r) (u_i.y) at most, D the columns' norms:
 no more than cut sqrt(d) (sqrt(N) / 2)^2 ||w_r||, N = n + p, which is added, times m.
 
-That S - sigma I is positive definite is proved by a Cholesky factorisation that does not fail
-(Rump 2006, "Verification of positive definiteness").  Nothing here trusts the solver that
-proposed m, theta_r and theta_*: poor ones give a loose bound, not a wrong one.
+A successful Cholesky factorisation proves that S - sigma I is positive definite (Rump 2006,
+"Verification of positive definiteness").  The proof does not depend on the solver that proposed m,
+theta_r and theta_*: a poor proposal gives a loose bound, but never a wrong one.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ from poisonbench.features import FloatArray
 from poisonbench.models.ols import RELATIVE_CUT
 
 LONGEST = 1e6
-"""Norm of the weights up to which a ceiling on OLS allows for its own rounding where the clean
-rows do not determine them; in the box longer ones are lost in rounding themselves."""
+"""For OLS, a ceiling allows for its own rounding up to this norm of the weights, if the clean rows
+do not determine them.  In the box, models with larger weights are themselves lost in rounding."""
 
 
 @dataclass(frozen=True)
 class Proved:
-    """A bound and what is in it.
+    """A proved bound and its parts.
 
     Parameters
     ----------
     bound : float
-        W(theta) is at most this for every model that p legal rows can bring about; infinite where
-        nothing could be proved.
+        W(theta) is at most this for every model that p legal rows can cause; infinite if nothing
+        could be proved.
     reach : float
         R(theta_r), rounded up.
     slack : float
-        The part of ``bound`` that covers rounding and an inexact theta_*.
+        The part of ``bound`` that allows for rounding and for an inexact theta_*.
     """
 
     bound: float
@@ -75,7 +75,7 @@ def proved(
     problem : Poisoning
         The learner, its clean rows, the budget and the legal rows.
     loss : Loss
-        What is bounded.
+        The loss to bound.
     multiplier : float
         m > 0.
     reference, peak : ndarray of shape (d + 1,)
@@ -83,7 +83,7 @@ def proved(
     """
     m = float(multiplier)
     reach = problem.legal.reach(reference)
-    # What is left of the multiplied l1 terms once the loss's own are taken off, rounded down.
+    # What remains of the multiplied l1 terms after subtracting the loss's own, rounded down.
     budget = m * problem.l1 - loss.l1 - 4 * UNIT * (m * problem.l1 + loss.l1)
     finite = np.isfinite(reference).all() and np.isfinite(peak).all()
     if not (m > 0 and budget >= 0 and finite):
@@ -94,7 +94,7 @@ def proved(
     if loss.centre is not None:
         size_c = size_c + np.abs(loss.matrix) @ np.abs(loss.centre)
         size_k += float(np.abs(loss.centre) @ size_c)
-    # Relative error of every sum below: over the rows, then over the columns, twice.
+    # Bound on the relative error of every sum below: one over the rows, then two over the columns.
     u = rounding(max(problem.n_rows, loss.n_rows) + 4 * len(b) + 40)
 
     gap = peak - reference
@@ -133,7 +133,7 @@ def proved(
 
 
 def _from_peak(problem: Poisoning, loss: Loss, m: float, rest: float, peak: FloatArray) -> float:
-    """Return by how much L can exceed L(theta_*), where the gradient's rest is at most `rest`."""
+    """Return by how much L can exceed L(theta_*) if the gradient's rest has a norm of `rest`."""
     sure = 1 - 8 * UNIT
     if loss.share is not None and m * sure >= loss.share and m * sure * problem.l2 >= loss.l2 / 2:
         lowest = 0.0  # S is a sum of squares
@@ -154,14 +154,14 @@ def _from_peak(problem: Poisoning, loss: Loss, m: float, rest: float, peak: Floa
 
 
 def lowest_eigenvalue(S: FloatArray, error: float) -> float:
-    """Return a proved lower bound on the eigenvalues of a matrix; -inf if there is none.
+    """Return a proved lower bound on the eigenvalues of a matrix; -inf if none can be proved.
 
     Parameters
     ----------
     S : ndarray of shape (d, d)
-        The matrix, symmetric but for rounding.
+        The matrix, symmetric except for rounding.
     error : float
-        Bound on the spectral norm of S's own error.
+        Bound on the spectral norm of the error in S.
     """
     S = (S + S.T) / 2
     d = len(S)
@@ -188,10 +188,11 @@ def _dropped(problem: Poisoning, reference: FloatArray) -> float:
 
 
 def _longest(problem: Poisoning) -> float:
-    """Return a bound on the length of every model that the learner can be brought to.
+    """Return a bound on the norm of every model that poison can cause.
 
-    Its objective is at most that of the constant mean(y), which is N/8 at most; OLS has no such
-    bound, and :data:`LONGEST`.  The intercept is mean(y) - w.mean(x).
+    The model's objective is at most that of the constant mean(y), which is at most N/8.  OLS has no
+    penalty that this would bound, so :data:`LONGEST` is used.  The intercept is
+    mean(y) - w.mean(x).
     """
     N = problem.n_rows + problem.n_poison
     weights = LONGEST

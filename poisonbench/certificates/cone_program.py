@@ -1,9 +1,10 @@
-"""The best multiplier and reference, as a cone program that Clarabel solves (extra ``certify``).
+"""The best multiplier and reference, by a cone program that Clarabel solves (extra ``certify``).
 
-The program of ``program`` with an upper bound tau_i for each q_i^2 / (m - lambda_i) and one for
-E^2 / m, all rotated second-order cones.  For LASSO and elastic net the term
--(m l1 - l1') ||w||_1 is dual to a variable v, |v_j| <= m l1 - l1', that is subtracted in
-q = V'(A zeta + m b - 2c - v); so the two problems that ``interior_point`` solves in turns are one.
+This is the program of ``program`` with an upper bound tau_i for each q_i^2 / (m - lambda_i) and one
+for E^2 / m; all of these are rotated second-order cones.  For LASSO and elastic net, the term
+-(m l1 - l1') ||w||_1 is dual to a variable v with |v_j| <= m l1 - l1', which is subtracted in
+q = V'(A zeta + m b - 2c - v).  So the two problems between which ``interior_point`` alternates are
+solved as one.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ def proposals(problem: Poisoning, loss: Loss) -> list[Proposal]:
     problem : Poisoning
         The learner, its clean rows, the budget and the legal rows.
     loss : Loss
-        What is bounded.
+        The loss to bound.
 
     Raises
     ------
     ArithmeticError
-        See :class:`Program`; or Clarabel finds nothing.
+        As for :class:`Program`, or Clarabel finds no solution.
     ImportError
         Clarabel is not installed.
     """
@@ -38,7 +39,7 @@ def proposals(problem: Poisoning, loss: Loss) -> list[Proposal]:
     given = inequalities(program)
     b, r = problem.moment, len(program.values)
     beta, chi = program.linear_terms(np.zeros(len(b)))
-    # The variables: zeta, m, E; auxiliary ones; tau; the bound on E^2 / m; v for l1 > 0.
+    # The variables: zeta, m, E; the auxiliary variables; tau; the bound on E^2 / m; v if l1 > 0.
     n_main, n_auxiliary = len(b) + 2, len(given.auxiliary)
     n_dual = len(b) - 1 if problem.l1 else 0
     tau = n_main + n_auxiliary
@@ -50,7 +51,7 @@ def proposals(problem: Poisoning, loss: Loss) -> list[Proposal]:
     cost[tau + r] = problem.n_poison / 4
 
     def wide(block: sparse.csr_array, at: int) -> sparse.csr_array:
-        """Return a block of rows with its columns at that place."""
+        """Return a block of rows whose columns begin at column `at` of all variables."""
         coo = sparse.coo_array(block)
         shape = (block.shape[0], n_variables)
         return sparse.csr_array((coo.data, (coo.row, coo.col + at)), shape=shape)
@@ -58,7 +59,7 @@ def proposals(problem: Poisoning, loss: Loss) -> list[Proposal]:
     def entry(column: int, value: float = 1.0) -> sparse.csr_array:
         return sparse.csr_array(([value], ([0], [column])), shape=(1, n_variables))
 
-    # Left sides F x + f, in the order of their cones.
+    # The left-hand sides F x + f, in the order of their cones.
     where, owned = (np.flatnonzero(index < end) for index, end in
                     ((given.columns, n_main), (given.owners, n_auxiliary)))  # fmt: skip
     inner = sparse.csr_array(

@@ -1,14 +1,14 @@
 """The best multiplier and reference, by a primal-dual interior-point method in NumPy and SciPy.
 
-The auxiliary variables of the program (``program``) are eliminated by a division, so a Newton step
-costs one factorisation of size d + 3.  Steps are Mehrotra's (1992): a predictor, a centring that it
-chooses, and a corrector on the same factor.
+The auxiliary variables of the program (``program``) are eliminated by divisions, so a Newton step
+costs one factorisation of size d + 3.  The steps are those of Mehrotra (1992): a predictor, a
+centring parameter chosen from it, and a corrector with the same factorisation.
 
-For LASSO and elastic net the concave function whose maximum over theta enters has a term
--(m l1 - l1') ||w||_1, with l1' the loss's own.  With -(m l1 - l1') u.w in its place, u any vector
-in [-1, 1], the function is a quadratic again, with b - l1 u and c - l1' u / 2 for b and c in q.
-The best u for a multiplier and a reference is the subgradient at the maximum, which is that of a
-LASSO problem.  The two problems take turns.
+For LASSO and elastic net, the concave function to be maximised over theta has a term
+-(m l1 - l1') ||w||_1, where l1' is the loss's own l1.  If this is replaced by -(m l1 - l1') u.w
+with any vector u in [-1, 1], the function is quadratic again, with b - l1 u and c - l1' u / 2 in
+place of b and c in q.  The best u for a multiplier and a reference is the subgradient at the
+maximum, which a LASSO problem gives.  The method alternates between the two problems.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from poisonbench.models.engines.active_set import solve_elastic_net
 ITERATIONS = 60
 
 GAP = 1e-6
-"""Complementarity and gain of a step, relative to the bound, at which the method has converged."""
+"""The method has converged when the complementarity and the gain of a step, relative to the bound,
+are below this."""
 
 SHORT = 1e-7
-"""Length of a step below which rounding has stopped the method."""
+"""If a step must be shorter than this, rounding errors prevent further progress."""
 
 TURNS = 4
-"""Times that the two problems of LASSO and elastic net take turns."""
+"""How often the method alternates between the two problems of LASSO and elastic net."""
 
 
 def proposals(problem: Poisoning, loss: Loss) -> list[Proposal]:
@@ -41,12 +42,12 @@ def proposals(problem: Poisoning, loss: Loss) -> list[Proposal]:
     problem : Poisoning
         The learner, its clean rows, the budget and the legal rows.
     loss : Loss
-        What is bounded.
+        The loss to bound.
 
     Raises
     ------
     ArithmeticError
-        See :class:`Program`.
+        As for :class:`Program`.
     """
     program = Program(problem, loss)
     if not problem.l1:
@@ -82,7 +83,7 @@ def _sparse_fit(G: FloatArray, b: FloatArray, l1: float) -> FloatArray:
 
 
 class _Newton:
-    """The Newton equations of an iterate, factorised once for predictor and corrector.
+    """The Newton equations at an iterate, factorised once for the predictor and the corrector.
 
     Parameters
     ----------
@@ -91,15 +92,15 @@ class _Newton:
     H : ndarray of shape (d + 3, d + 3)
         Second derivatives of the objective in (zeta, m, E); overwritten.
     weights : ndarray
-        Dual variable over slack of each inequality, the two of E last.
+        Dual variable divided by slack, for each inequality; the two inequalities of E are last.
     """
 
     def __init__(self, given: Inequalities, H: FloatArray, weights: FloatArray) -> None:
         self.given, self.inner = given, weights[:-2]
         self.own = given.onto_a(self.inner)  # second derivatives in the auxiliary variables
         diagonal = given.onto_x(given.signs * self.inner)
-        # What eliminating them takes off: of those with one column each a diagonal,
-        # of those of groups a matrix of rank one.
+        # Eliminating them subtracts a diagonal for those with one column each, and a matrix of
+        # rank one for each of those that belong to a group.
         single = self.inner * given.signs * ~given.grouped
         diagonal -= given.onto_x(given.signs * single * self._per_owner(single))
         H[np.diag_indices_from(H)] += diagonal
@@ -110,7 +111,7 @@ class _Newton:
             self.own[owners]
         )
         H -= groups @ groups.T
-        # The two inequalities of E hold all auxiliary variables: two more unknowns.
+        # The two inequalities of E contain all auxiliary variables, so they add two unknowns.
         scaled = given.auxiliary / self.own[:, None]
         self.B = given.outer + np.stack([self._couple(column) for column in scaled.T], axis=1)
         self.capacity = np.linalg.inv(np.diag(1 / weights[-2:]) + given.auxiliary.T @ scaled)
@@ -119,24 +120,24 @@ class _Newton:
         self.factor = linalg.cho_factor(H, overwrite_a=True, check_finite=False)
 
     def _per_owner(self, values: FloatArray) -> FloatArray:
-        """Return for each inequality the sum over its auxiliary variable's, over ``own``."""
+        """Return, for each inequality, the sum of its auxiliary variable's values / ``own``."""
         return np.append(self.given.onto_a(values) / self.own, 0.0)[self.given.owners]
 
     def _couple(self, a: FloatArray) -> FloatArray:
-        """Return the mixed second derivatives of x and a, times `a`."""
+        """Return the mixed second derivatives in x and a, multiplied by `a`."""
         return self.given.onto_x(self.inner * np.append(a, 0.0)[self.given.owners])
 
     def __call__(
         self, gradient: FloatArray, target: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return the steps of x, a and the slacks.
+        """Return the steps of x, of a and of the slacks.
 
         Parameters
         ----------
         gradient : ndarray of shape (d + 3,)
-            That of the objective in (zeta, m, E).
+            The gradient of the objective in (zeta, m, E).
         target : ndarray
-            The dual variables for which the slacks need not move.
+            The dual variables for which the slacks would not move.
         """
         given, own = self.given, self.own
         main = given.onto_x(target[:-2]) + given.outer @ target[-2:] - gradient
@@ -151,7 +152,7 @@ class _Newton:
 
 
 def _minimised(program: Program, u: FloatArray) -> list[Proposal]:
-    """Return the start of the interior-point method and the best that it found."""
+    """Return the starting point of the interior-point method and the best point that it found."""
     problem, values, V, P = program.problem, program.values, program.V, program.P
     p, d = problem.n_poison, len(u) - 1
     beta, chi = program.linear_terms(u)
@@ -177,7 +178,7 @@ def _minimised(program: Program, u: FloatArray) -> list[Proposal]:
         return float(quadratic + linear - centre * np.log(s).sum())
 
     def clean(m: float) -> FloatArray:
-        # The best for no poison: the worst model is then the clean one.
+        # The best choice without poison, for which the worst model is the clean one.
         return np.asarray(V @ (m * beta - 2 * (values * beta - chi)))
 
     trials = program.lowest + np.logspace(-3, 3, 25)
@@ -205,7 +206,7 @@ def _minimised(program: Program, u: FloatArray) -> list[Proposal]:
         mean = float(duals @ s) / len(s)
         if max(mean * len(s), gain) < GAP * abs(best_bound):
             break
-        # Second derivatives, then what the inequalities add, auxiliary variables eliminated.
+        # Second derivatives of the objective; _Newton adds those of the inequalities.
         H = np.empty((d + 3, d + 3))
         half = P * np.sqrt(0.5 / gaps)[:, None]
         H[:-2, :-2] = half.T @ half
@@ -227,10 +228,10 @@ def _minimised(program: Program, u: FloatArray) -> list[Proposal]:
             dx, da, ds = newton(gradient, target)
             dd = target - duals - weights * ds
             slope = float(gradient @ dx + given.auxiliary_cost @ da - centre * (ds / s).sum())
-            if slope < 0:  # as it is without the second-order correction
+            if slope < 0:  # always true without the second-order correction
                 break
         step = min(1.0, 0.99 * min(_longest(s, ds), _longest(duals, dd)))
-        # Near the least m the objective is far from a quadratic, and a full step can raise it.
+        # Near the smallest m the objective is far from quadratic, and a full step can increase it.
         before = merit(x, a, s, centre)
         while step > SHORT:
             tried = given.slacks(x + step * dx, a + step * da)
@@ -249,6 +250,6 @@ def _minimised(program: Program, u: FloatArray) -> list[Proposal]:
 
 
 def _longest(values: FloatArray, steps: FloatArray) -> float:
-    """Return the longest step that leaves no value negative, 1 at most."""
+    """Return the longest step, at most 1, that makes no value negative."""
     falling = steps < 0
     return float(min(1.0, (values[falling] / -steps[falling]).min(initial=1.0)))

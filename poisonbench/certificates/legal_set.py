@@ -1,13 +1,13 @@
-"""How far a linear function reaches over all legal rows: exactly, and in O(d).
+"""The maximum and the minimum of a linear function over all legal rows, exactly and in O(d).
 
-A legal row takes its numeric and independent binary columns freely from [0, 1] and of each
-one-hot group one level, or none where the group may be all zero.  So the maximum of
-f(x) = w.x + b splits into one maximum for each free column and group:
+The numeric and the independent binary columns of a legal row vary freely in [0, 1]; each one-hot
+group has one 1, or none if the group may be all zero.  So the maximum of f(x) = w.x + b is a sum of
+separate maxima for each free column and each group:
 
     max f = b + sum over free j of max(w_j, 0)
-              + sum over groups g of max({w_j: j in g}, 0 where all-zero is legal),
+              + sum over groups g of max({w_j: j in g}, 0 if all-zero is legal),
 
-and the minimum likewise.  With responses in [0, 1] the largest residual of any legal point is
+and the minimum likewise.  With responses in [0, 1], the largest residual of any legal point is
 
     R(theta) = max(max f, 1 - min f).
 """
@@ -32,30 +32,30 @@ def rounding(operations: int) -> float:
 
 @dataclass(frozen=True)
 class LegalSet:
-    """The legal rows of a feature space, as linear functions see them.
+    """The legal rows of a feature space, for maximising linear functions over them.
 
     Parameters
     ----------
     space : FeatureSpace
-        The columns, their groups, and where all-zero is legal.
+        The columns and their groups.
     """
 
     space: FeatureSpace
 
     @cached_property
     def free(self) -> IntArray:
-        """Indices of the columns that vary by themselves; numeric ones first, then binary."""
+        """Indices of the columns that vary freely, the numeric ones before the binary ones."""
         return np.concatenate([self.space.numeric, self.space.binary])
 
     @cached_property
     def choices(self) -> IntArray:
-        """Indices of the columns of one-hot groups, group after group."""
+        """Indices of the columns of one-hot groups, ordered by group."""
         columns = [j for group in self.space.choices for j in group.columns]
         return np.array(columns, dtype=np.intp)
 
     @cached_property
     def group_of(self) -> IntArray:
-        """Which group each of ``choices`` belongs to."""
+        """The number of the group of each column in ``choices``."""
         sizes = [len(group.columns) for group in self.space.choices]
         return np.repeat(np.arange(len(sizes)), sizes)
 
@@ -82,7 +82,7 @@ class LegalSet:
         return -self.highest(-theta)
 
     def highest_row(self, theta: FloatArray) -> FloatArray:
-        """Return a legal row at which w.x + b is largest; shape (d,)."""
+        """Return a legal row, of shape (d,), at which w.x + b is largest."""
         row = np.zeros(len(theta) - 1)
         row[self.free] = theta[self.free] > 0
         for group in self.space.choices:
@@ -91,10 +91,10 @@ class LegalSet:
         return row
 
     def reach(self, theta: FloatArray) -> float:
-        """Return an upper bound on R(theta) that is exact but for rounding.
+        """Return an upper bound on R(theta) that is exact except for rounding.
 
-        A row or response that lies outside the box by no more than the tolerance with which
-        poison sets are checked is covered.
+        It also covers rows and responses that lie outside the box by less than the tolerance with
+        which poison sets are checked.
         """
         largest = max(self.highest(theta), 1 - self.lowest(theta))
         outside = BOX_TOLERANCE * (1 + np.abs(theta[self.space.numeric]).sum())

@@ -1,7 +1,8 @@
-"""What a ceiling is about: a learner, its clean rows, a budget of poison rows, and a loss.
+"""The problem behind a ceiling: a learner, its clean rows, a budget of poison rows, and a loss.
 
-Of n clean rows z = (x, 1) only the moments Z'Z, Z'y and y'y enter, so a ceiling costs the same for
-any n once they are known.  In sum scale the learner minimises, over clean and poison rows,
+The n clean rows z = (x, 1) enter only through the moments Z'Z, Z'y and y'y, so the cost of a
+ceiling does not depend on n once they are known.  The learner minimises, with the sum over clean
+and poison rows,
 
     1/2 sum (z.theta - y)^2 + l1 ||w||_1 + l2/2 ||w||_2^2.
 """
@@ -22,7 +23,7 @@ from poisonbench.problem import Sample
 
 @dataclass(frozen=True)
 class Poisoning:
-    """A learner that is given n clean rows and legal poison rows of total weight p at most.
+    """A learner trained on n clean rows and on legal poison rows of total weight at most p.
 
     Parameters
     ----------
@@ -33,11 +34,11 @@ class Poisoning:
     square : float
         y'y.
     n_rows : int
-        Clean rows n.
+        Number of clean rows n.
     n_poison : float
-        The budget p; weights may be fractions.
+        The budget p; rows may have fractional weights.
     l1, l2 : float
-        The learner's penalties in sum scale, of its fit on n + p rows; both 0 for OLS.
+        The learner's penalties in the objective above, for a fit on n + p rows; both 0 for OLS.
     space : FeatureSpace
         Which rows are legal.
     """
@@ -88,7 +89,7 @@ class Poisoning:
 
     @cached_property
     def hessian(self) -> FloatArray:
-        """A = Z'Z + l2 D, where D leaves the intercept out; shape (d + 1, d + 1)."""
+        """A = Z'Z + l2 D, of shape (d + 1, d + 1); D does not penalise the intercept."""
         return with_penalty(self.gram, self.l2)
 
 
@@ -107,11 +108,11 @@ class Loss:
     l1, l2 : float, default=0.0
         Penalties that are part of the loss.
     n_rows : int, default=0
-        Rows that M, c and k were summed over, for the error of that; 0 if they are exact.
+        Number of rows in the sums for M, c and k, for their rounding error; 0 if they are exact.
     share : float or None, default=None
-        Where M is a multiple of the clean rows' Gram matrix: that multiple.
+        If M is a multiple of the clean rows' Gram matrix, that multiple.
     centre : ndarray of shape (d + 1,) or None, default=None
-        Where c = M theta_0 and k = theta_0'M theta_0: that theta_0, for their error.
+        If c = M theta_0 and k = theta_0'M theta_0, that theta_0, for their rounding error.
     """
 
     matrix: FloatArray
@@ -125,14 +126,14 @@ class Loss:
 
     @classmethod
     def mean_squared_error(cls, rows: Sample) -> Loss:
-        """Return the mean squared error on `rows`: validation rows, or test rows."""
+        """Return the mean squared error on `rows`, which are validation or test rows."""
         gram, moment = moments(rows)
         m = len(rows)
         return cls(gram / m, moment / m, float(rows.y @ rows.y) / m, n_rows=m)
 
     @classmethod
     def training(cls, problem: Poisoning) -> Loss:
-        """Return W_tr: the error on the clean rows plus the penalty as the fit on n + p has it."""
+        """Return W_tr: the error on the clean rows plus the penalty of the fit on n + p rows."""
         n, weight = problem.n_rows, 2 / (problem.n_rows + problem.n_poison)
         return cls(
             problem.gram / n,
@@ -154,7 +155,7 @@ class Loss:
 
     @classmethod
     def prediction(cls, z: FloatArray, sign: float) -> Loss:
-        """Return sign * (z.theta), the prediction for one row z = (x, 1)."""
+        """Return sign * z.theta, where z.theta is the prediction for one row z = (x, 1)."""
         return cls(np.zeros((len(z), len(z))), -sign / 2 * z, 0.0)
 
     @cached_property
@@ -169,7 +170,7 @@ class Loss:
 
 
 def with_penalty(matrix: FloatArray, l2: float) -> FloatArray:
-    """Return `matrix` plus `l2` on the diagonal, but not on the intercept."""
+    """Return `matrix` with `l2` added to the diagonal, except for the intercept."""
     penalised: FloatArray = matrix.copy()
     penalised.flat[: -1 : len(matrix) + 1] += l2
     return penalised

@@ -1,11 +1,11 @@
-"""How far any p rows can move single predictions of a ridge model: a closed form.
+"""A closed form for how far any p poison rows can move single predictions of ridge regression.
 
-With theta_0 = A^{-1} b, the model without poison, as the reference of ``ceiling``,
+With the model without poison, theta_0 = A^{-1} b, as the reference in ``ceiling``,
 
     ||theta - theta_0||_A^2 <= (p/4) R(theta_0)^2,   so
     |z.theta - z.theta_0| <= (R(theta_0) / 2) sqrt(p z'A^{-1}z)   for every row z = (x, 1).
 
-An optimal reference gives more for one row: the ceiling on ``Loss.prediction``.
+For a single row, the ceiling on ``Loss.prediction`` is tighter, because it optimises the reference.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class PredictionShifts:
     Parameters
     ----------
     predicted : ndarray of shape (rows,)
-        z.theta_0, the predictions without poison, at the strength of the poisoned fit.
+        z.theta_0, the predictions without poison, with the penalty strength of the poisoned fit.
     bound : ndarray of shape (rows,)
-        By how much p legal rows can change each of them at most.
+        The most by which p legal poison rows can change each prediction.
     """
 
     predicted: FloatArray
@@ -39,7 +39,7 @@ class PredictionShifts:
 
 
 def prediction_shifts(problem: Poisoning, X: FloatArray) -> PredictionShifts:
-    """Return how far p legal rows can move the prediction for each row of `X`.
+    """Return bounds on how far p legal poison rows can move the prediction for each row of `X`.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def prediction_shifts(problem: Poisoning, X: FloatArray) -> PredictionShifts:
         raise NoCeilingError("no ceiling: A is singular in double precision; expected a penalty")
     factor = linalg.cho_factor(A)
     theta = linalg.cho_solve(factor, b)
-    # What is computed is near theta_0: its residual r adds delta.r to ||delta||_A^2.
+    # The computed theta is only near theta_0: its residual r adds delta.r to ||delta||_A^2.
     rest = float(
         np.linalg.norm(np.abs(A @ theta - b) + u * (np.abs(A) @ np.abs(theta) + np.abs(b)))
     ) / np.sqrt(sigma)

@@ -1,13 +1,14 @@
-"""The convex program whose solution is the best multiplier and reference; its parts.
+"""The convex program whose solution gives the best multiplier and reference.
 
-With zeta = m theta_r the bound that is minimised is jointly convex in m and zeta:
+With zeta = m theta_r, the bound to be minimised is jointly convex in m and zeta:
 
     1/4 sum_i q_i^2 / (m - lambda_i) - b.zeta + l1 ||zeta_w||_1 + k + (p/4) E^2 / m,
 
     q = V'(A zeta + m b - 2 c),     E >= m R(zeta / m),
 
-where V'AV = I and V'CV = diag(lambda): one generalised eigendecomposition.  E is described by
-linear inequalities with an auxiliary variable for each free column and two for each one-hot group:
+where V'AV = I and V'CV = diag(lambda) come from one generalised eigendecomposition.  E is described
+by linear inequalities with one auxiliary variable for each free column and two for each one-hot
+group:
 
     t_j >= 0, t_j >= zeta_j;     T_g >= zeta_j, U_g >= -zeta_j for j in g (>= 0 with all-zero);
     E >= zeta_b + sum t + sum T;     E >= m - zeta_b + sum (t - zeta) + sum U.
@@ -29,13 +30,14 @@ MARGIN = 1e-6
 """How far m stays above the largest eigenvalue, relative to it."""
 
 L1_MARGIN = 1e-3
-"""How far m stays above where the l1 terms of the loss and of the learner cancel."""
+"""How far m stays above the value at which the l1 terms of the loss and of the learner cancel,
+relative to it."""
 
 RANK_CUT = 1e-12
-"""Eigenvalues below this share of the largest are taken as zero."""
+"""Eigenvalues below this share of the largest are treated as zero."""
 
 UNSEEN = 1e-9
-"""Share of the loss that may depend on directions that no clean row has."""
+"""Largest share of the loss that may depend on directions in which the clean rows do not vary."""
 
 
 class Proposal(NamedTuple):
@@ -47,32 +49,32 @@ class Proposal(NamedTuple):
 
 
 class Program:
-    """The program of a problem and a loss, in units in which m is of the size of 1.
+    """The program of a problem and a loss, in units in which m has the order of magnitude 1.
 
     Parameters
     ----------
     problem : Poisoning
         The learner, its clean rows, the budget and the legal rows.
     loss : Loss
-        What is bounded.
+        The loss to bound.
 
     Attributes
     ----------
     scale : float
         The unit of m; the loss is divided by it.
     values : ndarray of shape (r,)
-        lambda, r = d + 1 unless A is singular.
+        lambda; r = d + 1 unless A is singular.
     V, P : ndarray of shape (d + 1, r) and (r, d + 1)
         V'AV = I, and P = V'A.
     null : ndarray of shape (d + 1, d + 1 - r)
         A basis of the null space of A.
     lowest : float
-        The least m that is allowed.
+        The smallest m that is allowed.
 
     Raises
     ------
     ArithmeticError
-        A is singular and C is not with it, or the loss does not depend on theta.
+        A is singular in directions in which C is not, or the loss does not depend on theta.
     """
 
     def __init__(self, problem: Poisoning, loss: Loss) -> None:
@@ -86,7 +88,7 @@ class Program:
                 raise ArithmeticError("the penalty is lost in rounding; expected a larger "
                                       "penalty") from error  # fmt: skip
             self.P = self.V.T @ A
-        else:  # A may be singular, which does no harm where C is singular with it
+        else:  # A may be singular, which is harmless in directions in which C is singular too
             values, vectors = linalg.eigh(A)
             kept = values > RANK_CUT * values[-1]
             root = np.sqrt(values[kept])
@@ -96,15 +98,16 @@ class Program:
                 self.null.size and loss.share is None and not problem.l1
             ):
                 raise ArithmeticError(
-                    "the Gram matrix of the clean rows is singular, and the loss depends on what "
-                    "they do not determine; expected a ridge penalty or more rows"
+                    "the Gram matrix of the clean rows is singular, and the loss depends on "
+                    "coefficients that the clean rows do not determine; expected a ridge penalty "
+                    "or more rows"
                 )
             eigenvalues, rotation = linalg.eigh(vectors[:, kept].T / root[:, None] @ C
                                                 @ (vectors[:, kept] / root))  # fmt: skip
             self.V = vectors[:, kept] / root @ rotation
             self.P = rotation.T @ (vectors[:, kept] * root).T
-        # The largest eigenvalue or, where the slope at the clean model is what counts, the best m
-        # for a linear loss and that model as the reference.
+        # The scale is the largest eigenvalue or, if the slope of the loss at the clean model
+        # dominates, the best m for a linear loss with the clean model as the reference.
         beta, chi = self.V.T @ problem.moment, self.V.T @ loss.vector
         clean = self.V @ beta
         R = max(problem.legal.highest(clean), 1 - problem.legal.lowest(clean))
@@ -119,13 +122,13 @@ class Program:
             self.lowest = max(self.lowest, cancel * (1 + L1_MARGIN))
 
     def linear_terms(self, u: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return V'(b - l1 u) and V'(c - l1' u / 2), which are beta and chi in q."""
+        """Return beta = V'(b - l1 u) and chi = V'(c - l1' u / 2), which stand for b and c in q."""
         beta = self.V.T @ (self.problem.moment - self.problem.l1 * u)
         chi = self.V.T @ (self.loss.vector - self.loss.l1 / 2 * u) / self.scale
         return beta, chi
 
     def proposal(self, zeta: FloatArray, m: float, q: FloatArray) -> Proposal:
-        """Return what a point of the program proposes, in the loss's own units."""
+        """Return the proposal that a point of the program stands for, in the loss's own units."""
         return Proposal(m * self.scale, zeta / m, self.V @ (q / (2 * (m - self.values))))
 
 
@@ -133,12 +136,12 @@ class Program:
 class Inequalities:
     """The linear description of E, in x = (zeta, m, E) and auxiliary variables a.
 
-    An inequality i other than the two of E has one variable of x at most and one of a at most:
+    An inequality i other than the two of E contains at most one variable of x and one of a:
 
-        signs[i] x[columns[i]] + a[owners[i]] + shift[i] >= 0;
+        signs[i] x[columns[i]] + a[owners[i]] + shift[i] >= 0.
 
-    the last of them bounds m.  Those of E are outer'x - auxiliary'a >= 0.  Where there is no
-    variable the index is one past the last.
+    The last of these bounds m.  The two inequalities of E are outer'x - auxiliary'a >= 0.  An index
+    one past the last variable means that there is none.
     """
 
     columns: IntArray
@@ -150,9 +153,10 @@ class Inequalities:
     cost: FloatArray
     auxiliary_cost: FloatArray
     n_free: int
-    """The auxiliary variables are one for each free column,"""
+    """Number of free columns, each of which has one auxiliary variable."""
     n_groups: int
-    """two for each one-hot group and, for l1 > 0, one for each column of a group."""
+    """Number of one-hot groups, each of which has two auxiliary variables.  If l1 > 0, each column
+    of a group has one more."""
 
     @cached_property
     def grouped(self) -> BoolArray:
@@ -162,18 +166,18 @@ class Inequalities:
         return in_group & (self.columns < len(self.cost))
 
     def slopes(self, x: FloatArray, a: FloatArray) -> FloatArray:
-        """Return the left sides without ``shift``, those of E last."""
+        """Return the left-hand sides without ``shift``; those of E are last."""
         inner = self.signs * np.append(x, 0.0)[self.columns] + np.append(a, 0.0)[self.owners]
         return np.concatenate([inner, self.outer.T @ x - self.auxiliary.T @ a])
 
     def slacks(self, x: FloatArray, a: FloatArray) -> FloatArray:
-        """Return the left sides, those of E last; nonnegative where the inequalities hold."""
+        """Return the left-hand sides, nonnegative if the inequalities hold; those of E are last."""
         left = self.slopes(x, a)
         left[: len(self.shift)] += self.shift
         return left
 
     def onto_x(self, values: FloatArray) -> FloatArray:
-        """Return the sum of the inequalities' coefficients of x, weighted; not those of E."""
+        """Return the weighted sum of the inequalities' coefficients of x, without those of E."""
         sums = np.bincount(self.columns, self.signs * values, len(self.cost) + 1)
         return sums[:-1].astype(np.float64)
 

@@ -1,25 +1,27 @@
-"""Theorem 2 of Jagielski et al. 2018: bounds on a trimmed fit, beside what they bound.
+"""Theorem 2 of Jagielski et al. 2018: bounds on a trimmed fit, and the error that they bound.
 
 A defense kept a set I of h of the N = n + p rows, and learned theta.  At least m = h - p rows of I
 are clean, and for any m clean rows D' of I, m MSE(D', theta) <= h MSE(D_I, theta).  So if
 
-    L(D_I, theta) <= L(D_tr, theta*),   theta* the learner on the n clean rows,
+    L(D_I, theta) <= L(D_tr, theta*),   where theta* is the learner on the n clean rows,
 
-which the global minimiser of the trimmed objective over sets of h <= n rows satisfies where lambda
-is the same for h rows as for n, then
+then
 
     MSE(D', theta) <= (h/m) [L(D_tr, theta*) - lambda Omega(w)] <= (h/m) L(D_tr, theta*).
 
-Where scikit-learn's alpha is held instead, lambda is larger for fewer rows, and for h < n even the
-global minimiser can miss the premise, and then the bounds; ``bound_condition`` tells.
+The global minimiser of the trimmed objective over sets of h <= n rows satisfies the condition if
+lambda is the same for h rows as for n.  If scikit-learn's alpha is held fixed instead, lambda is
+larger for fewer rows, so for h < n even the global minimiser can violate the condition and the
+bounds.  ``bound_condition`` shows whether the condition holds.
 
-With h = n the last is the paper's bound (1 + alpha/(1 - alpha)) L(D_tr, theta*), alpha = p/n; the
-middle one is sharper.  We know the clean rows and can check the premise.  So the bound also holds
-for a local minimum that satisfies the premise, and we need no lower bound on the global minimum.
-Cheap lower bounds are of no use here.  Relaxing the set I to weights in [0, 1] gains nothing, since
-the trimmed objective is concave in the weights.  The bound from the largest eigenvalue of the
-kernel and the least variance of h responses is less than a hundredth of what TRIM finds on house
-prices, and a ten-thousandth on the health data.  Branch and bound is exponential in the rows.
+For h = n, the right-hand bound is the paper's (1 + alpha/(1 - alpha)) L(D_tr, theta*) with
+alpha = p/n; the middle one is sharper.  The experiment knows the clean rows and can check the
+condition, so the bounds also hold for a local minimum that satisfies it, and no lower bound on the
+global minimum is needed.  Cheap lower bounds would not help.  Relaxing the set I to weights in
+[0, 1] gains nothing, because the trimmed objective is concave in the weights.  The bound from the
+largest eigenvalue of the kernel matrix and the smallest variance of h responses is less than 1/100
+of TRIM's objective on house prices and 1/10,000 on the health data.  Branch and bound takes time
+exponential in the number of rows.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ import numpy as np
 from poisonbench.features import BoolArray, FloatArray
 
 ROUNDING = 1e-12
-"""Largest relative difference of two objectives that differ only by rounding."""
+"""Largest relative difference between two objectives that counts as rounding."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,14 @@ class Certificate:
     Parameters
     ----------
     bound_lhs : float
-        MSE(D', theta), the largest over all sets D' of m clean rows that were kept.
+        The largest MSE(D', theta) over all sets D' of m clean rows that were kept.
     bound_sharp : float
         (h/m) [L(D_tr, theta*) - lambda Omega(w)].
     bound_theorem2 : float
         (h/m) L(D_tr, theta*).
     bound_condition : float or None
-        L(D_I, theta) / L(D_tr, theta*).  If it is at most 1, both bounds are proved.  None if the
-        learner fits the clean rows exactly.
+        L(D_I, theta) / L(D_tr, theta*).  If it is at most 1, both bounds hold.  None if the learner
+        fits the clean rows exactly.
     """
 
     bound_lhs: float
@@ -82,7 +84,7 @@ def certificate(
     h, m = int(kept.sum()), int(kept.sum() - is_poison.sum())
     if m <= 0:
         return None
-    # The m worst of the clean rows kept: no other m of them have a larger error.
+    # The m clean rows with the largest errors among those kept.
     worst = np.sort(squared[kept & ~is_poison])[-m:]
     objective = float(squared[kept].mean()) + penalty
     return Certificate(

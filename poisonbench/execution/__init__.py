@@ -1,1 +1,1 @@
-"""How the cells of a plan are computed: processes, signals, Slurm, Dask."""
+"""Computing the cells of a plan: processes, signals, Slurm and Dask."""

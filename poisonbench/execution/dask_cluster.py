@@ -1,7 +1,7 @@
 """Compute on a Dask cluster, one item at a time in each worker process.
 
-This uses Dask's own futures.  joblib's Dask backend waits for ever for a task that Dask gave up
-because its workers were killed, and loses the data that it keeps on a worker that is killed.
+This uses Dask's own futures.  joblib's Dask backend waits forever for a task that Dask has given up
+because its workers were killed, and it loses the data that it keeps on a worker that is killed.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 SECONDS_TO_CONNECT = 5
 
 SECONDS_BETWEEN_LOOKS = 2
-"""How long a worker that joins the cluster may be idle before it is noticed."""
+"""How long a worker that joins the cluster may be idle before it gets work."""
 
 _one_at_a_time = threading.Lock()
 """Held while a worker computes.  A worker may have several threads, but the limit on BLAS threads
-and the record of warnings belong to the whole process."""
+and the recording of warnings affect the whole process."""
 
 
 class ClusterError(Exception):
@@ -72,20 +72,20 @@ def _connected(address: str) -> Iterator[Client]:
     from distributed.comm import get_address_host_port
 
     try:
-        # Dask itself keeps trying an address where nobody listens, and waits for ever if what
-        # listens is not part of Dask.
+        # Dask itself keeps trying an address where nothing listens, and waits forever if another
+        # program listens there.
         socket.create_connection(get_address_host_port(address), SECONDS_TO_CONNECT).close()
         asyncio.run(asyncio.wait_for(_check_scheduler(address), SECONDS_TO_CONNECT))
         client = Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
     except (MemoryError, OSError, ValueError) as error:
-        # MemoryError: Dask takes the greeting of another program for the length of a message.
+        # MemoryError: Dask reads the greeting of another program as the length of a message.
         unknown = isinstance(error, MemoryError | TimeoutError)
-        reason = "what listens there is not a Dask scheduler" if unknown else error
+        reason = "the program that listens there is not a Dask scheduler" if unknown else error
         raise ClusterError(
-            f"--dask {address}: no scheduler answers ({reason}); expected the address that "
-            "dask scheduler prints, such as tcp://host:8786, or local"
+            f"--dask {address}: no scheduler answers ({reason}); expected the address that the "
+            "command dask scheduler prints, such as tcp://host:8786, or local"
         ) from error
-    # If the scheduler is lost, our message is one line; Dask would add pages of log.
+    # If the scheduler is lost, our message is one line, to which Dask would add pages of log.
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with client:
         try:
@@ -103,13 +103,13 @@ def _connected(address: str) -> Iterator[Client]:
 
 
 async def _check_scheduler(address: str) -> None:
-    """Raise if another part of Dask, such as a worker, listens at an address."""
+    """Raise ValueError if another part of Dask, such as a worker, listens at an address."""
     from distributed import rpc
 
     async with rpc(address) as remote:
         kind = (await remote.identity())["type"]
     if kind != "Scheduler":
-        raise ValueError(f"a {kind} does")
+        raise ValueError(f"a {kind} answers instead")
 
 
 @contextmanager
@@ -126,8 +126,8 @@ def _local(jobs: int) -> Iterator[Client]:
         try:
             yield client
         finally:
-            # Workers that are asked to end finish their item first.  Kill them: every finished cell
-            # is on the disk.
+            # Kill the workers, because otherwise they would finish their items first.  Every
+            # finished cell is already on the disk.
             for nanny in cluster.workers.values():
                 nanny.auto_restart = False
                 if nanny.pid is not None:
@@ -163,8 +163,8 @@ def results(
     """Yield each item with ``work(item)``, or with None if its workers were killed every time.
 
     If a worker is killed, Dask repeats its items elsewhere, and gives an item up after a few
-    attempts.  Only as many items are submitted as there are workers, so that an item seldom waits
-    on a worker where another one kills the process, and is given up because of it.
+    attempts.  No more items are submitted than there are workers, so that an item seldom waits on a
+    worker where another item kills the process, which would count against both.
 
     Parameters
     ----------

@@ -1,8 +1,9 @@
 """Carry out a plan: compute the missing cells in parallel.
 
-Workers write each cell themselves as soon as it is done; the parent receives only counts for the
-progress bar.  So any process may be killed at any moment, and the same command resumes.  To find a
-cell that kills its process, the groups that were running then are repeated one by one.
+Worker processes write each cell themselves as soon as it is done, and send only counts to the
+parent, for the progress bar.  So any process may be killed at any moment, and running the same
+command again resumes the work.  If a process is killed, the groups that were running are repeated
+one by one, to find out whether a cell kills its process.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ if TYPE_CHECKING:
     from distributed import Client
 
 MOST_KILLS = 3
-"""How often a process may be killed while it computes the same cell, by a signal that may come from
-outside, before the cell counts as the cause."""
+"""A cell counts as the cause if this many processes were killed while they computed it, by a signal
+that may also come from outside."""
 
 MOST_STARTS = 10
-"""How often in a row a process may be killed before it starts on any cell."""
+"""How often in a row a process may be killed before it has started on any cell."""
 
 SHOWN_FAILURES = 10
 """How many failed cells a report names."""
@@ -55,17 +56,17 @@ class Outcome:
     Parameters
     ----------
     n_cells : int
-        Cells of the plan, or of the shard.
+        Number of cells of the plan, or of the shard.
     n_computed : int
-        Cells that this run computed.
+        Number of cells that this run computed.
     n_warned : int
-        Of these, cells in which a library issued warnings.
+        How many of these had warnings from a library.
     failures : tuple of str
         A line for each failed cell, with the reason.
     n_crashed : int
-        Of the failed cells, those that killed their process.
+        How many of the failed cells killed their process.
     n_missing : int
-        Cells that are neither done nor failed.
+        Number of cells that are neither done nor failed.
     """
 
     n_cells: int
@@ -128,21 +129,21 @@ def run(
     stop: Stop | None = None,
     dask: AbstractContextManager[Client] | None = None,
 ) -> Outcome:
-    """Compute the cells of `plan` that `out` does not hold.
+    """Compute the cells of `plan` that are missing in `out`.
 
     Parameters
     ----------
     plan : Plan
-        What to compute.
+        The plan.
     out : Path
         The output folder, opened for this plan.
     options : RunOptions
-        How to compute it.
+        Options of the run.
     stop : Stop, optional
-        Asked after each group whether to stop.
+        Checked after each group, to stop the run after a signal.
     dask : context manager of distributed.Client, optional
-        A Dask cluster to compute on, instead of processes of this machine; entered only if there
-        is work.
+        A Dask cluster to use instead of processes on this machine.  It is entered only if there is
+        something to compute.
 
     Returns
     -------
@@ -190,7 +191,7 @@ def run(
 
 
 def _todo(groups: list[Group], out: Path, options: RunOptions) -> tuple[int, list[Group]]:
-    """Return how many cells are done, and the groups that are not, with their missing cells."""
+    """Return how many cells are done, and the unfinished groups with their missing cells."""
     n_done, todo = 0, []
     for group in groups:
         missing = store.missing(out, group.tasks, predictions=options.predictions)
@@ -212,7 +213,7 @@ def _crashed(out: Path, task: Task) -> bool:
 def _results(
     work: list[Job], n_processes: int, dask: AbstractContextManager[Client] | None
 ) -> Generator[Result, None, None]:
-    """Run the groups, yielding what :func:`run_group` returns as each ends."""
+    """Run the groups, and yield the result of :func:`run_group` for each as soon as it ends."""
     if dask is not None and work:
         yield from _on_dask(work, dask)
     elif n_processes == 0:
@@ -249,9 +250,9 @@ def _at_once(work: list[Job], n_processes: int) -> Iterator[Result]:
 
 
 def _on_dask(work: list[Job], dask: AbstractContextManager[Client]) -> Iterator[Result]:
-    """Run groups on a Dask cluster; repeat here those whose workers were killed every time."""
+    """Run groups on a Dask cluster; repeat here those whose workers were always killed."""
     suspects = []
-    # The workers have another current folder.
+    # The workers have other current folders.
     work = [replace(job, out=job.out.absolute()) for job in work]
     with dask as client:
         dask_cluster.check_sight(client, work[0].out)
@@ -272,7 +273,7 @@ def _parallel(work: list[Job], n_processes: int) -> Iterable[Result]:
         initializer=_serve_the_parent,
         initargs=(os.getpid(),),
     )
-    loky_tracker.ensure_running()  # its start would unblock what the next line blocks
+    loky_tracker.ensure_running()  # starting it later would unblock the signals blocked below
     with ignoring_interrupts():
         results: Iterable[Result] = parallel(delayed(run_group)(job) for job in work)
     return results
@@ -285,7 +286,7 @@ def _serve_the_parent(parent: int) -> None:
 
 
 def _one_by_one(work: list[Job]) -> Iterator[Result]:
-    """Run groups one after the other in a process of their own; mark cells that kill it."""
+    """Run groups one after the other in a separate process; record the cells that kill it."""
     kills: Counter[str | None] = Counter()
     while work:
         death, ended = None, set()
@@ -306,7 +307,7 @@ def _one_by_one(work: list[Job]) -> Iterator[Result]:
         if death.may_be_from_outside and kills[death.at] < most:
             continue
         group, out = work[0].group, work[0].out
-        # It was computing a cell, or the poison set, without which none of the cells can be done.
+        # The process was computing a cell, or the poison set that all cells need.
         culprits = [task for task in group.tasks if death.at in (task.id, group.id)]
         if not culprits:
             raise OSError(f"worker processes do not start: {death.reason}")

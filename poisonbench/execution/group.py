@@ -1,6 +1,6 @@
-"""Compute the cells of one attack group: the unit of work of a process.
+"""Compute the cells of one attack group, the unit of work of a process.
 
-The poison set is made once and stored; each cell is stored as soon as it is done.
+The poison set is made once and stored, and each cell is stored as soon as it is done.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from poisonbench.output import store
 from poisonbench.plan.groups import Group
 
 Result = tuple[str, int, int]
-"""Identity of a group, and its numbers of cells that are done and that failed."""
+"""Identity of a group, the number of its finished cells, and the number of its failed cells."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One attack group, with what a process needs to compute it.
+    """One attack group, with everything that a process needs to compute it.
 
     Parameters
     ----------
     group : Group
-        What to compute.
+        The group.
     dataset : Dataset
         Its data.
     out : Path
@@ -42,7 +42,7 @@ class Job:
     verbose : bool, default=False
         Whether to report the progress of the attack on stderr.
     predictions : bool, default=False
-        Whether to keep the predictions for every test row as well.
+        Whether to also keep the prediction for every test row.
     """
 
     group: Group
@@ -60,21 +60,21 @@ def run_group(job: Job, announce: Callable[[str], None] | None = None) -> Result
     job : Job
         The group, its data and its folder.
     announce : callable, optional
-        Called with the identity of the group before its poison set is made, and with that of each
-        cell before it is computed.
+        Called with the identity of the group before its poison set is made, and with the identity
+        of each cell before it is computed.
 
     Returns
     -------
     id : str
-        The group's.
+        The group's identity.
     n_done, n_failed : int
-        Numbers of cells.
+        Numbers of finished and of failed cells.
     """
     announce = announce or (lambda _: None)
     group, dataset, out = job.group, job.dataset, job.out
     tasks = store.missing(out, group.tasks, predictions=job.predictions)
     start = time.perf_counter()
-    # The last bits of a result depend on the number of threads, so every cell computes with one.
+    # The last bits of a result depend on the number of threads, so every cell uses one thread.
     with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         announce(group.id)

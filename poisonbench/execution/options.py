@@ -1,4 +1,4 @@
-"""Options of a run; none of them changes a result."""
+"""Options of a run, none of which changes a result."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the command line asks of a run, apart from its config.
+    """The options of a run that are not part of its config.
 
     Parameters
     ----------
     jobs : int, optional
-        Number of processes; 0 computes in this process.  One for each processor if not given.
+        Number of processes; with 0, this process computes everything.  If not given, one for each
+        processor.
     quiet : bool, default=False
-        Whether to leave out progress, tables and remarks.
+        Whether to print no progress, tables and notes.
     verbose : bool, default=False
-        Whether to log what is done, and the progress of the attacks.
+        Whether to log each step, and the progress of the attacks.
     extend : bool, default=False
         Whether the output folder may belong to a smaller plan, which this one extends.
     shard : tuple of (int, int), optional
@@ -30,7 +31,7 @@ class RunOptions:
     dask : str, optional
         Address of the Dask scheduler to compute on, or ``local``.
     predictions : bool, default=False
-        Whether to keep the predictions for every test row as well.
+        Whether to also keep the prediction for every test row.
     tables_if_incomplete : bool, default=True
         Whether to write the tables even if cells are missing.
     """

@@ -1,4 +1,4 @@
-"""Run work in a process of its own, and report what it was doing if it is killed."""
+"""Run work in a separate process, and report what it was doing if it is killed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from typing import Any
 from poisonbench.execution.signals import end_with, ignoring_interrupts
 
 Announce = Callable[[str], None]
-"""The work calls this with the identity of each thing that it is about to do."""
+"""The work calls this with the identity of each step before it begins the step."""
 
 
 @dataclass(frozen=True)
 class Death:
-    """The end of a process that did not end by itself.
+    """The abnormal end of a process.
 
     Parameters
     ----------
     at : str or None
-        What the process announced last; None if it had not started on anything.
+        The last step that the process announced; None if it had not started on any.
     code : int
         Its exit code, or the negative number of the signal that killed it.
     """
@@ -34,12 +34,12 @@ class Death:
 
     @property
     def may_be_from_outside(self) -> bool:
-        """Whether the kill may come from outside: a user, a scheduler, a lack of memory."""
+        """Whether the signal may come from outside: a user, a scheduler, or a lack of memory."""
         return -self.code in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
     @property
     def reason(self) -> str:
-        """What happened, as a text."""
+        """A description of what happened."""
         if self.code >= 0:
             return f"it ended its process with exit code {self.code}"
         return f"its process was killed by {signal.Signals(-self.code).name}"
@@ -64,8 +64,8 @@ def results(work: Callable[[Any, Announce], Any], items: Sequence[Any]) -> Itera
     at, n_left = None, len(items)
     try:
         with suppress(EOFError, ConnectionError):
-            # Not passed as an argument, because the start of a process cannot be interrupted.  It
-            # reads them once it has imported its modules.
+            # The items are not passed as an argument, because the start of a process cannot be
+            # interrupted.  The process reads them once it has imported its modules.
             ours.send(items)
             while n_left:
                 kind, value = ours.recv()

@@ -1,4 +1,4 @@
-"""The progress of a run: a bar on a terminal, lines with the time in a log."""
+"""The progress of a run: a bar on a terminal, or lines with the time in a log."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Progress:
     Parameters
     ----------
     total : int
-        Cells in all.
+        Number of all cells.
     done : int
-        Cells that are done already.
+        Number of cells that are already done.
     shown : bool
         Whether to show anything.
     lines : bool
@@ -39,8 +39,8 @@ class Progress:
         self.failed = 0
         self.start = self.last = time.monotonic()
         on_terminal = sys.stderr.isatty() and not lines
-        # The terminal of a recording or a container may report 0 columns or lines.  Then use those
-        # of the environment, or the usual 80 x 24.
+        # The terminal of a recording or a container may report 0 columns or lines.  Then use the
+        # size in the environment, or the usual 80 x 24.
         size = os.get_terminal_size(sys.stderr.fileno()) if on_terminal else None
         usual = shutil.get_terminal_size()
         self.bar = tqdm(
@@ -71,7 +71,7 @@ class Progress:
             self._line()
 
     def update(self, n_done: int, n_failed: int) -> None:
-        """Count further cells as done and as failed."""
+        """Add to the numbers of finished and of failed cells."""
         self.done += n_done
         self.failed += n_failed
         self.bar.update(n_done)
@@ -97,8 +97,8 @@ class Progress:
 def logged(name: str) -> Iterator[None]:
     """Write the package's log to stderr during the block, each line prefixed by `name`.
 
-    A worker writes to the same terminal as the progress bar.  So each line first erases the bar,
-    which draws itself again at its next step.
+    A worker writes to the same terminal as the progress bar, so each line first erases the bar,
+    which is drawn again at its next step.
     """
     wipe = "\r\x1b[K" if sys.stderr.isatty() else ""
     handler = logging.StreamHandler(sys.stderr)

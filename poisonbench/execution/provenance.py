@@ -1,4 +1,4 @@
-"""Versions, machine and linear algebra of a process; stored apart from the numbers."""
+"""The versions, machine and linear algebra library of a process, stored apart from the results."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Signals that stop a run: Ctrl-C, SIGTERM (sent by schedulers), SIGHUP, and a time limit.
 
-An exception that a signal raises may come while a module loads or a library cleans up, and be lost
-or turned into another one there.  So the signal is remembered: a run asks from time to time, and
-whatever the command ends with once a signal came, its exit code is that of the signal.
+A signal handler that raises an exception may interrupt the import of a module or the cleanup of a
+library, where the exception can be lost or turned into another one.  Therefore the handler also
+remembers the signal.  A run checks for it from time to time, and however the command ends after a
+signal, its exit code is the signal's.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from multiprocessing import resource_tracker
 from types import FrameType
 
 EXIT_CODES = {signal.SIGHUP: 129, signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGALRM: 3}
-"""The exit code of a run that each of them stopped; SIGALRM is the time limit."""
+"""The exit code of a run that was stopped by each signal; SIGALRM is the time limit."""
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked to stop.
+    """A signal has asked the run to stop.
 
     Parameters
     ----------
@@ -47,17 +48,17 @@ class Stop:
             raise Stopped(number)
 
     def check(self) -> None:
-        """Raise :class:`Stopped` if a signal came."""
+        """Raise :class:`Stopped` if a signal has arrived."""
         if self.number is not None:
             raise Stopped(self.number)
 
 
 @contextmanager
 def interruptible_command() -> Iterator[None]:
-    """Have Ctrl-C end the block, which is all of a command, with exit code 130 and no traceback."""
+    """Make Ctrl-C end the block, a whole command, with exit code 130 and without a traceback."""
     stop = Stop()
     before = signal.getsignal(signal.SIGINT)
-    if before == signal.SIG_IGN:  # as in the background of a script
+    if before == signal.SIG_IGN:  # for example, a script runs the command in the background
         yield
         return
     signal.signal(signal.SIGINT, stop)
@@ -67,21 +68,21 @@ def interruptible_command() -> Iterator[None]:
         if stop.number is None:
             raise
     finally:
-        # The command is over: another Ctrl-C must not break its end.  The first of these takes what
-        # has come already, the second lasts until the process is gone.
-        signal.signal(signal.SIGINT, _pass_over)
+        # The command has ended, and another Ctrl-C must not disturb the rest.  The first line
+        # handles a signal that is already pending, the second ignores later ones.
+        signal.signal(signal.SIGINT, _ignore)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     if stop.number is not None:
         raise SystemExit(EXIT_CODES[signal.Signals(stop.number)])
 
 
-def _pass_over(number: int, frame: FrameType | None) -> None:
-    """Handle a signal that comes too late."""
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Ignore a signal that comes too late."""
 
 
 @contextmanager
 def stoppable(time_limit: float | None = None) -> Iterator[Stop]:
-    """Make the signals raise :class:`Stopped` in the block, except those ignored already.
+    """Make the signals raise :class:`Stopped` in the block, except those that are ignored already.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ def stoppable(time_limit: float | None = None) -> Iterator[Stop]:
         Seconds after which to stop.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield Stop()  # signals are the main thread's business
+        yield Stop()  # only the main thread can handle signals
         return
     of_command = signal.getsignal(signal.SIGINT)
     stop = of_command if isinstance(of_command, Stop) else Stop()
@@ -109,10 +110,10 @@ def stoppable(time_limit: float | None = None) -> Iterator[Stop]:
 
 
 def end_with(parent: int) -> None:
-    """Have this process end within a second of its parent.
+    """Make this process end within a second of its parent.
 
-    It would wait for a parent that was killed, or compute on, with its memory and the pipe that
-    our output goes to.
+    Otherwise, after its parent was killed, it would continue to wait or to compute, and keep its
+    memory and the pipe to which the command's output goes.
 
     Parameters
     ----------
@@ -130,12 +131,12 @@ def end_with(parent: int) -> None:
 
 @contextmanager
 def ignoring_interrupts() -> Iterator[None]:
-    """Start processes that ignore Ctrl-C, which a terminal sends to all processes.
+    """Make processes that are started in the block ignore Ctrl-C.
 
-    Processes started in the block inherit that the signal is blocked; so do threads, and the
-    processes that these start later.
+    A terminal sends it to all processes.  The signal is blocked in the block, and processes inherit
+    that from this thread, as do threads that are started here and the processes that they start.
     """
-    # multiprocessing starts its resource tracker with the first process, and unblocks the signal.
+    # multiprocessing starts its resource tracker with the first process, which unblocks the signal.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:

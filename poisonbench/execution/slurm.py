@@ -1,4 +1,4 @@
-"""A Slurm script that submits a sweep: an array of shards, then the merge."""
+"""A Slurm script that submits a sweep: an array of shards, and then the merge."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ class Request:
     Parameters
     ----------
     shards : int
-        Tasks of the array.
+        Number of tasks of the array.
     time : str
-        Time limit of a task, as sbatch takes it.
+        Time limit of each task, in a form that sbatch accepts.
     memory : str
-        Memory of a task, as sbatch takes it.
+        Memory of each task, in a form that sbatch accepts.
     partition : str, optional
-        The partition, or several with commas.
+        The partition, or several, separated by commas.
     max_parallel : int, optional
         How many tasks may run at once.
     processors : int, default=1
-        Processors of a task.
+        Number of processors of each task.
     account, qos, constraint : str, optional
-        The account that pays, the quality of service, and what nodes must have.
+        The account to charge, the quality of service, and the features that nodes must have.
     others : tuple of str
-        Other options of sbatch, as one writes them: ``--exclusive``.
+        Other options of sbatch, such as ``--exclusive``.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def script(
     request : Request
         The resources to ask for.
     sweep, merge : sequence of str
-        The two commands; the first without ``--shard``.
+        The two commands; ``sweep`` is without ``--shard``.
     out, folder : Path
         Absolute paths of the output folder, and of the folder to run the commands in.
     """
@@ -102,7 +102,7 @@ def script(
         f'--chdir="{folder}"',
         "--requeue",
         "--open-mode=append",
-        # In #SBATCH lines a quoted path may contain spaces; a percent sign must be doubled.
+        # In #SBATCH lines, a path with spaces must be quoted, and a percent sign must be doubled.
         f'--output="{str(out).replace("%", "%%")}/slurm-%A_%a.log"',
     ]
     lines = "\n".join(f"#SBATCH {option}" for option in options)
@@ -110,21 +110,21 @@ def script(
     asked += "".join(f" {option}" for option in charged)
     log = shlex.quote(str(out).replace("%", "%%") + "/slurm-%j-merge.log")
     return f"""#!/bin/bash
-# A sweep in {request.shards} shards, written by poisonbench sweep --emit-slurm.  Run it with bash:
-# it submits itself as an array, and a job that merges the results afterwards.  If tasks are lost,
-# run it again: finished cells are not computed again.
+# A sweep in {request.shards} shards, written by poisonbench sweep --emit-slurm.  Run this script
+# with bash: it submits itself as an array, and then a job that merges the results.  If tasks are
+# lost, run it again: finished cells are not computed again.
 {lines}
 set -euo pipefail
 
 if [ -n "${{SLURM_ARRAY_TASK_ID:-}}" ]; then
-    # exec: at the time limit, SIGTERM must reach poisonbench itself.
+    # exec, so that SIGTERM reaches poisonbench itself at the time limit.
     exec {shlex.join(sweep)} --shard "$SLURM_ARRAY_TASK_ID/{request.shards}"
 fi
 
 job=$(sbatch --parsable "$0")
 job=${{job%%;*}}
-# afterany: with afterok the merge would never start once a task has failed, even if a second
-# attempt succeeds.
+# afterany, because with afterok the merge would never start once a task has failed, even if its
+# second attempt succeeds.
 sbatch --dependency="afterany:$job" --job-name=poisonbench-merge --time=10 \\
     --mem={request.memory}{asked} --output={log} --wrap={shlex.quote(shlex.join(merge))}
 """

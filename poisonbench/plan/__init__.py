@@ -1,1 +1,1 @@
-"""From a config to the cells that it asks for, with their identities."""
+"""Plans: the cells that a config asks for, with their identities."""

@@ -1,7 +1,7 @@
 """The parts of a plan: groups of cells, and the rows of the tables that refer to them.
 
-The unit of work is a :class:`Group`: one poison set and all defenses that meet it.  Several rows
-may refer to the same cell, which is computed once: at rate 0, those of all attacks do.
+The unit of work is a :class:`Group`: one poison set and all defenses against it.  Several rows may
+refer to the same cell, which is computed once; at rate 0, the rows of all attacks do.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Task:
     defense : Choice
         The defense, or a reference row.
     n_poison_assumed : int or "auto" or None
-        The number of poison rows that the defense is told; "auto" if it is to estimate the
+        The number of poison rows that the defense is told; "auto" if it has to estimate the
         number, None if it uses no such number.
     n_poison_assumed_clean : int or "auto" or None
         The same for the training set without poison.
@@ -46,7 +46,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Group:
-    """One poison set and the defenses that meet it.
+    """One poison set and the defenses against it.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Group:
     attack : Choice
         The attack; ``none`` without poison.
     n_poison : int
-        Poison rows p.
+        Number of poison rows p.
     tasks : tuple of Task
         The defenses.
     ceiling : bool, default=True
@@ -99,11 +99,11 @@ class Plan:
     datasets : mapping of str to Dataset
         The data sets by fingerprint, loaded.
     groups : tuple of Group
-        The work, in the order of the tables.
+        The groups of cells, in the order of the tables.
     rows : tuple of Row
         The rows of the tables.
     contents : mapping of str to str
-        A hash of the content of each data set and file that the config names, by that name.
+        For each data set and file that the config names, a hash of its content.
     """
 
     config: Config
@@ -114,7 +114,7 @@ class Plan:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of the data, and of rates that bring no poison."""
+        """Remarks for the user on the data, and on rates that round to 0 poison rows."""
         of_data = [note for dataset in self.datasets.values() for note in dataset.notes]
         n_poison = {task.id: group.n_poison for group in self.groups for task in group.tasks}
         empty = {
@@ -125,14 +125,14 @@ class Plan:
         return (
             *of_data,
             *(
-                f"warning: poisoning rate {rate!r} of {dataset} rounds to 0 poison rows; "
-                "its cells have the error without poison, whatever the attack"
+                f"warning: poisoning rate {rate!r} of {dataset} rounds to 0 poison rows, so its "
+                "cells show errors without poison for every attack"
                 for rate, dataset in sorted(empty)
             ),
         )
 
     def identity(self) -> dict[str, Any]:
-        """Return JSON values that are equal for two plans if and only if the plans are."""
+        """Return JSON values that are equal for two plans if and only if the plans are equal."""
         return {
             "result_version": RESULT_VERSION,
             "config": self.config.resolved(),

@@ -10,7 +10,7 @@ from poisonbench.config import Choice
 from poisonbench.data.files import checksum
 
 RESULT_VERSION = 4
-"""Part of every identity; raised whenever the same config would give other numbers."""
+"""Part of every identity; it is increased whenever the same config would give other numbers."""
 
 
 def digest(*parts: Any) -> str:
@@ -20,6 +20,6 @@ def digest(*parts: Any) -> str:
 
 
 def attack_key(attack: Choice) -> str:
-    """Return the attack's identity, with the content of its files in place of their paths."""
+    """Return the attack's identity, in which hashes of its files stand in place of their paths."""
     contents = {name: checksum(path) for name, path in attack.files.items()}
     return digest({**attack.resolved(), **contents})

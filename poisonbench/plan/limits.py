@@ -1,4 +1,4 @@
-"""What a config would take, estimated from the config alone, before any data are loaded."""
+"""Limits on the size of an experiment, checked before any data are loaded."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from poisonbench.datasets.catalogue.entries import entries
 from poisonbench.plan.rates import MOST_VALUES, n_poison
 
 MOST_CELLS = 10**6
-"""Cells of a config; the tables of more do not fit into memory either."""
+"""Largest number of cells of a config; the tables of more would not fit into memory."""
 
 MOST_REPETITIONS = 10**6
-"""The largest number of restarts, rounds, neighbours or the like; more is a slip."""
+"""Largest number of restarts, rounds, neighbours and the like; more is probably a mistake."""
 
 MOST_BYTES = 16 * 10**9
-"""Memory for all data of a config, their copies in the box, and one learner."""
+"""Memory in bytes for all data of a config, their copies in the box, and one learner."""
 
 COPIES = 4
-"""Copies of the rows at one time: own units, box, training rows, with poison."""
+"""Number of copies of the rows in memory at one time: in their own units, in the box, the training
+rows, and the training rows with poison."""
 
 SQUARES = 3
-"""Matrices of columns x columns at one time: a learner's, its factor, the defense's."""
+"""Number of matrices of shape (columns, columns) in memory at one time: a learner's matrix, its
+factorisation, and the defense's matrix."""
 
 
 def check_limits(config: Config) -> None:
-    """Complain of a config that asks for more than a machine can do.
+    """Raise an error if a config needs more memory or time than a machine can provide.
 
     Parameters
     ----------
@@ -37,24 +39,24 @@ def check_limits(config: Config) -> None:
     Raises
     ------
     ConfigError
-        It does; the message has the figure.
+        It does; the message says how much it needs.
     """
     axes = (config.datasets, config.splits, config.models, config.attacks, config.rates,
             config.seeds, config.defenses)  # fmt: skip
     if (n_cells := prod(map(len, axes))) > MOST_CELLS:
         raise config.error((), f"the grid has up to {n_cells} cells, expected at most "
-                               f"{MOST_CELLS}; --force makes the plan all the same")  # fmt: skip
+                               f"{MOST_CELLS}; use --force to run it anyway")  # fmt: skip
     for choice in (*config.attacks, *config.defenses):
         for name, value in choice.parameters.items():
             if isinstance(value, int) and value > MOST_REPETITIONS:
                 raise config.error(choice.where, f"{name} is {value}, expected at most "
-                                                 f"{MOST_REPETITIONS}; --force tries it all the "
-                                                 "same")  # fmt: skip
+                                                 f"{MOST_REPETITIONS}; use --force to run it "
+                                                 "anyway")  # fmt: skip
     _check_sizes(config)
 
 
 def _check_sizes(config: Config) -> None:
-    """Complain of data, or poison, that no memory holds."""
+    """Raise ConfigError if the data or the poison would not fit into memory."""
     total = 0
     for choice in config.datasets:
         n_rows, n_columns = expected_size(choice)
@@ -63,9 +65,9 @@ def _check_sizes(config: Config) -> None:
         if needed > MOST_BYTES:
             raise config.error(
                 choice.where,
-                f"{n_rows} rows and {n_columns} columns take about {needed / 1e9:.1f} GB, with the "
-                f"data before them and a learner's matrices; expected at most {MOST_BYTES / 1e9:g} "
-                "GB; --force tries it all the same",
+                f"{n_rows} rows and {n_columns} columns need about {needed / 1e9:.1f} GB of "
+                "memory, counting the data sets before them and a learner's matrices; expected at "
+                f"most {MOST_BYTES / 1e9:g} GB; use --force to run it anyway",
             )
         for split, rate in product(config.splits, config.rates):
             if not n_rows or split.indices is not None or rate.value is None:
@@ -73,18 +75,18 @@ def _check_sizes(config: Config) -> None:
             try:
                 counts = SplitSizes(split.train, split.validation, split.test).counts(n_rows)
             except ValueError:
-                continue  # said once the data are there, with what is wrong
+                continue  # reported once the data are loaded, with the reason
             p = n_poison(rate, counts.train)
             if p * n_columns > MOST_VALUES:
                 raise config.error(
                     ("poisoning_rate",),
-                    f"{rate.value} of {rate.of} is {p} poison rows beside {counts.train} clean "
-                    f"ones; expected rows with at most {MOST_VALUES:.0e} values",
+                    f"{rate.value} of {rate.of} means {p} poison rows for {counts.train} clean "
+                    f"rows; expected poison rows with at most {MOST_VALUES:.0e} values",
                 )
 
 
 def expected_size(choice: Choice) -> tuple[int, int]:
-    """Return the rows and columns of a data set as far as the config or the catalogue knows.
+    """Return the size of a data set, if the config or the catalogue gives it.
 
     Parameters
     ----------
@@ -94,7 +96,7 @@ def expected_size(choice: Choice) -> tuple[int, int]:
     Returns
     -------
     n_rows, n_columns : int
-        0 where it is not known before the file is read.
+        Numbers of rows and columns; 0 if a number is known only once the file is read.
     """
     given = choice.resolved()
     if choice.name == "synthetic":

@@ -35,12 +35,12 @@ def make_plan(config: Config, data_dir: Path | None = None, *, force: bool = Fal
     data_dir : Path, optional
         Folder of the catalogue's files; ``POISONBENCH_DATA`` or ``datasets`` if not given.
     force : bool, default=False
-        Whether to go on where the config asks for more than a machine can be expected to do.
+        Whether to continue if the config needs more than a machine can be expected to provide.
 
     Raises
     ------
     ConfigError
-        The data cannot be used, or have too few rows, or an attack's file does not fit.
+        The data cannot be used or have too few rows, or the file of an attack does not match.
     """
     if not force:
         check_limits(config)
@@ -86,7 +86,7 @@ def make_plan(config: Config, data_dir: Path | None = None, *, force: bool = Fal
 
 
 def _load(config: Config, data_dir: Path | None) -> list[tuple[Choice, Dataset]]:
-    """Load the data sets; the errors of all of them are reported together."""
+    """Load the data sets, and report the errors in all of them together."""
     loaded: list[tuple[Choice, Dataset]] = []
     problems: list[str] = []
     absent: list[tuple[Choice, MissingDataError]] = []
@@ -103,7 +103,7 @@ def _load(config: Config, data_dir: Path | None) -> list[tuple[Choice, Dataset]]
             message = "the data do not fit into memory"
             problems += config.error(choice.where, message).messages
     if absent:
-        # One command fetches them all.
+        # Name one command that fetches them all.
         entries = [entry for _, error in absent for entry in error.absent]
         message = str(MissingDataError(entries, absent[0][1].folder))
         problems += config.error(absent[0][0].where, message).messages
@@ -123,7 +123,7 @@ def _group(
 ) -> tuple[Group, list[tuple[Choice, str]]]:
     """Return the group, and each defense of the config with the identity of its cell.
 
-    Only what changes a result is part of an identity.
+    An identity depends only on what can change a result.
     """
     id_ = digest(setup.key, key, p, seed)
     select_on = setup.model.parameters.get("select_on", "clean") if p else "clean"
@@ -167,7 +167,7 @@ def _group(
 def _defenses(
     config: Config, setup: Setup, attack: Choice, rate: Rate, seed: int
 ) -> Iterator[Choice]:
-    """Yield the defenses that are not excluded at this point of the grid."""
+    """Yield the defenses that the config does not exclude at this point of the grid."""
     point: dict[str, Thing] = {
         "dataset": setup.choice,
         "split": setup.split_choice,
@@ -204,7 +204,7 @@ def _labels(setup: Setup, attack: Choice, rate: Rate, seed: int, defense: Choice
 
 
 def _n_poison_source(defense: Choice) -> Any:
-    """Return how a defense or a reference row learns the number of poison rows, if it does."""
+    """Return how a defense or a reference row learns the number of poison rows; None if not."""
     reference = REFERENCE_ROWS.get(defense.name)
     return reference.n_poison_source if reference else defense.parameters.get("n_poison")
 
@@ -212,8 +212,8 @@ def _n_poison_source(defense: Choice) -> Any:
 def _check_distinct(config: Config, rows: list[Row]) -> None:
     """Raise ConfigError if two rows of the tables would have the same labels.
 
-    Tables show data files and split files by name only, and two folders may have files of the same
-    name.
+    Tables show only the names of data files and split files, and files in different folders may
+    have the same name.
     """
     seen: set[Labels] = set()
     for row in rows:

@@ -17,15 +17,15 @@ MOST_VALUES = 10**9
 def n_poison(rate: Rate, n_clean: int) -> int:
     """Return the number of poison rows p for `n_clean` clean rows.
 
-    p = floor(rate n + 1/2), or floor(rate n / (1 - rate) + 1/2) where the rate is a share of all
-    rows; computed exactly on the rate's decimal digits.
+    p = floor(rate n + 1/2), or floor(rate n / (1 - rate) + 1/2) if the rate is a share of all
+    rows.  It is computed exactly from the rate's decimal digits.
 
     Parameters
     ----------
     rate : Rate
         The poisoning rate; its value is not None.
     n_clean : int
-        Clean training rows n.
+        Number of clean training rows n.
     """
     share = exact(rate.value or 0.0)
     if rate.of == "total":
@@ -34,12 +34,12 @@ def n_poison(rate: Rate, n_clean: int) -> int:
 
 
 def rates(config: Config, attack: Choice, setup: Setup) -> Iterator[tuple[Rate, int]]:
-    """Yield the rates at which `attack` runs, with their numbers of poison rows."""
+    """Yield the rates at which `attack` runs, with the numbers of poison rows."""
     cls, n_clean = registry.components("attack")[attack.name], setup.n_clean
     if not setup.n_validation and cls.needs_validation(attack.parameters):
         raise config.error(
             setup.split_choice.where,
-            f"the split has no validation rows, and {attack.label} needs some",
+            f"the split has no validation rows, which {attack.label} needs; expected at least 1",
         )
     try:
         own = attack.build().own_rows(setup.dataset.space, setup.dataset.target, setup.scaling)
@@ -50,24 +50,24 @@ def rates(config: Config, attack: Choice, setup: Setup) -> Iterator[tuple[Rate, 
         if p * setup.dataset.space.n_features > MOST_VALUES:
             raise config.error(
                 ("poisoning_rate",),
-                f"{rate.value} of {rate.of} is {p} poison rows beside {n_clean} clean ones; "
-                f"expected rows with at most {MOST_VALUES:.0e} values",
+                f"{rate.value} of {rate.of} means {p} poison rows for {n_clean} clean rows; "
+                f"expected poison rows with at most {MOST_VALUES:.0e} values",
             )
     if own is None:
         yield from given
         return
-    # An attack that brings its own rows runs once, whatever the rates; but one of them must fit.
+    # An attack that brings its own rows runs only once, at the rate that matches their number.
     if own and given:
         fitting = [(rate, p) for rate, p in given if p == own]
         others_take_rates = any(
             registry.components("attack")[choice.name].takes_rate for choice in config.attacks
         )
         if not fitting or (len(fitting) < len(given) and not others_take_rates):
-            asked = ", ".join(f"{rate.value} of {rate.of} is {p} rows" for rate, p in given)
+            asked = ", ".join(f"{rate.value} of {rate.of} means {p} rows" for rate, p in given)
             raise config.error(
                 ("poisoning_rate",),
-                f"{attack.label} has {own} rows, and with {n_clean} clean training rows {asked}; "
-                "expected a rate that gives the file's number of rows, or none",
+                f"{attack.label} has {own} rows, but with {n_clean} clean training rows {asked}; "
+                "expected a rate that gives the file's number of rows, or no poisoning_rate",
             )
         yield fitting[0]
         return
@@ -78,7 +78,7 @@ def rates(config: Config, attack: Choice, setup: Setup) -> Iterator[tuple[Rate, 
 def assumed_poison(source: Any, rate: Rate, n_clean: int, p: int) -> int | str | None:
     """Return the number of poison rows that a defense with this ``n_poison`` is told.
 
-    "auto" means that it is to estimate the number, None that it uses no such number.
+    "auto" means that it has to estimate the number, None that it uses no such number.
     """
     if source is None or source == "oracle":
         return None if source is None else p
@@ -86,7 +86,8 @@ def assumed_poison(source: Any, rate: Rate, n_clean: int, p: int) -> int | str |
         return "auto"
     if "count" in source:
         return int(source["count"])
-    # The defense sees N = n + p rows: it assumes the p of a set of N rows at its rate.
+    # The defense sees N = n + p rows and assumes the number of poison rows that N rows have at its
+    # rate.
     share = exact(source["rate"])
     if rate.of == "clean":
         share /= 1 + share

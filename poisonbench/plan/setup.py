@@ -1,4 +1,4 @@
-"""The setup of an attack: the data, their split and the learner."""
+"""The setup of an attack: data set, split and learner."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from poisonbench.plan.identity import RESULT_VERSION, digest
 
 @dataclass(frozen=True)
 class Setup:
-    """A data set, a split and a learner: what all attacks at a point of the grid share."""
+    """A data set, a split and a learner, which all attacks at a point of the grid share."""
 
     choice: Choice
     dataset: Dataset
@@ -59,7 +59,7 @@ class Setup:
 
 
 def split_rows(config: Config, choice: SplitChoice, dataset: Dataset) -> SplitCounts | Split:
-    """Return the numbers of rows to draw, or the rows of a split given by a file."""
+    """Return the numbers of rows to draw, or the rows that a split file gives."""
     try:
         if choice.indices is not None:
             return read_indices(choice.indices, len(dataset.y))
@@ -69,7 +69,7 @@ def split_rows(config: Config, choice: SplitChoice, dataset: Dataset) -> SplitCo
 
 
 def check_spare_rows(config: Config, attack: Choice, setup: Setup) -> None:
-    """Refuse an attacker with a sample of its own if the split leaves too few rows."""
+    """Raise ConfigError if the split leaves too few rows for the attacker's surrogate sample."""
     knowledge = attack.parameters.get("knowledge")
     if not knowledge or knowledge["surrogate"] == "model":
         return
@@ -80,13 +80,14 @@ def check_spare_rows(config: Config, attack: Choice, setup: Setup) -> None:
     if left < setup.n_clean:
         raise config.error(
             attack.where,
-            f"{attack.label} needs {setup.n_clean} rows of its own, as many as the training set, "
-            f"and the split leaves {left} of {len(setup.dataset.y)}; expected a smaller split",
+            f"{attack.label} needs a surrogate sample of {setup.n_clean} rows, as many as the "
+            f"training set, but the split leaves {left} of {len(setup.dataset.y)} rows; expected a "
+            "smaller split",
         )
 
 
 def check_test_rows_unseen(config: Config, attack: Choice, setup: Setup) -> None:
-    """Refuse poison that was made with rows that are test rows here."""
+    """Raise ConfigError if poison from a file was made with rows that are test rows here."""
     seen = attack.build().rows_seen()
     if seen is None:
         return
@@ -95,6 +96,7 @@ def check_test_rows_unseen(config: Config, attack: Choice, setup: Setup) -> None
         if np.isin(test, seen).any():
             raise config.error(
                 attack.where,
-                f"{attack.label} was made with rows that are test rows of seed {seed}; expected "
-                "split: {indices: FILE} with the same file, or a split that leaves them out",
+                f"{attack.label} was made with rows that are test rows of seed {seed} here; "
+                "expected split: {indices: FILE} with the same file, or a split in which they are "
+                "not test rows",
             )

@@ -1,4 +1,4 @@
-"""A plan in words, for ``validate`` and ``--dry-run``."""
+"""Text that describes a plan, for ``validate`` and ``--dry-run``."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def test_an_attack_that_brings_its_own_rows(tmp_path: Any) -> None:
     poison = File(path=tmp_path / "mine.csv").poison(X, y)
     np.testing.assert_allclose(poison.X, X[:2])
     assert NoAttack().poison(X, y).X.shape == (0, 3)
-    with pytest.raises(ValueError, match="n_poison is 3, and file brings 2 rows of its own"):
+    with pytest.raises(ValueError, match="n_poison is 3, but file brings 2 rows of its own"):
         File(path=tmp_path / "mine.csv").poison(X, y, n_poison=3)
 
 
@@ -203,22 +203,34 @@ X, Y = people()
 @pytest.mark.parametrize(
     ("attack", "changed", "message"),
     [
-        (StatP(), {"box": (0, 60)}, r"X: row \d+, column 'age' is \d+, outside the box \[0, 60\]"),
-        (StatP(), {"y_box": (0, 60)}, r"y: row 0, column 'pay' is .*, outside the box \[0, 60\]"),
+        (
+            StatP(),
+            {"box": (0, 60)},
+            r"X: row \d+, column 'age' is \d+, outside the given box \[0, 60\]",
+        ),
+        (
+            StatP(),
+            {"y_box": (0, 60)},
+            r"y: row 0, column 'pay' is .*, outside the given box \[0, 60\]",
+        ),
         (StatP(), {"box": (0, 99), "X_val": X + 99, "y_val": Y}, r"X_val: row 0, column 'age'"),
         (StatP(), {"box": (60, 0)}, "expected finite bounds with smallest < largest"),
         (StatP(), {"box": 3}, "box is 3, expected"),
         (StatP(), {"box": ([0, 0], 99)}, "two arrays of 3"),
         (StatP(), {"X": X.assign(age=np.nan)}, "X: row 0, column 'age' is nan, expected a finite"),
         (StatP(), {"X": X.assign(age="old")}, r"X: not all values are numbers .*get_dummies"),
-        (StatP(), {"y": Y[:4]}, r"X has shape \(60, 3\) and y \(4,\), expected"),
-        (StatP(), {"y": Y * 0}, "nothing to learn"),
-        (StatP(), {"X_val": X}, "one of X_val and y_val is given without the other"),
+        (StatP(), {"y": Y[:4]}, r"X has shape \(60, 3\) and y has shape \(4,\), expected"),
+        (StatP(), {"y": Y * 0}, "nothing can be learned"),
+        (StatP(), {"X_val": X}, "only one of X_val and y_val is given"),
         (StatP(), {"X_val": X[["age"]], "y_val": Y}, "X_val has the columns age, expected"),
         (StatP(), {"groups": [["sex:m", "sex:g"]]}, r"groups\[0\]: no column .*mean 'sex:m'"),
-        (StatP(), {"groups": [[0]]}, r"groups\[0\]: column 'age' holds \d+, expected 0 and 1"),
+        (
+            StatP(),
+            {"groups": [[0]]},
+            r"groups\[0\]: column 'age' contains \d+, expected only 0 and 1",
+        ),
         (StatP(), {"groups": [[1, 1]]}, r"column 'sex:m' is named twice"),
-        (StatP(), {"groups": [[3]]}, r"3 is no column, expected 0 to 2"),
+        (StatP(), {"groups": [[3]]}, r"there is no column 3; expected 0 to 2"),
         (StatP(), {"n_poison": None}, "n_poison is None, expected a number of rows"),
         (StatP(), {"n_poison": 0.1}, "n_poison is 0.1, expected a number of rows"),
         (StatP(), {"n_poison": -1}, "n_poison is -1"),

@@ -199,8 +199,8 @@ def test_bad_requests(tmp_path, monkeypatch, arguments, message):
     ("greeting", "reason"),
     [
         (None, "Connection refused"),
-        (b"", "what listens there is not a Dask scheduler"),
-        (b"HTTP/1.1 400 Bad Request", "what listens there is not a Dask scheduler"),
+        (b"", "the program that listens there is not a Dask scheduler"),
+        (b"HTTP/1.1 400 Bad Request", "the program that listens there is not a Dask scheduler"),
     ],
 )
 def test_no_scheduler_there(tmp_path, monkeypatch, greeting, reason):

@@ -26,11 +26,11 @@ def config(folder: Path, **changes: object) -> Config:
     [
         (
             {"dataset": {"name": "synthetic", "d": 10**6}},
-            "1000 rows and 1000000 columns take about 24032.0 GB",
+            "1000 rows and 1000000 columns need about 24032.0 GB",
         ),
         (
             {"dataset": [{"name": "synthetic", "n": 10**k, "d": 90} for k in (3, 4, 5, 6, 7)]},
-            "dataset.4: 10000000 rows and 90 columns take about 32.0 GB",
+            "dataset.4: 10000000 rows and 90 columns need about 32.0 GB",
         ),
         ({"defense": {"name": "trim", "restarts": 10**9}}, "restarts is 1000000000, expected at"),
         ({"attack": {"name": "optp", "iterations": 10**7}}, "iterations is 10000000, expected at"),
@@ -42,7 +42,7 @@ def config(folder: Path, **changes: object) -> Config:
         (
             {"dataset": {"name": "synthetic", "n": 10**6, "d": 100}, "rate_of": "total",
              "poisoning_rate": 0.999},
-            "0.999 of total is 332999667 poison rows beside 333333 clean ones",
+            "0.999 of total means 332999667 poison rows for 333333 clean rows",
         ),
     ],
 )  # fmt: skip

@@ -209,7 +209,7 @@ def test_a_rate_that_does_not_fit_the_file(make, tmp_path):
     attack = {"name": "file", "path": "p.npz"}
     with pytest.raises(ConfigError, match=r"x\.yaml:\d+: poisoning_rate: .* 5 rows.*10 rows"):
         make(attack=attack, poisoning_rate=0.1)
-    with pytest.raises(ConfigError, match=r"0\.1 of clean is 10 rows"):
+    with pytest.raises(ConfigError, match=r"0\.1 of clean means 10 rows"):
         make(attack=attack, poisoning_rate=[0.05, 0.1])
     for words in ({"poisoning_rate": 0.05}, {}):
         work = make(attack=attack, **words)
@@ -233,7 +233,7 @@ def test_a_split_file_without_validation_rows(make, tmp_path):
              test=np.arange(60, 90))  # fmt: skip
     split = {"indices": "s.npz"}
     assert make(attack="statp", poisoning_rate=0.1, split=split).groups
-    with pytest.raises(ConfigError, match=r"x\.yaml:\d+: split.*no validation rows, and optp"):
+    with pytest.raises(ConfigError, match=r"x\.yaml:\d+: split.*no validation rows, which optp"):
         make(attack="optp", poisoning_rate=0.1, split=split)
 
 
@@ -309,7 +309,9 @@ def test_an_empty_poison_file(make, tmp_path):
 
 
 def test_more_poison_than_any_machine_holds(make):
-    with pytest.raises(ConfigError, match=r"poisoning_rate: 0\.999999999 of total is \d+ poison"):
+    with pytest.raises(
+        ConfigError, match=r"poisoning_rate: 0\.999999999 of total means \d+ poison"
+    ):
         make(attack="statp", poisoning_rate=0.999999999, rate_of="total")
 
 
@@ -330,7 +332,9 @@ def test_poison_that_was_made_with_test_rows_is_refused(make, tmp_path):
     rows = {"train": np.arange(100), "validation": np.arange(100, 120), "test": np.arange(200, 240)}
     np.savez(tmp_path / "p.npz", X=X, y=np.ones(5), **rows)
     attack = {"name": "file", "path": "p.npz"}
-    with pytest.raises(ConfigError, match=r"attack.*test rows of seed 0; expected split: {indices"):
+    with pytest.raises(
+        ConfigError, match=r"attack.*test rows of seed 0 here; expected split: {indices"
+    ):
         make(attack=attack)
     assert make(attack=attack, split={"indices": "p.npz"}).groups
 
