@@ -114,35 +114,39 @@ def best_on_a_line(
         Columns to try.
     """
     z, j = np.append(x, 1.0), columns
-    held, one = z[j], np.ones(len(j))
-    # Coefficients by rising powers of the value v that column j gets, one row for each column;
-    # v = held leaves the row as it is.
+    held, responses = z[j], np.array([[0.0], [1.0]])
+    # Coefficients by rising powers of the value v that column j gets, one entry for each column,
+    # and of what depends on the response one row for each; v = held leaves the row as it is.
     (K, k), (Q, q) = ((M[j, j], (M @ z)[j]) for M in out.KQ)
     kz = [z @ out.KQ[0] @ z - 2 * held * k + held**2 * K, 2 * (k - held * K), K]
     qz = [z @ out.KQ[1] @ z - 2 * held * q + held**2 * Q, 2 * (q - held * Q), Q]
     az = [out.a @ z - held * out.a[j], out.a[j]]
     tz = [z @ out.theta - held * out.theta[j], out.theta[j]]
     D = [1 + m * kz[0], m * kz[1], m * kz[2]]
-    found = (-np.inf, 0, 0.0, 0.0)
-    for y in (0.0, 1.0):
-        r = [m * (y - tz[0]), -m * tz[1]]
-        N = _sum(_product(_product(r, az), D), _product(_product(r, r), qz))
-        slope = _sum(_product(_derived(N), D), [-2 * c for c in _product(N, _derived(D))])
-        # Of degree 4: the terms of degree 5 cancel.
-        values = np.column_stack([0 * one, one, _real_roots(np.array(slope[:5]).T)])
-        values = np.clip(values, 0.0, 1.0)
-        W = out.W + _value(N, values) / _value(D, values) ** 2
-        row, at = np.unravel_index(int(W.argmax()), W.shape)
-        found = max(found, (float(W[row, at]), int(j[row]), float(values[row, at]), y))
-    return found
+    r = [m * (responses - tz[0]), np.tile(-m * tz[1], (2, 1))]
+    N = _sum(_product(_product(r, az), D), _product(_product(r, r), qz))
+    slope = _sum(_product(_derived(N), D), [-2 * c for c in _product(N, _derived(D))])
+    # Of degree 4: the terms of degree 5 cancel.
+    roots = _real_roots(np.array(slope[:5]).reshape(5, -1).T).reshape(2, len(j), 4)
+    ends = np.tile([0.0, 1.0], (2, len(j), 1))
+    values = np.clip(np.concatenate([ends, roots], axis=2), 0.0, 1.0)
+    W = out.W + _value(N, values) / _value(D, values) ** 2
+    best = []
+    for y, reached in enumerate(W):
+        row, at = np.unravel_index(int(reached.argmax()), reached.shape)
+        best.append((float(reached[row, at]), int(j[row]), float(values[y, row, at]), float(y)))
+    return max(best)
 
 
 def _product(a: list[FloatArray], b: list[FloatArray]) -> list[FloatArray]:
     """Return the products of polynomials, given by lists of coefficients by rising powers."""
-    terms = [np.zeros_like(a[0]) for _ in range(len(a) + len(b) - 1)]
+    terms: list[FloatArray] = []
     for i, left in enumerate(a):
         for k, right in enumerate(b):
-            terms[i + k] = terms[i + k] + left * right
+            if i + k < len(terms):
+                terms[i + k] = terms[i + k] + left * right
+            else:
+                terms.append(left * right)
     return terms
 
 
@@ -155,10 +159,10 @@ def _derived(a: list[FloatArray]) -> list[FloatArray]:
 
 
 def _value(a: list[FloatArray], at: FloatArray) -> FloatArray:
-    """Return the values of polynomials at points; shape (J, points)."""
+    """Return the values of polynomials at points, which have one axis more than coefficients."""
     total = np.zeros_like(at)
     for each in reversed(a):
-        total = total * at + each[:, None]
+        total = total * at + each[..., None]
     return total
 
 
