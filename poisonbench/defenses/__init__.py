@@ -1,13 +1,13 @@
-"""Defenses, one a file, each a scikit-learn estimator.
+"""The defenses, one in each file, each a scikit-learn estimator.
 
-Not among them is robust logistic regression (RoLR; Feng, Xu, Mannor and Yan 2014): it drops rows
-of large norm and maximises a trimmed sum of the correlations y_i w.x_i, for responses that are
--1 or 1, and what it finds is the direction of w, which decides a class, not its length, which a
-regression needs.  The part of it that has a counterpart in linear regression, the trimmed inner
-product, is in :class:`ChenDefense`.
+Robust logistic regression (RoLR; Feng, Xu, Mannor and Yan 2014) is not included.  It drops rows of
+large norm and maximises a trimmed sum of the correlations y_i w.x_i, where the responses are -1 or
+1.  This finds the direction of w, which decides the class, but not its length, which regression
+needs.  Its trimmed inner product, which does apply to linear regression, is in
+:class:`ChenDefense`.
 
-All of them can be imported from here.  The registry finds them when one is asked for, so a new file
-needs no line in this one.
+All defenses can be imported from here.  The registry finds them when they are needed, so a new file
+does not have to be listed here.
 """
 
 from typing import TYPE_CHECKING, Any

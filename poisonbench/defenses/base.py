@@ -1,4 +1,4 @@
-"""What a defense is: a scikit-learn regressor that expects some of its rows to be poison."""
+"""The base class of defenses, scikit-learn regressors that expect poison among their rows."""
 
 from __future__ import annotations
 
@@ -17,37 +17,38 @@ from poisonbench.models import LinearModel
 from poisonbench.parameters import check_parameters
 
 NOTHING_REMOVED = "0 poison rows estimated: nothing was removed"
-"""What a defense says whose estimate of the number of poison rows makes it no defense."""
+"""The remark of a defense that estimates 0 poison rows and therefore removes nothing."""
 
 AFFINE = 1e-6
-"""Largest deviation of predictions from a plane, relative to their spread, that is rounding."""
+"""Deviations of predictions from a plane that are below this share of their spread are rounding."""
 
 
 class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Base of the defenses; a subclass has a ``name`` and a ``reference``.
+    """Base class of the defenses; a subclass has a ``name`` and a ``reference``.
 
-    The pipeline passes what it knows to the parameters of these names, where ``__init__`` has
-    them: ``estimator`` (the learner, unfitted), ``one_hot_groups`` (their column indices),
-    ``n_poison`` (the number of poison rows to assume) or ``contamination="auto"`` (estimate it),
-    and ``random_state``.  So does an attacker who tries a defense; see :meth:`init_arguments`.
+    If ``__init__`` has parameters of the following names, the pipeline sets them: ``estimator``
+    (the unfitted learner), ``one_hot_groups`` (column indices), ``n_poison`` (the number of poison
+    rows to assume) or ``contamination="auto"`` (to estimate that number), and ``random_state``.  An
+    attack that tries out a defense sets them in the same way; see :meth:`init_arguments`.
 
-    A subclass implements one of two hooks: :meth:`_estimator`, where the defense is an estimator
-    that is there already, or :meth:`_fit_rows`.  Neither sees the caller's order of rows: they
-    come sorted by keys made from what they hold and ``random_state``, which is a shuffled order.
-    So with an int ``random_state`` the same set of rows gives the same model in any order, and no
-    defense can profit from poison that happens to lie at the end.
+    A subclass implements one of two hooks: :meth:`_estimator`, if the defense is an existing
+    estimator, or :meth:`_fit_rows`.  Neither hook sees the caller's order of rows: the rows are
+    sorted by keys that are computed from their content and from ``random_state``, which amounts to
+    a random order.  So with an int as ``random_state``, the same set of rows gives the same model
+    in any order, and no defense can profit from poison that happens to be at the end.
     """
 
     name: ClassVar[str]
     reference: ClassVar[str]
 
     note_: str | None = None
-    """What a fitted defense says of its model that parameters and numbers do not, in a few words: a
-    reduced dimension, a fit that did not converge, categories to distrust.  :meth:`_fit_rows` sets
-    it, and the pipeline writes it to the column ``defense_note``."""
+    """A short remark on the fitted model, such as a reduced dimension, a fit that did not converge,
+    or categories to distrust.  :meth:`_fit_rows` sets it, and the pipeline writes it to the column
+    ``defense_note``."""
 
     row_attributes: ClassVar[tuple[str, ...]] = ()
-    """Learned arrays with one entry for each row: :meth:`fit` puts them in the caller's order."""
+    """Names of learned arrays with an entry for each row, which :meth:`fit` puts in the caller's
+    order."""
 
     def fit(self, X: Any, y: Any) -> Self:
         """Fit to rows, some of which may be poison.
@@ -67,7 +68,7 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            A parameter is out of its range, or the rows cannot be used.
+            A parameter is out of range, or the rows cannot be used.
         """
         check_parameters(self)
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)
@@ -76,7 +77,7 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if n_poison is not None and n_poison >= len(y):
             raise ValueError(f"{type(self).__name__}: n_poison is {n_poison}, expected fewer than "
                              f"the {len(y)} rows given")  # fmt: skip
-        # A defense that has no such parameter draws nothing, and needs a fixed order of rows.
+        # A defense without this parameter draws nothing, and gets the rows in a fixed order.
         rng = check_random_state(getattr(self, "random_state", 0))
         self._fit_keyed(X, y, content_keys(X, y, rng), rng)
         estimated = getattr(self, "contamination", None) == "auto"
@@ -88,24 +89,24 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def init_arguments(
         cls, estimator: Any, space: FeatureSpace, n_poison: int | str | None, random_state: int
     ) -> dict[str, Any]:
-        """Return the arguments for those of the parameters above that ``__init__`` has.
+        """Return the arguments that an experiment passes to ``__init__``.
 
         Parameters
         ----------
         estimator : LinearModel
             The learner, unfitted.
         space : FeatureSpace
-            The columns; of its groups the defense gets the column indices.
+            The columns; the defense gets the column indices of its groups.
         n_poison : int or "auto" or None
-            The number of poison rows to assume, that it shall be estimated, or None for a defense
-            that takes no such number.
+            The number of poison rows to assume, "auto" to estimate it, or None for a defense that
+            uses no such number.
         random_state : int
             Seed of the defense's random numbers.
 
         Returns
         -------
         dict of str to Any
-            By parameter.
+            The arguments by name: those of the class docstring that ``__init__`` has.
         """
         known: dict[str, Any] = {
             "estimator": estimator,
@@ -116,10 +117,10 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return {name: value for name, value in known.items() if registry.accepts(cls, name)}
 
     def check_rows(self, n_rows: int) -> None:
-        """Raise ValueError if the defense cannot work with so many rows, whatever they are."""
+        """Raise ValueError if the defense cannot work with this number of rows."""
 
     def predict(self, X: Any) -> FloatArray:
-        """Return f(x) for each row of `X`; shape (rows,)."""
+        """Return the prediction f(x) for each row of `X`; shape (rows,)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         if hasattr(self, "coef_"):
@@ -129,19 +130,20 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _fit_keyed(
         self, X: FloatArray, y: FloatArray, keys: Keys, rng: np.random.RandomState
     ) -> None:
-        """Put the rows in the order of their keys, learn, and put what was learned back."""
+        """Sort the rows by their keys, fit, and put the learned arrays into the caller's order."""
         order = np.argsort(keys, kind="stable")
-        # C order, so that sums run alike whether an array came or a data frame.
+        # C order, so that sums are computed in the same way for arrays and for data frames.
         self._fit_rows(np.ascontiguousarray(X[order]), y[order], rng)
         original = np.argsort(order)
         for attribute in self.row_attributes:
             setattr(self, attribute, getattr(self, attribute)[original])
 
     def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
-        """Learn from rows in no particular order; a hook of a defense.
+        """Fit to rows that come in a random order; a hook for subclasses.
 
-        Sets the learned attributes, those named in :attr:`row_attributes` in the order of `X`.
-        Without a subclass's own it fits what :meth:`_estimator` returns.
+        It sets the learned attributes; those named in :attr:`row_attributes` are in the order of
+        `X`.  If a subclass does not implement it, it fits the estimator that :meth:`_estimator`
+        returns.
 
         Parameters
         ----------
@@ -155,25 +157,27 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self._adopt(estimator, X)
 
     def _estimator(self, rng: np.random.RandomState) -> Any:
-        """Return the estimator that the defense is, unfitted; the other hook.
+        """Return an unfitted estimator that is the defense; the other hook for subclasses.
 
         Anything with ``fit(X, y)`` and ``predict(X)`` will do.
 
         Parameters
         ----------
         rng : RandomState
-            The only source of random numbers, as ``random_state`` of the estimator, say.
+            The only source of random numbers, for example as ``random_state`` of the estimator.
         """
-        raise NotImplementedError(f"{type(self).__name__} has neither of the hooks of a defense, "
-                                  "_estimator and _fit_rows")  # fmt: skip
+        raise NotImplementedError(f"{type(self).__name__} implements neither of the hooks of a "
+                                  "defense, _estimator and _fit_rows")  # fmt: skip
 
     def _adopt(self, estimator: Any, X: FloatArray) -> None:
-        """Take over a fitted estimator as ``estimator_``, with its weights where it is affine.
+        """Set ``estimator_`` to a fitted estimator, and ``coef_`` if its predictions are affine.
 
-        One of our learners says its weights.  Any other may centre its features or have a link
-        function beside its ``coef_``, so it is asked for its predictions at the centre of the rows
-        and one unit along each column: where the plane through them fits all rows, that is it.
-        Otherwise there is no ``coef_``, and :meth:`predict` asks the estimator.
+        The weights of a learner of :mod:`poisonbench.models` are known.  Any other estimator may
+        centre its features or apply a link function, so that its ``coef_`` would be misleading.
+        Therefore this computes its predictions at the centre of the rows and one unit away along
+        each column.  If the plane through these fits the predictions for all rows, it gives
+        ``coef_`` and ``intercept_``.  Otherwise there is no ``coef_``, and :meth:`predict` uses the
+        estimator.
         """
         self.estimator_ = estimator
         for name in ("coef_", "intercept_"):

@@ -1,8 +1,8 @@
 """Robust thresholding regression (Chen, Caramanis and Mannor 2013).
 
-The trimmed inner product h(a, b) is the sum of a_i b_i after the p terms of largest |a_i b_i| are
-dropped: p corrupted rows can add no more than terms of ordinary size.  Weights are
-theta_j = h(y, x_j) / h(x_j, x_j), the k largest of which, in units of the columns' size, are kept.
+The trimmed inner product h(a, b) is the sum of a_i b_i without the p terms of largest |a_i b_i|, so
+p corrupted rows can only add terms of ordinary size.  The weights are
+theta_j = h(y, x_j) / h(x_j, x_j); the k largest of them, relative to the columns' sizes, are kept.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from poisonbench.features import FloatArray, IntArray
 from poisonbench.rounding import rows_at
 
 SPREAD = 0.05
-"""Least share of a column's sum of squares that must be left after trimming.
+"""Smallest share of a column's sum of squares that must remain after trimming.
 
-Below it the column is nearly constant but for p rows, which is not what the method assumes, and a
-weight learned from its small entries would be huge for its large ones.
+Below it, the column is nearly constant except in p rows.  The method does not apply to such a
+column, and a weight learned from its small entries would be much too large for its large ones.
 """
 
 
 class ChenDefense(Defense):
     """Robust thresholding: sparse regression from trimmed inner products.
 
-    It assumes a sparse model, columns nearly uncorrelated (each weight comes from its column
-    alone), and p known; then corrupted rows of any kind are tolerated, in the features too, up to a
-    share of the rows that falls as k and d grow; no breakdown point is known.  Correlated columns
-    bias it without any poison (on clean house prices, 274 one-hot features, its test error is 1.5
-    times that of ridge), and a column that is nearly constant but for p rows gets weight 0.  It
-    wraps no learner: it has its own estimate.
+    It assumes that the model is sparse, that the columns are nearly uncorrelated (each weight is
+    computed from its column alone), and that p is known.  Then it tolerates arbitrary corruption of
+    rows, including their features, up to a share of the rows that falls as k and d grow.  No
+    breakdown point is known.  Correlated columns bias it even without poison: on clean house prices
+    with 274 one-hot features, its test error is 1.5 times that of ridge.  A column that is nearly
+    constant except in p rows gets weight 0.  It does not use the learner.
 
-    It costs one sort of each column, and as many again for each fold.
+    It costs one partial sort of each column, and one more for each fold.
 
     Parameters
     ----------
     n_poison : int, optional
         Number p of terms to drop; overrides `contamination`.
     contamination : float or "auto", default=0.2
-        Share of the rows that p is, or "auto" to estimate it with a ridge fit.
+        p as a share of the rows, or "auto" to estimate it with a ridge fit.
     n_nonzero : int or "cv", default="cv"
-        Number k of weights to keep; all where it is more than there are.  "cv" chooses it by
-        held-out squared errors, the p largest dropped.
+        Number k of weights to keep; if it is larger than the number of columns, all are kept.  "cv"
+        chooses k by the held-out squared errors without the p largest.
     n_folds : int, default=5
-        Folds to choose by; one for each row where that is fewer.
+        Number of folds for this choice; at most one for each row.
     random_state : int, RandomState or None, default=None
         Shuffles the rows into folds.
 
@@ -57,11 +57,11 @@ class ChenDefense(Defense):
     coef_, intercept_ : ndarray of shape (d,) and float
         The model, in the caller's units; the intercept is the median of y - w.x.
     n_poison_ : int
-        The p used.
+        The p that was used.
     n_nonzero_ : int
-        The k used.
+        The k that was used.
     note_ : str
-        What the model is, for the tables.
+        A short description of the model, for the tables.
 
     References
     ----------
@@ -120,7 +120,7 @@ class ChenDefense(Defense):
 
 
 def trimmed_sums(terms: FloatArray, n_dropped: int) -> FloatArray:
-    """Return the column sums of `terms` after the `n_dropped` largest in size are dropped."""
+    """Return the column sums of `terms` without the `n_dropped` terms of largest absolute value."""
     n_kept = len(terms) - n_dropped
     kept = np.argpartition(np.abs(terms), n_kept - 1, axis=0)[:n_kept]
     sums: FloatArray = np.take_along_axis(terms, kept, axis=0).sum(axis=0)
@@ -128,7 +128,7 @@ def trimmed_sums(terms: FloatArray, n_dropped: int) -> FloatArray:
 
 
 def _marginal(X: FloatArray, y: FloatArray, share: float) -> tuple[FloatArray, IntArray]:
-    """Return theta_j for every column, and the columns by falling importance."""
+    """Return theta_j for every column, and the columns ordered by decreasing importance."""
     n_dropped = min(rows_at(share, len(y)), len(y) - 1)
     X = X - np.median(X, axis=0)
     products = trimmed_sums(X * (y - np.median(y))[:, None], n_dropped)
@@ -140,6 +140,6 @@ def _marginal(X: FloatArray, y: FloatArray, share: float) -> tuple[FloatArray, I
 
 
 def _residuals(X: FloatArray, y: FloatArray, coef: FloatArray, ranking: IntArray) -> FloatArray:
-    """Return y - w.x with the k most important weights; one column for each k = 0, ..., d."""
+    """Return y - w.x with only the k most important weights, in a column for each k = 0, ..., d."""
     predicted = np.cumsum(X[:, ranking] * coef[ranking], axis=1)
     return np.column_stack([y, y[:, None] - predicted])

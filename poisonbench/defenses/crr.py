@@ -1,13 +1,13 @@
 """CRR: consistent robust regression (Bhatia, Jain, Kamalaruban and Kar 2017, Algorithm 1).
 
-The model is y = Xw + b + noise with a vector b of corruptions, at most p of them not 0:
+The model is y = Xw + b + noise with a vector b of corruptions, at most p of which are not 0:
 
     minimise over w and ||b||_0 <= p:   ||y - b - Xw||^2,
 
-by b_{t+1} = HT_p(P b_t + (I - P) y), P the projection onto the columns of X and HT_p keeping the
-p entries of largest size.  As P b + (I - P) y = y - P (y - b), an iteration is: fit to the
-responses y - b_t, and let b_{t+1} be the p largest residuals from y.  In that form any learner can
-take the place of P.
+by iterating b_{t+1} = HT_p(P b_t + (I - P) y), where P is the projection onto the columns of X and
+HT_p keeps the p entries of largest absolute value.  Since P b + (I - P) y = y - P (y - b), an
+iteration fits to the responses y - b_t and sets b_{t+1} to the p largest residuals of y.  In this
+form any learner can take the place of P.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from poisonbench.models.ols import RELATIVE_CUT
 
 
 class CRRDefense(Defense):
-    """CRR: estimate, for p rows, how wrong their responses are, and fit to what is left.
+    """CRR: estimate how wrong the responses of p rows are, and fit to the corrected responses.
 
-    It assumes that responses were corrupted without a look at features and noise (an oblivious
-    adversary), in at most a small constant share of the rows; then, alone among the methods of
-    its kind, it is consistent: with more rows the error goes to 0 under noise too.  Attacks here
-    choose features and look at everything, so the guarantee does not hold and no breakdown point
-    is known.  A row of leverage h has its residual understated by the factor 1 - h at first, and
-    its corruption is found slowly or never.
+    It assumes that an oblivious adversary, who does not look at features and noise, corrupted the
+    responses of at most a small constant share of the rows.  Then, unlike other methods of its
+    kind, it is consistent: as the number of rows grows, the error goes to 0 even with noise.  The
+    attacks here choose features and know everything, so this guarantee does not hold, and no
+    breakdown point is known.  The residual of a row with leverage h is at first too small by the
+    factor 1 - h, so its corruption is found slowly or never.
 
-    The paper is about least squares with more rows than features.  With OLS this is the paper's
-    algorithm, and with as many features as rows it changes nothing, since every residual is 0.
-    With a penalised learner P is that learner's fit, and the objective, with its penalty, falls
-    in each iteration just as well.
+    The paper treats least squares with more rows than features.  With OLS, this is the paper's
+    algorithm; if there are as many features as rows, it has no effect, since every residual is 0.
+    With a penalised learner, the learner's fit takes the place of P, and every iteration still
+    decreases the objective, including the penalty.
 
-    With ridge and OLS it costs one singular value decomposition, then two products an iteration;
-    with other learners a fit an iteration, 10 to 300 of them.
+    With ridge and OLS it costs one singular value decomposition, and two matrix products for each
+    iteration; with other learners, one fit for each iteration.  There are 10 to 300 iterations.
 
     Parameters
     ----------
@@ -54,31 +54,31 @@ class CRRDefense(Defense):
     n_poison : int, optional
         Number p of corruptions; overrides `contamination`.
     contamination : float or "auto", default=0.2
-        Share of the rows that p is, or "auto" to estimate it.
+        p as a share of the rows, or "auto" to estimate it.
     max_iter : int, default=1000
-        Most iterations.
+        Maximum number of iterations.
     tol : float, default=1e-4
-        Stop when the corruptions move by less than this share of the spread of the responses;
-        also the relative duality gap of LASSO and elastic-net fits on the way.
+        Stop when the corruptions change by less than this share of the range of the responses;
+        also the relative duality gap of the LASSO and elastic-net fits in the iterations.
     random_state : int, RandomState or None, default=None
-        Breaks ties by the order of rows; draws for the estimate of the count.
+        Orders the rows, which breaks ties; draws random numbers to estimate p.
 
     Attributes
     ----------
     coef_, intercept_ : ndarray of shape (d,) and float
         The model.
     estimator_ : estimator
-        The learner fitted to the responses less `corruption_`.
+        The learner fitted to the responses minus `corruption_`.
     corruption_ : ndarray of shape (N,)
         The estimate of b, in units of the response.
     support_ : ndarray of bool of shape (N,)
-        The rows whose responses were taken as they are.
+        The rows whose responses were not corrected.
     n_poison_ : int
-        The p used.
+        The p that was used.
     n_iter_ : int
-        Iterations made.
+        Number of iterations.
     note_ : str or None
-        That they did not converge, where it is so, for the tables.
+        A remark for the tables if the iterations did not converge.
 
     References
     ----------
@@ -139,7 +139,7 @@ class CRRDefense(Defense):
 
 
 def smoother(estimator: Any, X: FloatArray, tol: float) -> Callable[[FloatArray], FloatArray]:
-    """Return what maps responses to the learner's predictions for the rows fitted.
+    """Return the function from responses to the learner's predictions for the rows.
 
     Parameters
     ----------
@@ -148,7 +148,8 @@ def smoother(estimator: Any, X: FloatArray, tol: float) -> Callable[[FloatArray]
     X : ndarray of shape (N, d)
         The rows.
     tol : float
-        Relative duality gap at which coordinate descent stops: a fit is one step of many.
+        Relative duality gap at which coordinate descent stops; it need not be small, because a fit
+        is only one of many steps.
 
     Returns
     -------

@@ -2,8 +2,9 @@
 
     minimise L(D_I, theta) over theta and over sets I of h = core N rows,
 
-from many small starts, then fit once more to all rows whose residual is at most 2.5 scales.  It
-is TRIM with a fixed h instead of p, and a second step that gives back the clean rows it cut.
+from many small starts; then fit once more to all rows whose residual is at most 2.5 times the
+scale.  It is TRIM with a fixed h in place of p, and with a second step that restores most of the
+clean rows that were cut.
 """
 
 from __future__ import annotations
@@ -25,19 +26,20 @@ from poisonbench.features import FloatArray
 class LTSRegressor(Defense):
     """Least trimmed squares, reweighted: fit three quarters, then all rows that agree with them.
 
-    It assumes that at most N - h rows are poison, not how many, and that poison lies off the line
-    of the others.  Breakdown point (N - h)/N, one quarter by default.  Like TRIM it keeps poison
-    that is cheap to fit, as copies in a small category are (see ``mm``), and clean rows that the
-    core does not know, of rare categories, may be cut.
+    It assumes that at most N - h rows are poison, without knowing how many, and that poison lies
+    away from the model of the other rows.  The breakdown point is (N - h)/N, by default one
+    quarter.  Like TRIM, it keeps poison that is cheap to fit, such as copies in a small category
+    (see ``mm``).  It may also cut clean rows of rare categories that are missing in the core.
 
-    Around LASSO it is the sparse LTS of Alfons et al. at the learner's lambda; ``sparse-lts``
-    chooses its own.  With OLS it does not depend on the units of the columns; with a penalty it
-    does, as the penalty does: scale the columns first.
+    With LASSO it is the sparse LTS of Alfons et al. with the learner's lambda, whereas
+    ``sparse-lts`` chooses lambda itself.  With OLS the result does not depend on the units of the
+    columns.  With a penalised learner it does, because the penalty does, so scale the columns
+    first.
 
-    On 28 classic data sets of 9 to 150 rows it finds the least objective known in 99.6% of runs
-    with OLS at core .75 and in 96.8% at .5.
+    On 28 classic data sets of 9 to 150 rows, with OLS, it finds the lowest known objective in 99.6%
+    of the runs with core 0.75, and in 96.8% with core 0.5.
 
-    Cost: some 40 fits of the learner; for learners other than ridge 10 more.
+    It costs about 40 fits of the learner, and 10 more for learners other than ridge.
 
     Parameters
     ----------
@@ -46,12 +48,12 @@ class LTSRegressor(Defense):
     core : float, default=0.75
         Share h/N of the rows in the core, at least half.
     cut : float, default=2.5
-        Rows within so many scales are kept in the second step.
+        The second step keeps the rows whose residual is at most this many times the scale.
     restarts : int, optional
-        Small starts.  If None 100, of ten rows each; for OLS with more rows than features 500 of
-        ten rows and 500 of as many rows as there are parameters.
+        Number of small starts.  If None, 100 of ten rows each; for OLS with more rows than
+        features, 500 of ten rows and 500 of as many rows as there are parameters.
     random_state : int, RandomState or None, default=None
-        Draws them.
+        Draws the starts.
 
     Attributes
     ----------
@@ -64,16 +66,16 @@ class LTSRegressor(Defense):
     core_ : ndarray of bool of shape (N,)
         The rows of the core.
     scale_ : float
-        Root of the mean of the h smallest squared residuals, made consistent at normal errors;
-        rows of the core have the residual of a fit without them, since a model with many
-        features hugs them.
+        Root of the mean of the h smallest squared residuals, corrected to be consistent for normal
+        errors.  The residual of a row of the core comes from a fit without it, because a model with
+        many features fits its own training rows too closely.
     objective_ : float
         L(D_I, theta) of the core.
     n_iter_ : int
-        Fits in the best run of concentration steps.
+        Number of fits in the best run of concentration steps.
     note_ : str or None
-        That the scale is 0, so that only rows fitted exactly are kept, where it is so: then the
-        cut is 2.5 times 1e-9 of the largest response.
+        A remark for the tables if the scale is 0, so that only rows that are fitted exactly are
+        kept; the cut is then 2.5e-9 times the largest response.
 
     References
     ----------
@@ -125,10 +127,10 @@ class LTSRegressor(Defense):
 
 
 def lts_scale(residual: FloatArray, h: int) -> float:
-    """Return the root of the mean of the `h` smallest squared residuals over its normal value.
+    """Return the root of the mean of the `h` smallest squared residuals, made consistent.
 
-    With q the normal quantile at (1 + h/N)/2, that value is 1 - 2 (N/h) q phi(q) (Croux and
-    Haesbroeck 1999).
+    The mean is divided by its value for standard normal errors, 1 - 2 (N/h) q phi(q), where q is
+    the normal quantile at (1 + h/N)/2 (Croux and Haesbroeck 1999).
     """
     squared = np.partition(residual**2, h - 1)[:h]
     share = h / len(residual)

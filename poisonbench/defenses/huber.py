@@ -1,14 +1,14 @@
-"""Huber regression (Huber 1964) around the learner, its threshold chosen on held-out rows.
+"""Huber regression (Huber 1964) with the learner's penalty and a threshold from held-out rows.
 
     minimise sum_i rho(r_i / s) s^2 + N lambda Omega(w),   rho(z) = z^2 if |z| <= epsilon,
                                                            2 epsilon |z| - epsilon^2 beyond,
 
 with the scale of scikit-learn's ``HuberRegressor``, s^2 = sum_{inliers} r_i^2 / (N - epsilon^2
-times the number of outliers).  With ridge the solution is that of ``HuberRegressor`` with
-alpha / s for its penalty.  It is found by iterated reweighting, w_i = min(1, epsilon s / |r_i|),
-for two reasons: every learner can be wrapped so, and where rows are hardly more than features
-L-BFGS takes some thousand steps and the penalty, whose strength is relative to s there, vanishes
-as s falls.
+times the number of outliers).  With ridge, the solution is that of ``HuberRegressor`` with the
+penalty alpha / s.  It is found by iterated reweighting, w_i = min(1, epsilon s / |r_i|), for two
+reasons.  This works with every learner.  And if there are hardly more rows than features, the
+L-BFGS of ``HuberRegressor`` takes thousands of steps, and its penalty, whose strength is relative
+to s, vanishes as s decreases.
 """
 
 from __future__ import annotations
@@ -26,41 +26,41 @@ from poisonbench.defenses.engines.learner import learner
 from poisonbench.features import FloatArray
 
 EPSILONS = (np.inf, 2.5, 1.35, 1.1)
-"""Thresholds to choose from; infinity is the learner itself."""
+"""The thresholds to choose from; infinity means the learner itself."""
 
 TUNING_ROUNDS = 20
 TUNING_TOLERANCE = 1e-2
-"""Held-out errors need no better convergence than this to be ranked."""
+"""A tolerance that is sufficient to compare thresholds by their held-out errors."""
 
 ROUNDING = 1e-12
-"""Residuals below this share of the largest response are what rounding left."""
+"""Residuals below this share of the largest response are rounding errors."""
 
 
 class HuberDefense(Defense):
-    """Huber regression: rows with a large residual pull with constant force.
+    """Huber regression: the pull of a row is bounded, however large its residual.
 
-    It assumes that poison shows as large residuals and bounds what each row can pull by its
-    response.  It does not bound leverage: one row far out in the features moves the model as far
-    as it likes, so the breakdown point is 0 in the features (about 1/2 in responses alone at
-    well-spread rows).  It needs no count of poison rows.
+    It assumes that poison rows have large residuals, and bounds the influence of each row's
+    response.  It does not bound leverage: a single row far out in the features can move the model
+    arbitrarily far, so the breakdown point is 0.  (It is about 1/2 if only responses are corrupted
+    and the rows are well spread.)  It does not need the number of poison rows.
 
-    A fit costs 10 to 100 weighted fits of the learner, the more the nearer rows are to features;
-    choosing epsilon, on three folds, up to 180.
+    A fit costs 10 to 100 weighted fits of the learner, more of them if there are hardly more rows
+    than features.  Choosing epsilon on three folds costs up to 180.
 
     Parameters
     ----------
     estimator : estimator, optional
         The learner, unfitted; :class:`poisonbench.models.Ridge` if None.
     epsilon : float or "cv", default="cv"
-        Residuals beyond epsilon times the scale count linearly; more than 1, 1.35 is usual.
-        "cv" chooses by the mean of the smaller three quarters of the squared errors on held-out
-        rows, among 1.1, 1.35, 2.5 and infinity.
+        Residuals beyond epsilon times the scale count linearly.  It must be more than 1; 1.35 is
+        usual.  "cv" chooses among 1.1, 1.35, 2.5 and infinity by the mean of the smallest three
+        quarters of the squared errors on held-out rows.
     n_folds : int, default=3
-        Folds to choose by; one for each row where that is fewer.
+        Number of folds for this choice; at most one for each row.
     max_iter : int, default=100
-        Most rounds of reweighting.
+        Maximum number of rounds of reweighting.
     tol : float, default=1e-3
-        Stop when no residual moves by more than this share of epsilon times the scale.
+        Stop when no residual changes by more than this share of epsilon times the scale.
     random_state : int, RandomState or None, default=None
         Shuffles the rows into folds.
 
@@ -69,18 +69,18 @@ class HuberDefense(Defense):
     coef_, intercept_ : ndarray of shape (d,) and float
         The model.
     estimator_ : estimator
-        The learner, fitted to responses with the residuals beyond epsilon * s cut to that, which
-        has the same solution.
+        The learner, fitted to responses whose residuals are clipped at epsilon * s, which has the
+        same solution.
     epsilon_ : float
-        The threshold used.
+        The threshold that was used.
     scale_ : float
         The scale s.
     n_iter_ : int
-        Fits: the first, with all weights 1, and those of the rounds of reweighting.
+        Number of fits: the first one, with all weights 1, and those of the rounds of reweighting.
     errors_ : dict of float to float
-        For each threshold compared, the trimmed mean of its held-out squared errors.
+        For each threshold that was compared, the trimmed mean of its held-out squared errors.
     note_ : str or None
-        Where it is so, for the tables: that reweighting did not converge, or that the scale is 0.
+        A remark for the tables if reweighting did not converge, or if the scale is 0.
 
     References
     ----------
@@ -160,10 +160,10 @@ class HuberDefense(Defense):
 
 
 def huber_scale(residual: FloatArray, epsilon: float) -> float:
-    """Return the s at which the mean of min((r_i / s)^2, epsilon^2) is 1; 0 if there is none.
+    """Return the s for which the mean of min((r_i / s)^2, epsilon^2) is 1; 0 if there is none.
 
-    With the k largest residuals outside, s^2 is the sum of the squares of the others over
-    N - k epsilon^2; the right k is the first that is consistent with itself.
+    If the k largest residuals are beyond epsilon s, then s^2 is the sum of the squares of the
+    others divided by N - k epsilon^2.  The result uses the smallest consistent k.
     """
     n = len(residual)
     if np.isinf(epsilon):
@@ -176,12 +176,12 @@ def huber_scale(residual: FloatArray, epsilon: float) -> float:
 
 
 def rounding(y: FloatArray) -> float:
-    """Return the size below which a residual from `y` is 0 but for rounding."""
+    """Return the size below which residuals of responses `y` are rounding errors."""
     return ROUNDING * float(np.abs(y).max())
 
 
 def _winsorised(y: FloatArray, residual: FloatArray, epsilon: float, scale: float) -> FloatArray:
-    """Return the responses with residuals cut to epsilon * scale."""
+    """Return the responses with their residuals clipped at epsilon * scale."""
     cut = epsilon * scale if scale > 0 else np.inf
     target: FloatArray = y - residual + np.clip(residual, -cut, cut)
     return target
@@ -190,10 +190,10 @@ def _winsorised(y: FloatArray, residual: FloatArray, epsilon: float, scale: floa
 def _reweighted(
     engine: Refits, residual: FloatArray, epsilon: float, max_iter: int, tol: float
 ) -> tuple[FloatArray, int, bool]:
-    """Iterate from the residuals given; return them, the number of rounds, and whether they stay.
+    """Iterate from the given residuals; return the last ones, the rounds, and convergence.
 
     A learner that takes no weights is fitted to winsorised responses instead (Huber's modified
-    residuals): more rounds, the same fixed point.
+    residuals), which takes more rounds to the same fixed point.
     """
     for iteration in range(max_iter):
         cut = epsilon * huber_scale(residual, epsilon)

@@ -1,7 +1,7 @@
-"""iTRIM: TRIM that finds the poisoning rate by itself (Mueller, Kao and Boettinger 2020).
+"""iTRIM: TRIM with an estimated poisoning rate (Mueller, Kao and Boettinger 2020).
 
-Run TRIM at rates 0, .02, ..., look at the training error of the rows kept, and take the smallest
-rate after which it stops falling.
+Run TRIM at rates 0, 0.02, ..., compute the training error of the rows kept at each, and choose the
+smallest rate after which this error stops falling steeply.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ ABSOLUTE_FALL = 1e-3
 
 
 class ITRIMRegressor(Defense):
-    """iTRIM: TRIM at the rate after which removing more rows stops paying.
+    """iTRIM: TRIM at the rate after which removing more rows stops paying off.
 
-    It assumes what TRIM does but for p: poison rows fit badly once the model is not fitted to
-    them, and much worse than the worst clean rows, so that the training error has an elbow.  It
-    has none where poison is spread over all sizes of residuals, where groups of copies are fitted
-    (the error falls only when a whole group goes), where the clean responses have heavy tails, or
-    where features are nearly as many as rows, so that any row kept is fitted; then the estimate
-    is too small or too large by several steps.  Poison cannot be found beyond `max_rate`; the
-    breakdown point is at most that and TRIM's.
+    It makes the assumptions of TRIM, except that it does not need p.  It assumes that poison rows
+    fit much worse than the worst clean rows once the model is not fitted to them, so that the
+    training error has an elbow.  There is no elbow if the residuals of poison rows have all sizes,
+    if groups of copies are fitted (then the error falls only when a whole group is removed), if the
+    clean responses have heavy tails, or if there are nearly as many features as rows, so that every
+    row kept is fitted.  Then the estimate is several steps too small or too large.  It cannot find
+    more poison than `max_rate`, so the breakdown point is at most `max_rate`, and at most TRIM's.
 
-    At each rate it costs some 10 fits of the learner, and TRIM in the end; with more than 5000
-    rows the rate is estimated from 5000 of them.
+    It costs about 10 fits of the learner for each rate, and TRIM at the end.  With more than 5000
+    rows, the rate is estimated from 5000 of them.
 
     Parameters
     ----------
     estimator : estimator, optional
         The learner, unfitted; :class:`poisonbench.models.Ridge` if None.
     criterion : {"relative", "absolute"}, default="relative"
-        Whether a fall counts as a share of the error before it, or in squared units of the
-        response as in the paper.
+        Whether a fall is measured relative to the error before it, or in squared units of the
+        response, as in the paper.
     threshold : float, optional
-        Falls of the training error in one step beyond this are steep; .35 ("relative") or the
-        paper's 1e-3 ("absolute") if None.
+        If the training error falls by more than this in a step, the fall is steep.  If None, 0.35
+        ("relative") or the paper's 1e-3 ("absolute").
     step : float, default=0.02
-        Distance between the rates compared, which are shares of all rows.
+        Distance between the rates to compare, which are shares of all rows.
     max_rate : float, default=0.3
-        Largest rate compared.
+        Largest rate to compare.
     max_iter : int, default=100
-        Most fits in a run of TRIM.
+        Maximum number of fits in a run of TRIM.
     random_state : int, RandomState or None, default=None
         Draws the starts.
 
@@ -67,14 +67,14 @@ class ITRIMRegressor(Defense):
     n_poison_ : int
         The number of rows removed.
     rates_, errors_ : ndarray of shape (K,)
-        The rates compared, and TRIM's objective at each, for LASSO and elastic net to a
-        relative duality gap of 1e-4.
+        The rates that were compared, and TRIM's objective at each; for LASSO and elastic net, it is
+        computed to a relative duality gap of 1e-4.
     objective_ : float
         TRIM's objective at the end.
     n_iter_ : int
-        Fits in the last run of TRIM.
+        Number of fits in the last run of TRIM.
     note_ : str or None
-        That the rate was estimated as 0, so that this is no defense, where it is so.
+        A remark for the tables if the estimated rate is 0, so that nothing was removed.
 
     References
     ----------
@@ -140,7 +140,7 @@ class ITRIMRegressor(Defense):
         self.note_ = None if self.n_poison_ else NOTHING_REMOVED
 
     def check_rows(self, n_rows: int) -> None:
-        """Raise ValueError if no rate but 0 would be compared, whatever the number of rows."""
+        """Raise ValueError if 0 is the only rate to compare; `n_rows` does not matter."""
         if self.step > self.max_rate:
             raise ValueError(
                 f"ITRIMRegressor: step is {self.step}, expected at most max_rate, {self.max_rate}"

@@ -1,13 +1,13 @@
 """Robust low-rank regression (Liu, Li, Vorobeychik and Oprea 2017): clean the features, then trim.
 
-First the features alone: over sets I of n = N - p rows and matrices L of rank k,
+The first part uses only the features: over sets I of n = N - p rows and matrices L of rank k,
 
     minimise ||X_I - L||_F,
 
-by alternation of the best rank-k subspace for the rows kept (their first k principal components
-V) and keeping the n rows nearest to it.  Then trimmed principal component regression: least
-trimmed squares of y on the coordinates U = X V in that subspace, over all N rows again;
-w = V beta.
+by alternating between finding the best rank-k subspace for the rows kept (their first k principal
+components V) and keeping the n rows nearest to it.  The second part is trimmed principal component
+regression: least trimmed squares of y on the coordinates U = X V in that subspace, again over all N
+rows; then w = V beta.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from poisonbench.models import OLS
 from poisonbench.models.ols import RELATIVE_CUT
 
 ROUNDING = 1e-12
-"""Squared distances below this share of a row's squared norm are what rounding left."""
+"""Squared distances below this share of a row's squared norm are rounding errors."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class Subspace:
     Parameters
     ----------
     mean : ndarray of shape (d,)
-        A point of it.
+        A point in the subspace.
     basis : ndarray of shape (d, k)
         An orthonormal basis V.
     kept : ndarray of bool of shape (N,)
         The rows nearest to it.
     n_iter : int
-        Alternations made.
+        Number of alternations.
     """
 
     mean: FloatArray
@@ -55,37 +55,37 @@ class Subspace:
 class LowRankDefense(Defense):
     """Trimmed principal component regression in a subspace that poison cannot tilt far.
 
-    It assumes that clean features lie near a subspace of low rank k, in which the response is
-    linear, and that p is known: rows off the subspace are found without their responses, rows in
-    it by trimming, and what poison does along the other directions has no effect at all.  That
-    is the strength of principal component regression on one-hot columns too, where rare
-    categories are directions of little variance.  The paper bounds the error for p < n, however
-    the poison was chosen, if the clean subspace can be told from the rows; the breakdown point
-    is at most p/N = 1/2.
+    It assumes that the clean features lie near a subspace of low rank k, that the response is
+    linear in this subspace, and that p is known.  Poison rows away from the subspace are found
+    without their responses, and poison rows in it by trimming; poison in other directions has no
+    effect.  This also makes principal component regression strong on one-hot columns, where rare
+    categories are directions of little variance.  The paper bounds the error for p < n and any
+    poison, provided that the rows identify the clean subspace; the breakdown point is at most
+    p/N = 1/2.
 
-    It wraps no learner: the model is least squares on k principal components, whatever the
-    penalty of the learner that is attacked.  Where the response depends on directions of little
-    variance it is biased without any poison.  Components depend on the units of the columns: scale
-    columns in different units first.
+    It does not use the learner: the model is least squares on k principal components, whatever the
+    learner's penalty is.  If the response depends on directions of little variance, it is biased
+    even without poison.  Principal components depend on the units of the columns, so scale columns
+    in different units first.
 
-    It costs 2 to 20 singular value decompositions of the rows, and 20 to 60 least-squares fits
-    with k features.
+    It costs 2 to 20 singular value decompositions of the rows, and 20 to 60 least-squares fits with
+    k features.
 
     Parameters
     ----------
     n_poison : int, optional
-        Number p of rows to take for poison; overrides `contamination`.
+        Number p of rows to treat as poison; overrides `contamination`.
     contamination : float or "auto", default=0.2
-        Share of the rows that p is, or "auto" to estimate it with a ridge fit.
+        p as a share of the rows, or "auto" to estimate it with a ridge fit.
     rank : int, optional
         Dimension k of the subspace; overrides `variance`.
     variance : float, default=0.95
-        Share of the variance of all rows' features that k directions are to explain; the smallest
-        such k is taken.  The paper takes k as known.
+        Use the smallest k for which k directions explain this share of the variance of all rows'
+        features.  In the paper, k is known.
     restarts : int, default=200
-        Small fits that the trimmed regression starts from.
+        Number of small fits from which the trimmed regression starts.
     max_iter : int, default=100
-        Most alternations, of the subspace and of the regression.
+        Maximum number of alternations for the subspace, and of fits in a run of the regression.
     random_state : int, RandomState or None, default=None
         Draws the starts of the regression.
 
@@ -100,13 +100,13 @@ class LowRankDefense(Defense):
     support_ : ndarray of bool of shape (N,)
         The rows that the regression was fitted to.
     n_poison_ : int
-        The p used.
+        The p that was used.
     rank_ : int
-        The k used.
+        The k that was used.
     n_iter_ : int
-        Alternations of the subspace.
+        Number of alternations for the subspace.
     note_ : str
-        What the model is, for the tables.
+        A short description of the model, for the tables.
 
     References
     ----------
@@ -161,7 +161,7 @@ class LowRankDefense(Defense):
         self.components_, self.rank_ = V.T, V.shape[1]
         self.note_ = f"no learner; {self.rank_} of {X.shape[1]} principal components"
         U = (X - mean) @ V
-        if not self.rank_:  # the rows do not vary, so a constant it is
+        if not self.rank_:  # the rows do not vary, so the model is a constant
             U = np.zeros((len(y), 1))
         self.support_ = kept = np.ones(len(y), dtype=bool)
         if self.n_poison_:
@@ -173,24 +173,25 @@ class LowRankDefense(Defense):
 
 
 def explaining_rank(X: FloatArray, share: float) -> int:
-    """Return the least number of principal components that explain `share` of the variance."""
+    """Return the smallest number of principal components that explain `share` of the variance."""
     explained = np.cumsum(np.linalg.svd(X - X.mean(axis=0), compute_uv=False) ** 2)
     return 1 + int((explained[:-1] < share * explained[-1]).sum())
 
 
 def subspace(X: FloatArray, rank: int, n_kept: int, max_iter: int = 100) -> Subspace:
-    """Return the subspace nearest to `n_kept` of the rows, or a local minimum of that.
+    """Return the subspace nearest to the best `n_kept` of the rows, or a local minimum.
 
     Parameters
     ----------
     X : ndarray of shape (N, d)
         The rows.
     rank : int
-        Dimension k; directions in which the rows kept do not vary are left out.
+        Dimension k; it is reduced by the directions in which the rows kept do not vary.
     n_kept : int
-        Rows n that count.
+        Number n of rows to keep.
     max_iter : int, default=100
-        Most alternations, none of which raises the sum of squared distances of the rows kept.
+        Maximum number of alternations, none of which increases the sum of squared distances of the
+        rows kept.
     """
     kept = np.ones(len(X), dtype=bool)
     for n_iter in range(1, max_iter + 1):  # noqa: B007
@@ -200,7 +201,8 @@ def subspace(X: FloatArray, rank: int, n_kept: int, max_iter: int = 100) -> Subs
         basis = Vt[: min(rank, int((s > RELATIVE_CUT * s[0]).sum()))].T
         norm = (centred**2).sum(axis=1)
         squared = norm - ((centred @ basis) ** 2).sum(axis=1)
-        squared[squared <= ROUNDING * norm] = 0.0  # else rounding would rank rows that lie in it
+        # Otherwise, rounding errors would rank the rows that lie in the subspace.
+        squared[squared <= ROUNDING * norm] = 0.0
         before, kept = kept, smallest(squared, n_kept)
         if np.array_equal(kept, before):
             break

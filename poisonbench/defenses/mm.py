@@ -1,14 +1,15 @@
-"""MM-regression that shrinks categories: a defense that need not know how many rows are poison.
+"""MM-regression that shrinks categories: a defense that does not need the number of poison rows.
 
     minimise sum_i rho(r_i / s) s^2 + N lambda Omega(w) + G ||w_C||^2
 
-with Tukey's biweight rho, the learner's penalty, and a heavy ridge penalty G on the columns C that
-stand for categories (Yohai 1987; for ridge Maronna 2011, for the LASSO Smucler and Yohai 2017; the
-penalty on C is ours).  Without it poison hides in a small category, whose coefficient can follow
-its copies at next to no cost; with it the pooled rows outvote them, and they show as what they
-are.  The start is least trimmed squares on three quarters of the rows, and its scale s stays: that
-of the residuals that lie within three scales, as that of all is raised by the poison, which then
-passes.
+with Tukey's biweight rho, the learner's penalty, and a heavy ridge penalty G on the columns C of
+categories (Yohai 1987; for ridge Maronna 2011, for the LASSO Smucler and Yohai 2017; the penalty on
+C is new here).  Without the penalty G, poison can hide in a small category, whose coefficient
+follows the poison rows at almost no cost.  With it, the rows of the other categories outvote them,
+and the poison rows get large residuals.  The starting point is least trimmed squares on three
+quarters of the rows.  It also gives the scale s, which is then fixed.  Only residuals within three
+scales enter s, because poison would increase the scale of all residuals and would then not be
+rejected.
 """
 
 from __future__ import annotations
@@ -29,73 +30,79 @@ from poisonbench.features import BoolArray, FloatArray
 from poisonbench.models import OLS, Ridge
 
 FLOOR = 1e-6
-"""Weight of a rejected row while iterating, so that no system is singular."""
+"""Weight of a rejected row during the iterations, so that no system is singular."""
 
 EFFECTS = 0.8
-"""Held-out errors without the shrinkage below this share of those with it are worth a line."""
+"""If shrinkage of categories is worse than this, a note says so: the held-out error without
+shrinkage is less than this share of the error with it."""
 
 Weighted = WeightedRefits | PartlyPenalized
-"""What fits with weights."""
+"""The engines that fit with weights."""
 
 UNMOVED = 1e-3
-"""Share of the scale that a rejected row may pull with."""
+"""Largest pull of a rejected row during the iterations, as a share of the scale."""
 
 REPORTED_ROWS, REPORTED_SHARE = 3, 1 / 3
-"""Of a category's rows, so many must be rejected together to be worth a line."""
+"""A category is reported if at least this many of its rows, and at least this share of them, are
+rejected on the same side."""
 
 
 class MMRegressor(Defense):
-    """MM-regression with a heavy ridge on one-hot columns; it need not know p.
+    """MM-regression with a heavy ridge penalty on one-hot columns; it does not need p.
 
-    It assumes that three quarters of the rows are clean, that clean rows of all categories follow
-    nearly the same line in the numeric features, and that categories move the response little.
-    Then it does better than the learner even without poison.  Where categories with many rows truly
-    differ, shrinking costs: on synthetic rows whose seven categories all differ it raises the clean
-    error by a quarter to nine tenths.  ``group_shrinkage`` says how strongly, 0 for not at all;
-    ``note_`` says where the data speak against it.
+    It assumes that three quarters of the rows are clean, that the clean rows of all categories
+    follow nearly the same linear model of the numeric features, and that categories have little
+    effect on the response.  Then it does better than the learner even without poison.  If
+    categories with many rows really differ, the shrinkage costs accuracy: on synthetic rows whose
+    seven categories all differ, it increases the error without poison by 25% to 90%.
+    ``group_shrinkage`` sets its strength, with 0 for none, and ``note_`` says if the data speak
+    against it.
 
-    Breakdown point: with p > N/4 a core of three quarters holds poison whatever it does; a smaller
-    ``core`` stands more.  Below that the estimate stays bounded, but poison near the line of the
-    others can still pull it.  Known weak point: poison tuned to it (the attack ``adaptive``), a
-    few scales off the line on rows that all pull one way, at p/n = .2 raises the error to 1.2
-    times the clean ridge's on house prices and health, and to 3.0 and 1.6 times on the worst of ten
-    splits (``tests/benchmarks/defenses.py``).
+    Breakdown point: if p > N/4, a core of three quarters must contain poison; a smaller ``core``
+    tolerates more.  If p is smaller, the estimate stays bounded, but poison near the model of the
+    other rows can still move it.  Known weakness: poison that is tuned to this defense (the attack
+    ``adaptive``) lies a few scales away from the model and pulls in one direction.  At p/n = 0.2,
+    it raises the error to 1.2 times that of ridge on clean rows, on house prices and on health, and
+    to 3.0 and 1.6 times on the worst of ten splits (``tests/benchmarks/defenses.py``).
 
-    What no defense can do: take a category with m <= p clean rows and a share q of the test rows.
-    The clean rows at a mean mu and m poison copies at mu + delta, or the other way round, are the
-    same data; so in one of the two worlds the excess test error of any rule, whether it knows p or
-    not, is at least q delta^2 / 4.  If effects are only known to be at most B, predicting the
-    pooled value for that category is minimax, at q B^2.  So the defense reports
-    ``rejected_groups_``: there the data cannot tell which side is poison.
+    Limits of every defense: consider a category with m <= p clean rows and a share q of the test
+    rows.  Clean rows with mean mu and m poison copies with mean mu + delta are the same data as
+    clean rows with mean mu + delta and poison copies with mean mu.  So in one of the two cases the
+    excess test error of any rule, whether it knows p or not, is at least q delta^2 / 4.  If the
+    effects of categories are only known to be at most B, predicting the pooled value for that
+    category is minimax, with an excess of q B^2.  Therefore this defense reports
+    ``rejected_groups_``, the categories for which the data cannot tell which rows are poison.
 
-    Cost: some 20 fits for the core and 10 to 40 weighted ones, each on the smaller side of the
-    design; about 20 ridge fits for 360 rows and 274 features.
+    It costs about 20 fits for the core and 10 to 40 weighted fits, each in the smaller dimension of
+    the design; together about 20 ridge fits for 360 rows and 274 features.
 
     Parameters
     ----------
     estimator : estimator, optional
-        The learner, unfitted; :class:`poisonbench.models.Ridge` if None.  Ridge and OLS keep
-        their own penalty, or none, on numeric columns.  Any other learner is fitted to the
-        responses that MM-regression with the default ridge has cleaned, for rows should be judged
-        by a fit without bias: by a strong LASSO, the dearest houses would be outliers.  With OLS
-        the units of numeric columns make no difference; with a penalty they do: scale them first.
+        The learner, unfitted; :class:`poisonbench.models.Ridge` if None.  On numeric columns, ridge
+        keeps its own penalty and OLS has none.  Any other learner is fitted to the responses after
+        MM-regression with the default ridge has cleaned them, because a biased fit should not judge
+        rows: for a strong LASSO, for example, the most expensive houses would be outliers.  With
+        OLS, the units of numeric columns make no difference; with a penalty they do, so scale these
+        columns first.
     one_hot_groups : iterable of sequences of int, optional
-        One-hot groups as column indices.  If None, columns named ``Group:value`` in a data frame
-        that has such names, else every column that holds 0 and 1 and nothing else.  A scaler
-        hides those: in a pipeline, scale numeric columns alone.
+        One-hot groups as column indices.  If None, these are the columns named ``Group:value`` in a
+        data frame with such names, or otherwise all columns that contain only 0 and 1.  A scaler
+        would hide such columns, so in a pipeline, scale only the numeric columns.
     group_shrinkage : float, default=1/12
-        Ridge penalty G on a one-hot column as a share of N: a category with a share q of the rows
+        Ridge penalty G on a one-hot column, as a share of N.  A category with a share q of the rows
         keeps about q / (q + G/N) of its effect.
     core : float, default=0.75
         Share of the rows in the core, at least half.
     tuning : float, default=4.685
-        Residuals beyond so many scales are rejected; 4.685 has 95% efficiency at normal errors.
+        Rows with residuals beyond this many times the scale are rejected; 4.685 gives 95%
+        efficiency for normal errors.
     restarts : int, default=100
-        Small starts of the core.
+        Number of small starts for the core.
     max_iter : int, default=40
-        Most rounds of reweighting.
+        Maximum number of rounds of reweighting.
     tol : float, default=1e-3
-        Stop when no residual moves by more than this share of the scale.
+        Stop when no residual changes by more than this share of the scale.
     random_state : int, RandomState or None, default=None
         Draws the starts.
 
@@ -104,10 +111,10 @@ class MMRegressor(Defense):
     coef_, intercept_ : ndarray of shape (d,) and float
         The model.
     estimator_ : estimator
-        The learner fitted to cleaned responses: predictions plus residuals times their weights.
-        Ridge was given one-hot columns scaled down, so that its penalty is the heavy one there;
-        ``coef_`` is for the columns as they are.  An OLS where there are one-hot columns holds the
-        weighted fit itself, shrunk there.
+        The learner fitted to cleaned responses, which are predictions plus weighted residuals.
+        Ridge gets one-hot columns scaled down, so that its penalty on them is heavy; ``coef_``
+        refers to the original columns.  If there are one-hot columns and the learner is OLS, this
+        is an OLS with the weights of the shrunk weighted fit.
     weights_ : ndarray of shape (N,)
         The weight of each row, from 0 (rejected) to 1.
     support_ : ndarray of bool of shape (N,)
@@ -115,14 +122,15 @@ class MMRegressor(Defense):
     scale_ : float
         The scale s of the residuals.
     rejected_groups_ : tuple of str
-        A line for each category of which at least a third of the rows, and three of them, are
+        A line for each category of which at least a third of the rows, and at least three rows, are
         rejected on the same side.
     n_iter_ : int
-        Rounds of reweighting.
+        Number of rounds of reweighting.
     note_ : str or None
-        For the tables: the rejected groups; that the rows kept speak against the shrinkage of
-        categories, where their held-out error is a fifth lower without it; that reweighting did
-        not converge; that the scale is 0, so that only rows fitted exactly are kept.
+        Remarks for the tables: the rejected groups; that the rows kept speak against the shrinkage
+        of categories, because their held-out error is at least a fifth lower without it; that
+        reweighting did not converge; that the scale is 0, so that only rows that are fitted exactly
+        are kept.
 
     References
     ----------
@@ -147,7 +155,7 @@ class MMRegressor(Defense):
     """
 
     name = "mm"
-    reference = "Yohai 1987; Maronna 2011; the penalty on categories is this project's"
+    reference = "Yohai 1987; Maronna 2011; the penalty on categories is new here"
     row_attributes = ("weights_", "support_")
 
     def __init__(
@@ -195,7 +203,7 @@ class MMRegressor(Defense):
         if self.scale_ <= rounding_scale(y):
             notes.append(ZERO_SCALE)
         self.note_ = "; ".join(notes) or None
-        # Where all residuals are multiplied by their weights, the fit without weights is the same.
+        # An unweighted fit to responses with weighted residuals is the same as the weighted fit.
         cleaned = y - residual + self.weights_ * residual
         if isinstance(engine, PartlyPenalized):
             weight = np.maximum(self.weights_, self._floor(residual))
@@ -214,20 +222,20 @@ class MMRegressor(Defense):
         indicator: BoolArray,
         strength: float,
     ) -> tuple[FloatArray, Weighted]:
-        """Return the factors that columns are scaled by, and what fits to the rows."""
+        """Return the factors by which columns are scaled, and the engine that fits to the rows."""
         unscaled = np.ones(X.shape[1])
         if isinstance(estimator, OLS | LinearRegression):
             if indicator.any() and strength > 0:
                 return unscaled, PartlyPenalized(X, y, indicator, strength)
             return unscaled, LeastSquaresFits(OLS(), X, y)
-        # alpha, not lambda, is held: the penalty does not fall with the rows of the core.
+        # alpha is fixed rather than lambda, so that the penalty does not shrink with the core.
         alpha = (estimator if isinstance(estimator, Ridge) else Ridge()).alpha_for(len(y))
         # Penalty alpha on the weight of a scaled column is alpha / scale^2 on the column's own.
         scale = np.where(indicator, np.sqrt(alpha / (alpha + strength)), 1.0)
         return scale, cast(WeightedRefits, fits(Ridge(alpha=alpha), X * scale, y))
 
     def _reweighted(self, engine: Weighted, residual: FloatArray) -> tuple[FloatArray, int, bool]:
-        """Iterate from the residuals given; return them, the rounds, and whether they stay."""
+        """Iterate from the given residuals; return the last ones, the rounds, and convergence."""
         n_iter, moved = 0, np.inf
         while n_iter < self.max_iter and moved > self.tol * self.scale_:
             weight = biweight(residual, self.tuning * self.scale_)
@@ -237,7 +245,7 @@ class MMRegressor(Defense):
         return residual, n_iter, bool(moved <= self.tol * self.scale_)
 
     def _floor(self, residual: FloatArray) -> float:
-        """Return the weight of a rejected row: so small that none moves the others by a scale."""
+        """Return the weight of a rejected row, small enough to have almost no effect on others."""
         return min(FLOOR, UNMOVED * self.scale_ / max(float(np.abs(residual).max()), self.scale_))
 
     def _rejected_together(
@@ -257,10 +265,10 @@ class MMRegressor(Defense):
 
 
 def effects_note(engine: Weighted, estimator: Any, X: FloatArray, support: BoolArray) -> list[str]:
-    """Return a line if the learner without the shrinkage does better on the rows kept.
+    """Return a remark if the learner without the shrinkage does better on the rows kept.
 
-    By the leave-one-out residuals of both, on the same rows: those that the shrunk fit rejected,
-    some of them for their category, do not speak for the other.
+    This compares leave-one-out residuals on the same rows.  The rows that the shrunk fit rejected,
+    some of them because of their category, do not count.
     """
     plain = estimator if isinstance(estimator, Ridge | OLS | LinearRegression) else Ridge()
     if isinstance(plain, LinearRegression):
@@ -278,6 +286,6 @@ def effects_note(engine: Weighted, estimator: Any, X: FloatArray, support: BoolA
 
 
 def biweight(residual: FloatArray, cut: float) -> FloatArray:
-    """Return Tukey's weights (1 - (r / cut)^2)^2, 0 where |r| >= cut."""
+    """Return Tukey's weights (1 - (r / cut)^2)^2, which are 0 if |r| >= cut."""
     weight: FloatArray = np.maximum(1 - (residual / cut) ** 2, 0.0) ** 2
     return weight

@@ -1,13 +1,14 @@
-"""N-LID weighting (Weerasinghe, Erfani, Alpcan, Leckie and Kopacz 2020), convex weights.
+"""N-LID weighting with convex weights (Weerasinghe, Erfani, Alpcan, Leckie and Kopacz 2020).
 
-The local intrinsic dimensionality of a row z_i = (x_i, y_i), from the distances r_1 <= ... <= r_k
-to its nearest other rows, is estimated by
+The local intrinsic dimensionality of a row z_i = (x_i, y_i) is estimated from the distances
+r_1 <= ... <= r_k to its nearest other rows by
 
     LID_i = -1 / ((1/k) sum_j log(r_j / r_k)),
 
-and N-LID_i is the mean LID of these neighbours over LID_i, as the local outlier factor is one of
-densities: large where a few rows crowd in a place where their neighbours do not.  With u the N-LID
-scaled to [0, 1] over the rows below a cutoff, a row has the weight 1 - (2u - u^2)^.07.
+and N-LID_i is the mean LID of these neighbours divided by LID_i, in the same way as the local
+outlier factor compares densities.  It is large if a few rows are crowded at a place where their
+neighbours are not.  With u the N-LID scaled to [0, 1] over the rows below a cutoff, the weight of a
+row is 1 - (2u - u^2)^0.07.
 """
 
 from __future__ import annotations
@@ -25,60 +26,60 @@ from poisonbench.defenses.engines.learner import learner
 from poisonbench.features import FloatArray
 
 LEAST_WEIGHT = 1e-6
-"""Weights do not vanish, so that the design does not lose rank."""
+"""Smallest weight; it is not 0, so that the weighted design keeps its rank."""
 
 
 class NLIDDefense(Defense):
-    """N-LID: fit with less weight on rows that crowd where their neighbours do not.
+    """N-LID: fit with less weight on rows that are more crowded than their neighbours.
 
-    It assumes that poison rows lie nearer to each other than clean rows around them do, as rows do
-    that were pushed to the same corner of the box: a small local dimensionality amid larger ones.
-    It needs neither p nor a model.  A row with an exact copy has dimensionality 0 and the least
-    weight, a clean one as well as a poison one; a jitter hides copies from that, and poison spread
-    out like clean rows has clean rows' weights.  The row of least N-LID has weight 1, nearly all
-    others less than .3, so that a fit rests on few rows and, with its penalty as it is, is shrunk
-    the more.  No breakdown point is known.
+    It assumes that poison rows are nearer to each other than the clean rows around them, like rows
+    that were pushed to the same corner of the box; their local dimensionality is then smaller than
+    that of their neighbours.  It needs neither p nor a model.  A row with an exact copy, clean or
+    poison, has dimensionality 0 and the smallest weight.  A small jitter avoids this for copies,
+    and poison that is spread out like clean rows gets the weights of clean rows.  The row with the
+    smallest N-LID has weight 1 and nearly all others less than 0.3, so the fit depends on few rows,
+    and a penalty of fixed strength shrinks it more.  No breakdown point is known.
 
-    The paper's other variant (likelihood-ratio weights, "LR") is fitted to the N-LID values of
-    clean and of poison rows, known apart, which no defender has.  The direction of the ratio, the
-    curve, the 35 neighbours and the cutoff are those of the code that the paper's first author has
-    published (sandamal/lid-regression), which chose cutoffs of 2.5 to 5 by data set.  There a row
-    beyond the cutoff is left out; here it has weight 1e-6, and all weights are 1 where no row is
-    below it.
+    The paper's other variant, likelihood-ratio weights ("LR"), has to be fitted to the N-LID values
+    of known clean rows and known poison rows, which no defender has.  The direction of the ratio,
+    the curve, the 35 neighbours and the cutoff are those of the code published by the paper's first
+    author (sandamal/lid-regression), which uses cutoffs of 2.5 to 5, depending on the data set.
+    That code drops rows beyond the cutoff; here they have weight 1e-6, and all weights are 1 if no
+    row is below the cutoff.
 
-    Distances depend on the units of the columns and of the response: scale both first.
+    Distances depend on the units of the columns and of the response, so scale both first.
 
-    It costs N^2 distances and one weighted fit; up to `max_iter` fits with a learner that takes no
-    weights.
+    It costs N^2 distances and one weighted fit, or up to `max_iter` fits for a learner that takes
+    no weights.
 
     Parameters
     ----------
     estimator : estimator, optional
         The learner, unfitted; :class:`poisonbench.models.Ridge` if None.
     n_neighbors : int, default=35
-        Neighbours k; fewer where there are not so many other rows.
+        Number k of neighbours, at most the number of other rows.
     cutoff : float, default=5
-        Rows of this N-LID or more have the least weight.
+        Rows with at least this N-LID have the smallest weight.
     exponent : float, default=0.07
-        Exponent of the curve; the smaller, the fewer rows have much weight.
+        Exponent of the curve; with a smaller exponent, fewer rows have a large weight.
     max_iter : int, default=100
-        Most fits with a learner that takes no weights.
+        Maximum number of fits for a learner that takes no weights.
     random_state : int, RandomState or None, default=None
-        Breaks ties by the order of rows; nothing is drawn.
+        Orders the rows, which breaks ties; nothing else is random.
 
     Attributes
     ----------
     coef_, intercept_ : ndarray of shape (d,) and float
         The model.
     estimator_ : estimator
-        The learner, fitted to responses f_i + weight_i (y_i - f_i), f being the weighted fit,
-        which has the same solution.
+        The learner, fitted to responses f_i + weight_i (y_i - f_i), where f is the weighted fit;
+        this has the same solution.
     weights_ : ndarray of shape (N,)
         The weights, in [1e-6, 1].
     nlid_ : ndarray of shape (N,)
         The ratios; infinite for rows with a copy.
     n_iter_ : int
-        Fits made to find the weighted one.
+        Number of fits that the weighted fit took.
 
     References
     ----------
@@ -88,7 +89,7 @@ class NLIDDefense(Defense):
 
     Examples
     --------
-    Twenty poison rows crowd in a corner of the box, and get less weight than most others.
+    Twenty poison rows are crowded in a corner of the box, and get less weight than most others.
 
     >>> import numpy as np
     >>> from poisonbench.defenses import NLIDDefense
@@ -131,7 +132,7 @@ class NLIDDefense(Defense):
 
 
 def weights(ratio: FloatArray, cutoff: float, exponent: float) -> FloatArray:
-    """Return 1 - (2u - u^2)^exponent, u being the N-LID scaled to [0, 1] below the cutoff."""
+    """Return 1 - (2u - u^2)^exponent, where u is the N-LID scaled to [0, 1] below the cutoff."""
     weight = np.full(len(ratio), LEAST_WEIGHT)
     below = ratio < cutoff
     if not below.any():
@@ -143,12 +144,12 @@ def weights(ratio: FloatArray, cutoff: float, exponent: float) -> FloatArray:
 
 
 def _weighted(engine: Refits, weight: FloatArray, max_iter: int) -> tuple[FloatArray, int]:
-    """Return the residuals of the fit that minimises sum_i weight_i r_i^2 and the penalty.
+    """Return the residuals of the fit that minimises sum_i weight_i r_i^2 plus the penalty.
 
     The second value is the number of fits.
 
-    A learner that takes no weights is fitted to f + weight (y - f), f its last predictions, until
-    they stay: the fixed point is the weighted fit.
+    A learner that takes no weights is fitted to f + weight (y - f), where f are its last
+    predictions, until they no longer change; the fixed point is the weighted fit.
     """
     if isinstance(engine, WeightedRefits):
         return engine.on_weights(weight).residual, 1
@@ -163,14 +164,14 @@ def _weighted(engine: Refits, weight: FloatArray, max_iter: int) -> tuple[FloatA
 
 
 def nlid(Z: FloatArray, k: int) -> FloatArray:
-    """Return the mean LID of each row's `k` nearest other rows over the LID of the row.
+    """Return the mean LID of each row's `k` nearest other rows, divided by the row's own LID.
 
     Parameters
     ----------
     Z : ndarray of shape (N, d + 1)
-        The rows, responses among them.
+        The rows, including the responses.
     k : int
-        Neighbours; at most N - 1.
+        Number of neighbours; at most N - 1 are used.
 
     Returns
     -------
@@ -179,12 +180,13 @@ def nlid(Z: FloatArray, k: int) -> FloatArray:
     """
     k = min(k, len(Z) - 1)
     neighbours = NearestNeighbors(n_neighbors=k).fit(Z).kneighbors(return_distance=False)
-    # The search may take products for differences, by which copies are not quite at distance 0.
+    # The search may compute distances from inner products, so that copies are not exactly at
+    # distance 0; compute them again from differences.
     distances = np.sort([np.linalg.norm(Z - Z[near], axis=1) for near in neighbours.T], axis=0).T
     apart = distances[:, 0] > 0
     steepness = -np.log(distances[apart] / distances[apart, -1:]).mean(axis=1)
     lid = np.zeros(len(Z))
-    # With N rows no more than N dimensions can be seen, where all distances are equal.
+    # Bound the dimensionality by N, for rows whose distances are all equal.
     lid[apart] = 1 / np.maximum(steepness, 1 / len(Z))
     ratio = np.full(len(Z), np.inf)
     ratio[apart] = lid[neighbours[apart]].mean(axis=1) / lid[apart]

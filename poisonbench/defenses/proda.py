@@ -1,12 +1,12 @@
-"""Proda: trust to luck often enough (Wen, Zhao, Xue, Oprea and Qian 2021).
+"""Proda: fit to random draws until one of them is probably clean (Wen et al. 2021).
 
-Draw a few rows, fit, keep the n = N - p rows that this fit fits best, fit to them; of many such
-models the one with the smallest loss on the rows that it kept is returned.  A draw of m rows out
-of N, p of them poison, is clean with probability
+Draw a few rows and fit to them, keep the n = N - p rows that this model fits best, and fit to
+those.  Of many such models, return the one with the smallest loss on the rows that it kept.  If p
+of the N rows are poison, a draw of m rows is clean with probability
 
     q = C(N - p, m) / C(N, m),
 
-so T = log(1 - confidence) / log(1 - q) draws hold a clean one with the probability `confidence`.
+so T = log(1 - confidence) / log(1 - q) draws contain a clean one with probability `confidence`.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ from poisonbench.models import LinearModel
 
 
 class ProdaDefense(Defense):
-    """Proda: of fits that grew out of a few random rows each, the one with the smallest loss.
+    """Proda: of many fits that start from a few random rows, the one with the smallest loss.
 
-    It assumes that some draw is free of poison and that a model fitted to so few rows is near
-    enough to the truth to tell poison from clean rows, and that p is known.  Rows that fit well
-    with the poison's own model pass, as they do in TRIM, whose first step from small starts this
-    is.  The chance of a clean draw is positive up to p/N = (N - m)/N; that the best loss belongs
-    to clean rows can be hoped for up to 1/2.
+    It assumes that some draw is free of poison, that a model fitted to so few rows is near enough
+    to the truth to distinguish poison from clean rows, and that p is known.  Like TRIM, of which
+    this is the first step from small starts, it keeps rows that agree with a model of the poison.
+    A clean draw is possible up to p/N = (N - m)/N, but the smallest loss can only be expected to
+    belong to clean rows up to p/N = 1/2.
 
-    It costs two fits of the learner for each draw: 28 draws at p/N = 1/6 and the default ten
-    rows.
+    It costs two fits of the learner for each draw; there are 28 draws at p/N = 1/6 with the default
+    of ten rows.
 
     Parameters
     ----------
     estimator : estimator, optional
         The learner, unfitted; :class:`poisonbench.models.Ridge` if None.
     n_poison : int, optional
-        Number of rows to take for poison; overrides `contamination`.
+        Number of rows to treat as poison; overrides `contamination`.
     contamination : float or "auto", default=0.2
-        Share of the rows to take for poison, or "auto" to estimate it.
+        Share of the rows to treat as poison, or "auto" to estimate it.
     subset_rows : int, default=10
-        Rows m in a draw; fewer where d + 1 or n are less.
+        Number m of rows in a draw; at most d + 1 and n.
     confidence : float, default=0.99
         Probability that at least one draw is clean.
     max_draws : int, default=500
-        Most draws, whatever the confidence asks for.
+        Maximum number of draws, even if the confidence would need more.
     random_state : int, RandomState or None, default=None
         Draws the rows.
 
@@ -67,12 +67,12 @@ class ProdaDefense(Defense):
     n_poison_ : int
         The number of rows removed.
     n_draws_ : int
-        Draws made.
+        Number of draws.
     confidence_ : float
-        Probability that at least one of them was clean, if p was right.
+        Probability that at least one of the draws was clean, if p is right.
     objective_ : float
-        L(D_I, theta) of the model returned; without its penalty for a learner that is not one of
-        ours.
+        L(D_I, theta) of the model, without the penalty if the learner is not one of
+        :mod:`poisonbench.models`.
 
     References
     ----------
@@ -127,7 +127,7 @@ class ProdaDefense(Defense):
         self.confidence_ = 1 - (1 - clean) ** self.n_draws_
         estimator = learner(self.estimator)
         engine = fits(estimator, X, y, RANKING)
-        losses: dict[bytes, float] = {}  # different draws often end with the same rows
+        losses: dict[bytes, float] = {}  # because different draws often keep the same rows
         for _ in range(self.n_draws_):
             drawn = smallest(np.asarray(rng.random_sample(n_rows)), m)
             kept = smallest(engine.on_rows(drawn).residual ** 2, n_kept)
@@ -138,18 +138,18 @@ class ProdaDefense(Defense):
         self.support_ = kept = np.frombuffer(best, dtype=bool)
         fitted = clone(estimator).fit(X[kept], y[kept])
         self._adopt(fitted, X)
-        if isinstance(fitted, LinearModel):  # losses that only rank are not quite exact
+        if isinstance(fitted, LinearModel):  # the losses above may be inexact
             self.objective_ = fitted.objective(X[kept], y[kept])
 
 
 def clean_probability(n_rows: int, n_poison: int, n_drawn: int) -> float:
-    """Return the probability that none of the rows drawn without replacement is poison."""
+    """Return the probability that none of `n_drawn` rows, drawn without replacement, is poison."""
     return math.comb(n_rows - n_poison, n_drawn) / math.comb(n_rows, n_drawn)
 
 
 def draws_needed(clean: float, confidence: float, most: int) -> int:
-    """Return how many draws hold a clean one with the probability `confidence`, `most` at most."""
+    """Return how many draws contain a clean one with probability `confidence`, at most `most`."""
     if clean >= 1:
         return 1
-    # The bound on the divisor only tells a chance of next to nothing from none.
+    # The bound on the divisor avoids a division by 0 if the probability is negligible.
     return min(most, math.ceil(math.log1p(-confidence) / min(math.log1p(-clean), -1e-12)))

@@ -1,8 +1,9 @@
-"""RANSAC around the learner (Fischler and Bolles 1981), its sample size chosen on held-out rows.
+"""RANSAC with the learner (Fischler and Bolles 1981) and a sample size chosen on held-out rows.
 
-Samples of m of the N rows are fitted with the penalty that the learner has on all N,
-N lambda Omega, and the consensus of the best sample is refined: fit to the rows that agree, and
-take those that agree with that fit, as long as they grow more (Chum, Matas and Kittler 2003).
+Fits to samples of m of the N rows have the penalty that the learner has on all N rows,
+N lambda Omega.  The consensus set of the best sample is refined: fit to the rows that agree, and
+take the rows that agree with this fit, as long as their number grows (Chum, Matas and Kittler
+2003).
 """
 
 from __future__ import annotations
@@ -25,55 +26,58 @@ from poisonbench.features import BoolArray, FloatArray
 from poisonbench.models import OLS, ElasticNet, Ridge
 
 SHARES = (0.025, 0.05, 0.1, 0.2, 0.5)
-"""Sample sizes to choose from, as shares of the rows."""
+"""The sample sizes to choose from, as shares of the rows."""
 
 TUNING_TRIALS = 10
 
 
 class NoConsensusError(ValueError):
-    """No sample of the rows found rows that agree with it."""
+    """For no sample of the rows were there rows that agree with it."""
 
 
 class RANSACDefense(Defense):
-    """RANSAC: of many fits to few random rows, the one that most rows agree with, refitted.
+    """RANSAC: of many fits to a few random rows, the one with which most rows agree, refitted.
 
-    It assumes that some sample of the rows is free of poison and that a model fitted to so few
-    rows is near the truth: samples must be small for the first and large for the second.  A
-    clean sample of m rows has probability (1 - p/N)^m.  It needs no count of poison rows.  Its
-    breakdown point is that of the consensus, at most 1/2: more poison than clean rows may agree.
-    Poison within the threshold is kept, as copies are that a sample holds.
+    It assumes that some sample of the rows is free of poison and that a model fitted to so few rows
+    is near the truth; the first requires small samples, the second large ones.  A sample of m rows
+    is clean with probability (1 - p/N)^m.  It does not need the number of poison rows.  Its
+    breakdown point is at most 1/2, because a majority of poison rows may agree with each other.
+    Poison rows within the threshold are kept, for example copies of a row in a sample.
 
-    With LASSO and elastic net both the penalty of all rows and the refinement matter.  At a lambda
-    that stays as it is for any number of rows, samples small enough to be clean are nearly
-    interpolated, and a fifth of the rows, which are not, keeps a quarter of the poison.  Against
-    20% of ``statp`` poison on house prices the error is 2.6 times that of a clean LASSO in the
-    median of ten splits (worst 16; without the two, 3.5 and 22), with elastic net 1.5 times (1.8),
-    where TRIM knowing p has 1.0 with both.  It stays weak on splits and seeds where held-out
-    errors, poison among them, speak for samples of a tenth and more, which hold poison that it then
-    keeps; three times as many trials to choose by do not mend that.
+    For LASSO and elastic net, both the penalty of all rows and the refinement matter.  If lambda
+    were the same for samples, the fits would nearly interpolate samples that are small enough to be
+    clean; samples of a fifth of the rows are not interpolated, but keep a quarter of the poison.
+    Against 20% of ``statp`` poison on house prices, the error is 2.6 times that of a clean LASSO in
+    the median of ten splits (worst: 16; without the two measures: 3.5 and 22), and 1.5 times with
+    elastic net (worst: 1.8), whereas TRIM, knowing p, has 1.0 with both.  It remains weak on splits
+    and seeds for which the held-out errors, which include poison, favour samples of a tenth of the
+    rows or more, because these contain poison, which it then keeps.  Three times as many trials for
+    this choice do not help.
 
-    It costs `max_trials` small fits of the learner and up to five refinements, and as many of
-    these again for ten trials at each of five sample sizes in three folds.
+    It costs `max_trials` small fits of the learner and up to five refinements.  The choice of the
+    sample size costs ten small fits and up to five refinements, for each of five sizes and three
+    folds.
 
     Parameters
     ----------
     estimator : estimator, optional
         The learner, unfitted; :class:`poisonbench.models.Ridge` if None.
     min_samples : float or "cv", default="cv"
-        Share of the rows in a sample, which has two at least.  "cv" chooses by the mean of the
-        smaller three quarters of the squared errors on held-out rows, among .025, .05, .1, .2 and
-        .5.
+        Share of the rows in a sample, which has at least two rows.  "cv" chooses among 0.025, 0.05,
+        0.1, 0.2 and 0.5 by the mean of the smallest three quarters of the squared errors on
+        held-out rows.
     residual_threshold : float, optional
-        Largest absolute residual of a row that agrees; the median absolute deviation of the
-        responses if None.  Where that is 0, as more than half of the responses are equal, only
-        rows fitted exactly agree (to 1e-9 of the largest response), and "cv" means two rows, as
-        larger samples hardly ever hold equal responses alone; ``note_`` says so.
+        Largest absolute residual of a row that agrees; if None, the median absolute deviation of
+        the responses.  If that is 0, because more than half of the responses are equal, only rows
+        that are fitted exactly agree (to 1e-9 of the largest response), and "cv" means two rows,
+        because larger samples hardly ever contain only equal responses; ``note_`` then says so.
     max_trials : int, default=100
-        Most samples drawn.
+        Maximum number of samples.
     refinements : int, default=5
-        Most fits to the rows that agree, after the best sample; 0 for none, as in scikit-learn.
+        Maximum number of fits to the rows that agree with the best sample; 0 for none, as in
+        scikit-learn.
     n_folds : int, default=3
-        Folds to choose by; one for each row where that is fewer.
+        Number of folds for this choice; at most one for each row.
     random_state : int, RandomState or None, default=None
         Draws the samples and shuffles the rows into folds.
 
@@ -86,14 +90,15 @@ class RANSACDefense(Defense):
     support_ : ndarray of bool of shape (N,)
         The rows kept: those that agree with the best sample, or with its refinement.
     min_samples_ : float
-        The share used.
+        The share that was used.
     n_trials_ : int
-        Samples drawn.
+        Number of samples that were drawn.
     errors_ : dict of float to float
-        For each share compared, the trimmed mean of its held-out squared errors; infinite where
-        some fold found no consensus.
+        For each share that was compared, the trimmed mean of its held-out squared errors; infinite
+        if there was no consensus in some fold.
     note_ : str or None
-        For the tables: which shares found none in some fold; that the threshold is 0.
+        Remarks for the tables: the shares without a consensus in some fold, or that the threshold
+        is 0.
 
     References
     ----------
@@ -179,7 +184,7 @@ class RANSACDefense(Defense):
     def _agreeing(
         self, X: FloatArray, y: FloatArray, share: float, trials: int, seed: int
     ) -> tuple[BoolArray, int]:
-        """Return the rows that agree with the best sample, refined, and the samples drawn."""
+        """Return the refined consensus set of the best sample, and the number of samples drawn."""
         ransac = self._consensus(X, y, share, trials, seed)
         kept = np.asarray(ransac.inlier_mask_)
         engine = fits(learner(self.estimator), X, y)
@@ -197,7 +202,7 @@ class RANSACDefense(Defense):
         if threshold is None:
             threshold = max(_deviation(y), rounding_scale(y))
         n_rows = len(y)
-        # At least two: of one row the fit is a constant, whatever the learner.
+        # At least two, because the fit to one row is a constant for every learner.
         n_drawn = min(max(2, int(np.ceil(share * n_rows))), n_rows)
         ransac = RANSACRegressor(
             _quick(learner(self.estimator), n_rows, n_drawn),
@@ -213,8 +218,8 @@ class RANSACDefense(Defense):
                 return ransac.fit(X, y)
         except ValueError as error:
             raise NoConsensusError(
-                f"RANSACDefense: fits to {n_drawn} of {n_rows} rows failed or found no "
-                f"rows within {threshold:.3g}; expected a larger residual_threshold or other "
+                f"RANSACDefense: fits to {n_drawn} of {n_rows} rows failed, or had no residuals "
+                f"within {threshold:.3g}; expected a larger residual_threshold or other "
                 f"min_samples (scikit-learn says: {error})"
             ) from error
 
@@ -225,7 +230,7 @@ def _deviation(y: FloatArray) -> float:
 
 
 class _Unchecked(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """A learner without the checks of its input, which cost more than a fit to few rows."""
+    """A learner without checks of its input, which would cost more than a fit to few rows."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -255,10 +260,10 @@ class _Unchecked(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _quick(estimator: Any, n_rows: int, n_drawn: int) -> Any:
-    """Return the learner that is fitted to samples: the same, short of what ranking needs not.
+    """Return a fast version of the learner, for fits to samples.
 
-    Its penalty is that of a fit to all `n_rows`.  scikit-learn's alpha is for a sum of squares in
-    ridge, for a mean in LASSO and elastic net.
+    Its penalty is that of a fit to all `n_rows`.  scikit-learn's alpha refers to a sum of squares
+    for ridge, but to a mean for LASSO and elastic net.
     """
     if isinstance(estimator, Ridge):
         return _Unchecked(Ridge(alpha=estimator.alpha_for(n_rows)))

@@ -1,9 +1,9 @@
 """Robust matching pursuit, RoMP (Chen, Caramanis and Mannor 2013).
 
-Orthogonal matching pursuit with every inner product trimmed: of the terms a_i b_i the p largest in
-size are dropped.  In each round the column of largest trimmed correlation with the residual joins,
-and the weights of the columns chosen solve G w = g, where G holds their trimmed inner products
-with each other and g those with the response.
+This is orthogonal matching pursuit with trimmed inner products, which drop the p terms a_i b_i of
+largest absolute value.  Each round adds the column with the largest trimmed correlation with the
+residual.  The weights of the chosen columns solve G w = g, where G contains their trimmed inner
+products with each other and g those with the response.
 """
 
 from __future__ import annotations
@@ -21,27 +21,28 @@ from poisonbench.features import FloatArray
 from poisonbench.rounding import rows_at
 
 MOST_CHOSEN = 30
-"""Most columns that cross-validation considers."""
+"""Largest number of columns that cross-validation considers."""
 
 LEAST_EIGENVALUE = 1e-2
-"""Directions in which the trimmed Gram matrix is less than this share of its largest eigenvalue
-get no weight: trimmed products are no inner product, so it may even be negative there."""
+"""Eigenvectors of the trimmed Gram matrix whose eigenvalue is below this share of the largest get
+no weight.  Trimmed products are not an inner product, so eigenvalues may even be negative."""
 
 
 class RoMPDefense(Defense):
     """Robust matching pursuit: sparse regression on trimmed inner products, column by column.
 
-    It assumes a sparse model and nearly uncorrelated columns, and p known; then corrupted rows of
-    any kind are tolerated, in the features too: the paper recovers which k of d weights are not 0
-    with up to O(N / (sqrt(k) log d)) of them.  No breakdown point is known.  Trimming shrinks
-    products of clean rows too, unevenly for columns that are mostly 0, so on one-hot data it costs
-    accuracy without any poison, and a column that is nearly constant but for p rows is never
-    chosen.  It wraps no learner: it has its own estimate, without a penalty.
+    It assumes that the model is sparse, that the columns are nearly uncorrelated, and that p is
+    known.  Then it tolerates arbitrary corruption of rows, including their features: the paper
+    recovers which k of d weights are not 0 with up to O(N / (sqrt(k) log d)) corrupted rows.  No
+    breakdown point is known.  Trimming also shrinks the products of clean rows, unevenly for
+    columns that are mostly 0, so on one-hot data it costs accuracy even without poison, and a
+    column that is nearly constant except in p rows is never chosen.  It does not use the learner;
+    its own model has no penalty.
 
-    The trimmed inner product is the paper's, and the cost, that of orthogonal matching pursuit.
-    Whether the paper forms residuals and solves for the weights between rounds, as is done here and
-    in orthogonal matching pursuit, or takes the k columns of largest correlation with y at once,
-    could not be checked against its text; the latter is ``chen``.
+    The trimmed inner product is the paper's.  Between rounds, this computes residuals and solves
+    for the weights, like orthogonal matching pursuit, and has its cost.  Whether the paper does so,
+    or chooses the k columns with the largest correlation with y at once, could not be checked
+    against its text; the latter is ``chen``.
 
     A round costs a partition of every column; choosing k costs `n_folds` runs of 30 rounds.
 
@@ -50,12 +51,12 @@ class RoMPDefense(Defense):
     n_poison : int, optional
         Number p of terms to drop; overrides `contamination`.
     contamination : float or "auto", default=0.2
-        Share of the rows that p is, or "auto" to estimate it with a ridge fit.
+        p as a share of the rows, or "auto" to estimate it with a ridge fit.
     n_nonzero : int or "cv", default="cv"
-        Number k of columns to choose, at most the number of columns.  "cv" chooses it among 0 to
-        30 by held-out squared errors, the p largest dropped.
+        Number k of columns to choose, at most the number of columns.  "cv" chooses k from 0 to 30
+        by the held-out squared errors without the p largest.
     n_folds : int, default=3
-        Folds to choose by; one for each row where that is fewer.
+        Number of folds for this choice; at most one for each row.
     random_state : int, RandomState or None, default=None
         Shuffles the rows into folds.
 
@@ -64,11 +65,11 @@ class RoMPDefense(Defense):
     coef_, intercept_ : ndarray of shape (d,) and float
         The model; the intercept is the median of y - w.x.
     n_poison_ : int
-        The p used.
+        The p that was used.
     n_nonzero_ : int
-        The number of columns chosen.
+        The number of columns that were chosen.
     note_ : str
-        What the model is, for the tables.
+        A short description of the model, for the tables.
 
     References
     ----------
@@ -132,14 +133,14 @@ def pursue(X: FloatArray, y: FloatArray, most: int, share: float) -> FloatArray:
     X, y : ndarray of shape (N, d) and (N,)
         The rows.
     most : int
-        Rounds.
+        Number of rounds.
     share : float
         Share of the terms that every inner product drops.
 
     Returns
     -------
     ndarray of shape (most + 1, d)
-        Row k has at most k weights; fewer where no column is left that could be chosen.
+        Row k has at most k weights; fewer if no column is left to choose.
     """
     n_dropped = min(rows_at(share, len(y)), len(y) - 1)
     X, y = X - np.median(X, axis=0), y - np.median(y)

@@ -1,12 +1,13 @@
-"""RONI, reject on negative impact: drop the rows that hurt most when they join a small fit.
+"""RONI, reject on negative impact: drop the rows that do most harm when added to a small fit.
 
-For each row, the mean over trials of the rise of the error on a few held-out rows when the row
-joins a small training set; both drawn from the rows given, poison among them.  For ridge a joining
-row is a rank-one update, K = (Z'Z + alpha D)^-1 over the t rows of the trial,
+The impact of a row is the increase of the error on held-out rows when the row is added to a small
+training set, averaged over trials.  Both sets are drawn from the given rows, which include poison.
+For ridge, adding a row is a rank-one update with K = (Z'Z + alpha D)^-1 over the t rows of the
+trial,
 
     theta_i = theta + s_i K z_i,   s_i = (y_i - z_i.theta) / (1 + z_i'K z_i),
 
-so the errors of all rows follow from one product Z_v K Z', with no refit.
+so the errors for all rows follow from one product Z_v K Z', without refits.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ from poisonbench.models.engines.active_set import ActiveSet, engine
 
 
 class RONIDefense(Defense):
-    """RONI: remove the p rows whose presence in small training sets raises the error most.
+    """RONI: remove the p rows that increase the error most when added to small training sets.
 
-    It assumes that a poison row does visible harm alone.  Rows that only hurt together, or whose
-    copies already lie in the training sets, pass; the held-out rows hold poison themselves.  No
-    breakdown point is known; copies of one harmful row defeat it.
+    It assumes that a single poison row does visible harm.  It keeps rows that are harmful only
+    together, and rows whose copies are already in the training sets; moreover, the held-out rows
+    contain poison themselves.  No breakdown point is known; copies of one harmful row defeat it.
 
-    With ridge a trial costs one factorisation and one product; with other learners a refit for
-    each row, trials in parallel.
+    With ridge, a trial costs one factorisation and one product; with other learners, one refit for
+    each row, with the trials in parallel.
 
     Parameters
     ----------
@@ -50,19 +51,21 @@ class RONIDefense(Defense):
     contamination : float or "auto", default=0.2
         Share of the rows to remove, or "auto" to estimate it.
     rule : {"count", "threshold"}, default="count"
-        Whether the `n_poison` rows of largest impact are removed, as the paper does, or all rows
-        whose impact is beyond `threshold`, whatever their number.
+        Whether to remove the `n_poison` rows of largest impact, as in the paper, or all rows whose
+        impact is beyond `threshold`, whatever their number.
     threshold : float, default=3.0
-        In standard deviations of the impacts above their median, the deviation being 1.4826
-        times the median absolute one.  Where that is 0, all above the median are removed.
+        Number of standard deviations above the median impact, where the standard deviation is
+        estimated by 1.4826 times the median absolute deviation.  If that is 0, all rows above the
+        median are removed.
     trials : int, default=5
-        Random pairs of a training set and a validation set.
+        Number of random pairs of a training set and a validation set.
     train_share : float, default=0.05
         Share of the rows in a training set.
     validation_share : float, default=0.4
         Share of the rows in a validation set, disjoint from the training set.
     n_jobs : int, optional
-        Processes for the trials of learners that are refitted; 1 if None.  It changes no number.
+        Number of processes for the trials of learners that are refitted; 1 if None.  It does not
+        change any result.
     random_state : int, RandomState or None, default=None
         Draws the sets.
 
@@ -77,9 +80,9 @@ class RONIDefense(Defense):
     n_poison_ : int
         The number of rows removed.
     impact_ : ndarray of shape (N,)
-        The mean rise of the validation error, in squared units of the response.
+        The mean increase of the validation error, in squared units of the response.
     note_ : str or None
-        That the scale of the impacts is 0, where it is so.
+        A remark for the tables if the scale of the impacts is 0.
 
     References
     ----------
@@ -139,7 +142,7 @@ class RONIDefense(Defense):
         if self.rule == "threshold":
             above = self.impact_ - np.median(self.impact_)
             scale = 1.4826 * float(np.median(np.abs(above)))
-            # Half of the rows lie within the median deviation, so some row is always kept.
+            # Half of the rows are within the median deviation, so some rows are always kept.
             suspect = above > self.threshold * scale
             if scale <= rounding_scale(y) ** 2:
                 self.note_ = "scale of the impacts 0: every impact above the median is removed"
@@ -160,7 +163,7 @@ class RONIDefense(Defense):
         if n_train + n_validation > n_rows:
             raise ValueError(
                 f"RONIDefense: train_share {self.train_share} and validation_share "
-                f"{self.validation_share} are {n_train} + {n_validation} rows, expected at most "
+                f"{self.validation_share} need {n_train} + {n_validation} rows, expected at most "
                 f"the {n_rows} given"
             )
 
@@ -180,13 +183,13 @@ class RONIDefense(Defense):
             estimator.set_params(warm_start=True)
         drawn = [rng.permutation(n_rows)[: n_train + n_validation] for _ in range(self.trials)]
         trials = [np.split(rows, [n_train]) for rows in drawn]
-        if rises is rises_by_rank_one:  # quicker than to start a process
+        if rises is rises_by_rank_one:  # faster than starting a process
             found = [rises(estimator, X, y, *trial) for trial in trials]
         else:
             found = Parallel(n_jobs=self.n_jobs)(
                 delayed(rises)(clone(estimator), X, y, *trial) for trial in trials
             )
-        # Rows of a training set have joined it: their rise in that trial says nothing.
+        # The rows of a training set were not added to it, so that trial says nothing about them.
         count = np.full(n_rows, float(self.trials))
         for training, _ in trials:
             count[training] -= 1
@@ -197,7 +200,7 @@ class RONIDefense(Defense):
 def rises_by_refits(
     estimator: Any, X: FloatArray, y: FloatArray, training: IntArray, validation: IntArray
 ) -> FloatArray:
-    """Return, for each row, the rise of the validation error when it joins the training rows.
+    """Return, for each row, the increase of the validation error when it is added to the training.
 
     Parameters
     ----------
@@ -206,13 +209,13 @@ def rises_by_refits(
     X, y : ndarray of shape (N, d) and (N,)
         All rows.
     training, validation : ndarray of int
-        Row indices.  A validation row is left out of the validation error of its own joining;
-        the rise of a training row is 0.
+        Row indices.  When a validation row is added, the validation error is computed without it.
+        For a training row the increase is 0.
 
     Returns
     -------
     ndarray of shape (N,)
-        Rises of the mean squared error.
+        Increases of the mean squared error.
     """
     base = _squared_errors(estimator, X, y, training, validation)
     rises = np.zeros(len(y))
@@ -235,9 +238,9 @@ def _squared_errors(
 def rises_by_active_set(
     estimator: ElasticNet, X: FloatArray, y: FloatArray, training: IntArray, validation: IntArray
 ) -> FloatArray:
-    """Return what :func:`rises_by_refits` does, for LASSO and elastic net.
+    """Return the result of :func:`rises_by_refits` for LASSO and elastic net.
 
-    A joining row is one term of Z'Z, and few weights enter or leave the active set with it.
+    Adding a row adds one term to Z'Z, and few weights enter or leave the active set.
     """
     Z = np.column_stack([X - X[training].mean(axis=0), np.ones(len(y))])
     Z_t, Z_v, y_v = Z[training], Z[validation], y[validation]
@@ -270,22 +273,22 @@ def rises_by_active_set(
 def rises_by_rank_one(
     estimator: Ridge, X: FloatArray, y: FloatArray, training: IntArray, validation: IntArray
 ) -> FloatArray:
-    """Return what :func:`rises_by_refits` does, for ridge, without refits.
+    """Return the result of :func:`rises_by_refits` for ridge, without refits.
 
-    With e the validation errors of the fit to the training rows, row j moves them by
-    a_j s_j, a_j = Z_v K z_j, s_j = (y_j - z_j.theta) / (1 + z_j'K z_j); so the sum of their squares
-    rises by -2 s_j a_j.e + s_j^2 a_j.a_j.
+    Let e be the validation errors of the fit to the training rows.  Adding row j changes them by
+    a_j s_j with a_j = Z_v K z_j and s_j = (y_j - z_j.theta) / (1 + z_j'K z_j), so the sum of their
+    squares increases by -2 s_j a_j.e + s_j^2 a_j.a_j.
     """
     n_rows, n_train, n_validation = len(y), len(training), len(validation)
-    # Z = (X, 1), centred at the training rows for the sake of rounding.
+    # Z = (X, 1), centred at the training rows to reduce rounding errors.
     Z = np.column_stack([X - X[training].mean(axis=0), np.ones(n_rows)])
     Z_t, Z_v = Z[training], Z[validation]
     system = Z_t.T @ Z_t
-    # The strength of a fit to t + 1 rows: lambda fixed, alpha grows with the rows.
+    # The strength of a fit to t + 1 rows: lambda is fixed, so alpha grows with the rows.
     system[np.diag_indices(len(system) - 1)] += estimator.alpha_for(n_train + 1)
     try:
         root = np.linalg.cholesky(system)
-    except np.linalg.LinAlgError:  # features so large that the penalty is lost in rounding
+    except np.linalg.LinAlgError:  # the features are so large that the penalty is lost in rounding
         return rises_by_refits(estimator, X, y, training, validation)
     theta = cho_solve((root, True), Z_t.T @ y[training])
     base = _squared_errors(estimator, X, y, training, validation)
@@ -293,14 +296,14 @@ def rises_by_rank_one(
     half = solve_triangular(root, Z.T, lower=True)  # half' half = Z K Z'
     h = np.einsum("ij,ij->j", half, half)
     half_v = half[:, validation]  # a_j = half_v' half_j
-    # From the smaller of a_j and half_j; all a_j at once are too many where rows are.
+    # Use the shorter of a_j and half_j; for many rows, all a_j at once would be too large.
     if n_validation < len(half):
         squares = ((half_v.T @ half) ** 2).sum(axis=0)
     else:
         squares = (half * ((half_v @ half_v.T) @ half)).sum(axis=0)
     step = (y - Z @ theta) / (1 + h)
     sums = error @ error - base.sum() - 2 * step * ((half_v @ error) @ half) + step**2 * squares
-    # A validation row that joins is left out.
+    # Leave a validation row out of its own validation error.
     sums[validation] -= (error - h[validation] * step[validation]) ** 2 - base
     counted = np.full(n_rows, n_validation)
     counted[validation] -= 1

@@ -1,15 +1,15 @@
-"""Sanitizers: score every row once, remove the p rows that stand out most, fit to the others.
+"""Sanitizers: score every row once, remove the p most suspicious rows, and fit to the others.
 
-The scores are what is usually tried first (Koh, Steinhardt and Liang 2022 break those marked *):
+These are the usual first choices (Koh, Steinhardt and Liang 2022 break those marked *):
 
     loss*             r_i^2 of the learner fitted to all rows
     leverage          h_i, the derivative of the prediction for row i by its response
-    cook              r_i^2 h_i / (1 - h_i)^2, Cook's distance up to a factor that all rows share
+    cook              r_i^2 h_i / (1 - h_i)^2, Cook's distance up to a factor common to all rows
     knn*              distance to the k-th nearest other row
     svd*              distance from the subspace of the leading principal components
     isolation-forest  how few random splits isolate the row (Liu, Ting and Zhou 2008)
 
-The last three look at the rows z_i = (x_i, y_i).
+The last three are computed from the rows z_i = (x_i, y_i).
 """
 
 from __future__ import annotations
@@ -32,23 +32,24 @@ from poisonbench.models import LinearModel
 from poisonbench.models.ols import RELATIVE_CUT
 
 UNEXPLAINED = 0.05
-"""Share of the norm of the centred rows that the leading components may leave (Koh et al.)."""
+"""Share of the norm of the centred rows that the leading components leave unexplained (Koh et
+al.)."""
 
 
 class SanitizerDefense(Defense):
-    """Sanitizer: remove the p rows of the most suspicious score, once, before training.
+    """Sanitizer: remove the p rows with the most suspicious scores, once, before training.
 
-    It assumes that poison looks unusual, each row by itself, in data that it has already
-    contaminated.  Rows that agree with each other pass: they drag the fit (loss, Cook), share
-    their leverage, are each other's neighbours and span components of their own.  The breakdown
-    point of the scores that rest on least squares is 0; none is known for the others, and
-    attacks that mimic clean features defeat them.
+    It assumes that each poison row looks unusual by itself, in data that already contain the
+    poison.  Poison rows that agree with each other are kept: they pull the fit towards themselves
+    (loss, cook), share their leverage, are each other's neighbours (knn) and span their own
+    components (svd).  The breakdown point of the scores based on least squares is 0; none is known
+    for the others, and attacks that imitate clean features defeat them.
 
-    The scores knn and svd are distances in the columns and the response as they are: scale both to
-    comparable units first.  The others depend on units only as the learner does.
+    The scores knn and svd are distances in the given columns and response, so scale these to
+    comparable units first.  The other scores depend on units only if the learner does.
 
-    It costs two fits of the learner, and for leverage, cook and svd a singular value
-    decomposition, for knn N^2 distances, for isolation-forest its 100 trees.
+    It costs two fits of the learner; in addition, one singular value decomposition for leverage,
+    cook and svd, N^2 distances for knn, and 100 trees for isolation-forest.
 
     Parameters
     ----------
@@ -59,9 +60,9 @@ class SanitizerDefense(Defense):
     contamination : float or "auto", default=0.2
         Share of the rows to remove, or "auto" to estimate it.
     score_by : {"loss", "leverage", "cook", "knn", "svd", "isolation-forest"}, default="loss"
-        What makes a row suspicious; ``score`` in a config, which is a method in scikit-learn.
+        The score; it is called ``score`` in a config, but scikit-learn has a method of that name.
     n_neighbors : int, default=5
-        The k of knn; fewer where there are not so many other rows.
+        The k of knn, at most the number of other rows.
     random_state : int, RandomState or None, default=None
         Grows the isolation forest.
 
@@ -74,7 +75,7 @@ class SanitizerDefense(Defense):
     support_ : ndarray of bool of shape (N,)
         The rows kept.
     scores_ : ndarray of shape (N,)
-        The score of each row, larger for the more suspicious.
+        The score of each row; a larger score is more suspicious.
     n_poison_ : int
         The number of rows removed.
 
@@ -144,17 +145,17 @@ class SanitizerDefense(Defense):
         if self.score_by == "loss":
             return squared
         h = leverages(fitted, X)
-        # A row that alone decides its prediction, h = 1, has residual 0 and no distance.
+        # A row that determines its own prediction, with h = 1, has residual 0 and no Cook distance.
         return h if self.score_by == "leverage" else squared * h / np.maximum(1 - h, 1e-6) ** 2
 
 
 def leverages(fitted: Any, X: FloatArray) -> FloatArray:
-    """Return df(x_i)/dy_i at each row of a fit, the learner's active features held fixed.
+    """Return df(x_i)/dy_i for each row of a fit, with the learner's active features held fixed.
 
     Parameters
     ----------
     fitted : estimator
-        The learner fitted to `X`; one that is not of :mod:`poisonbench.models` is taken for
+        The learner fitted to `X`; if it is not one of :mod:`poisonbench.models`, it is treated as
         ordinary least squares.
     X : ndarray of shape (N, d)
         Its rows.
@@ -162,7 +163,7 @@ def leverages(fitted: Any, X: FloatArray) -> FloatArray:
     Returns
     -------
     ndarray of shape (N,)
-        Numbers in [1/N, 1]; 1/N is the intercept's part.
+        Numbers in [1/N, 1]; the intercept contributes 1/N.
     """
     alpha, active = 0.0, np.ones(X.shape[1], dtype=bool)
     if isinstance(fitted, LinearModel):
@@ -177,7 +178,7 @@ def leverages(fitted: Any, X: FloatArray) -> FloatArray:
 
 
 def neighbour_distance(Z: FloatArray, k: int) -> FloatArray:
-    """Return the distance of each row to its k-th nearest other row."""
+    """Return the distance from each row to its k-th nearest other row."""
     search = NearestNeighbors(n_neighbors=min(k, len(Z) - 1)).fit(Z)
     distances: FloatArray = search.kneighbors()[0][:, -1]
     return distances
@@ -186,11 +187,11 @@ def neighbour_distance(Z: FloatArray, k: int) -> FloatArray:
 def distance_from_components(Z: FloatArray) -> FloatArray:
     """Return the distance of each row from the leading principal components.
 
-    There are as many of them as leave :data:`UNEXPLAINED` of the Frobenius norm.
+    Their number is the smallest that leaves at most :data:`UNEXPLAINED` of the Frobenius norm.
     """
     centred = Z - Z.mean(axis=0)
     _, s, Vt = np.linalg.svd(centred, full_matrices=False)
-    left = np.sqrt(np.cumsum(s[::-1] ** 2)[::-1])  # the norm without the first 0, 1, ... of them
+    left = np.sqrt(np.cumsum(s[::-1] ** 2)[::-1])  # the norm without the first 0, 1, ... components
     V = Vt[: int((left > UNEXPLAINED * left[0]).sum())].T
     distances: FloatArray = np.linalg.norm(centred - centred @ V @ V.T, axis=1)
     return distances

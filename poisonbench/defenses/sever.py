@@ -1,12 +1,12 @@
-"""SEVER: filter rows whose gradients stand out (Diakonikolas et al. 2019, Algorithms 1 and 2).
+"""SEVER: remove rows whose gradients are outliers (Diakonikolas et al. 2019, Algorithms 1 and 2).
 
-At the fit to the rows S, with gradients g_i = r_i (x_i, 1) of the losses and v the direction in
-which they vary most, the score of a row is
+At the fit to the rows S, let g_i = r_i (x_i, 1) be the gradients of the losses and v the direction
+in which they vary most.  The score of a row is
 
-    tau_i = ((g_i - mean g) . v)^2,
+    tau_i = ((g_i - mean g) . v)^2.
 
-and the rows of the largest scores are removed; then it fits again.  A penalty adds the same to
-all gradients, so it drops out.
+The rows with the largest scores are removed, and the fit is repeated.  A penalty adds the same term
+to all gradients, so it cancels.
 """
 
 from __future__ import annotations
@@ -31,37 +31,38 @@ from poisonbench.rounding import rows_at
 class SEVERDefense(Defense):
     """SEVER: remove, in a few rounds, the rows whose gradients vary most in one direction.
 
-    It assumes that clean gradients have a bounded covariance, so that poison which moves the
-    model shows in their leading direction: then the error grows with the root of p/N, below some
-    constant p/N.  Copies of few rows that the model interpolates have residuals, and gradients,
-    near 0 and pass; so do rows that split their pull among many directions.  With features about
-    as many as rows every model interpolates, and little is left to see.
+    It assumes that the covariance of clean gradients is bounded, so that poison that moves the
+    model is visible in the direction of largest variance.  Then the error grows like the square
+    root of p/N, up to some constant p/N.  If the model interpolates copies of a few rows, their
+    residuals and gradients are near 0, so they are kept; so are rows whose pull is divided among
+    many directions.  If there are about as many features as rows, every model interpolates, and
+    there is little to detect.
 
-    Algorithm 2 draws its threshold at random and stops by a bound on the variance, which needs
-    constants that nobody knows.  Done here is what the paper's experiments do: four rounds, each
-    of which removes the p/2 rows of largest score, twice p in all.
+    Algorithm 2 draws its threshold at random, and its stopping rule, a bound on the variance, needs
+    constants that are not known.  This follows the paper's experiments instead: four rounds, each
+    of which removes the p/2 rows with the largest scores, 2p rows in all.
 
-    Gradients depend on the units of the columns.  With OLS they are taken by weights in units of
-    their own, with a penalised learner by the weights as they are: scale the columns first.
+    Gradients depend on the units of the columns.  With OLS, the columns are standardised for them.
+    With a penalised learner they are not, so scale the columns first.
 
-    A round costs a fit of the learner and the first eigenvector of a matrix as large as the
-    smaller of rows and features.
+    A round costs one fit of the learner, and the first eigenvector of a matrix whose size is the
+    smaller of the numbers of rows and features.
 
     Parameters
     ----------
     estimator : estimator, optional
         The learner, unfitted; :class:`poisonbench.models.Ridge` if None.
     n_poison : int, optional
-        Number p of rows to take for poison; overrides `contamination`.
+        Number p of rows to treat as poison; overrides `contamination`.
     contamination : float or "auto", default=0.2
-        Share of the rows that p is, or "auto" to estimate it.
+        p as a share of the rows, or "auto" to estimate it.
     rounds : int, default=4
-        Rounds of removal.
+        Number of rounds of removal.
     removal : float, default=2
-        Rows removed in all rounds, in units of p; never more than half of the rows, unless
-        that is p.
+        Number of rows to remove in all rounds together, in units of p; at most half of the rows, or
+        p if that is more.
     random_state : int, RandomState or None, default=None
-        Breaks ties by the order of rows; draws for the estimate of the count.
+        Orders the rows, which breaks ties; draws random numbers to estimate p.
 
     Attributes
     ----------
@@ -72,7 +73,7 @@ class SEVERDefense(Defense):
     support_ : ndarray of bool of shape (N,)
         The rows kept.
     n_poison_ : int
-        The p used.
+        The p that was used.
 
     References
     ----------
@@ -132,7 +133,7 @@ class SEVERDefense(Defense):
 
 
 def gradient_scores(Z: FloatArray, residual: FloatArray) -> FloatArray:
-    """Return tau_i, how far each gradient r_i z_i lies from their mean along their main direction.
+    """Return tau_i, the squared distance of each gradient r_i z_i from the mean, along v.
 
     Parameters
     ----------
@@ -144,12 +145,12 @@ def gradient_scores(Z: FloatArray, residual: FloatArray) -> FloatArray:
     Returns
     -------
     ndarray of shape (n,)
-        Squared projections on the first right singular vector of the centred gradients.
+        Squared projections of the centred gradients on their first right singular vector v.
     """
     G = residual[:, None] * Z
     G -= G.mean(axis=0)
     n, d = G.shape
-    if n <= d:  # G v = s u, with u the first left singular vector
+    if n <= d:  # G v = s u, where u is the first left singular vector
         value, vector = eigh(G @ G.T, subset_by_index=[n - 1, n - 1])
         scores: FloatArray = value[0] * vector[:, 0] ** 2
     else:

@@ -2,9 +2,9 @@
 
     minimise (1/h) sum_{i in I} r_i^2 + lambda ||w||_1 over theta and over sets I of h rows,
 
-by concentration steps with the LASSO, lambda chosen by the BIC of the trimmed fits; then the LASSO
-on all rows that lie within 2.5 scales of that fit, lambda chosen anew by cross-validation among
-them, and this again while the rows change.
+by concentration steps with the LASSO, where lambda is chosen by the BIC of the trimmed fits.  Then
+fit the LASSO to all rows within 2.5 scales of that fit, with a new lambda from cross-validation
+among these rows, and repeat this while the rows change.
 """
 
 from __future__ import annotations
@@ -26,55 +26,59 @@ from poisonbench.features import BoolArray, FloatArray
 from poisonbench.models import Lasso
 
 GRID = np.logspace(-0.5, -2.5, 5)
-"""Strengths to choose from, relative to the least one that leaves no feature."""
+"""Strengths to choose from, relative to the smallest one for which all weights are 0."""
 
 TINY = np.finfo(float).tiny / GRID[-1]
-"""Least strength, where neither features nor responses vary."""
+"""Smallest strength, used if neither features nor responses vary."""
 
 REWEIGHTINGS = 4
-"""Fits to the rows within the cut, at most."""
+"""Maximum number of fits to the rows within the cut."""
 
 STRENGTHS, WEAKEST, CV_FOLDS = 15, 1e-3, 5
-"""Strengths that cross-validation compares, the weakest relative to the strongest, and folds."""
+"""For cross-validation: the number of strengths, the weakest relative to the strongest, and the
+number of folds."""
 
 STARTS = 3
-"""Starts that are run to the end for each of them, beside the core of the one before."""
+"""Number of starts that are run to the end for each strength, beside the core of the strength
+before."""
 
 
 class SparseLTSRegressor(Defense):
-    """Sparse least trimmed squares: the LASSO on rows that agree, its strength chosen among them.
+    """Sparse least trimmed squares: the LASSO on the rows that agree, with its own strength.
 
-    It is a LASSO whatever the learner; around a LASSO of given strength use ``lts``.  It assumes
-    that at most N - h rows are poison, not how many.  Breakdown point (N - h + 1)/N, a quarter by
-    default: the penalty keeps the estimate bounded although features may outnumber rows.  A LASSO
-    gives most small categories no effect, so copies in one of them show as what they are, and their
-    clean rows go with them; poison near the line of the others is kept, as shifts of .2 are at
-    p/n = .12 on house prices (on the worst of ten splits 2.1 times the error of clean ridge).
+    It is a LASSO whatever the learner is; for a LASSO of given strength, use ``lts``.  It assumes
+    that at most N - h rows are poison, without knowing how many.  The breakdown point is
+    (N - h + 1)/N, by default a quarter; the penalty keeps the estimate bounded even if there are
+    more features than rows.  A LASSO gives most small categories weight 0, so copies in one of
+    these categories have large residuals and are rejected, but so are its clean rows.  Poison near
+    the model of the other rows is kept, such as shifts of 0.2 at p/n = 0.12 on house prices, where
+    the error is 2.1 times that of clean ridge on the worst of ten splits.
 
-    Departures from the paper: starts are ridge fits to ten rows, which cost nothing, instead of
-    LASSO fits to three; rows are judged by fits without them; and the second step has a lambda of
-    its own and is repeated.  With the core's lambda, and once, it cuts a seventh of the clean rows
-    of house prices, and its error there without any poison is 1.2 times that of ridge in the median
-    of ten splits, 2.1 times on the worst; so it is .8 times (worst 1.2).
+    It departs from the paper in three ways: starts are ridge fits to ten rows, which cost almost
+    nothing, instead of LASSO fits to three; rows are judged by fits without them; and the second
+    step has its own lambda and is repeated.  If the second step used the core's lambda and were not
+    repeated, it would cut a seventh of the clean rows of house prices, and its error without poison
+    would be 1.2 times that of ridge in the median of ten splits and 2.1 times on the worst; as it
+    is, these are 0.8 and 1.2.
 
-    It depends on the units of the columns, as the LASSO does: scale them first.
+    Like the LASSO, it depends on the units of the columns, so scale them first.
 
-    Cost: some 80 LASSO fits, and up to four cross-validations along a path of fifteen strengths;
-    250 to 900 ridge fits for 312 to 360 rows and 200 to 274 features.
+    It costs about 80 LASSO fits, and up to four cross-validations along a path of fifteen
+    strengths; together 250 to 900 ridge fits for 312 to 360 rows and 200 to 274 features.
 
     Parameters
     ----------
     penalty : float or "auto", default="auto"
-        Lambda of Jagielski et al. (twice scikit-learn's alpha), or "auto" to choose the core's by
-        BIC among five and the last by cross-validation.
+        Lambda of Jagielski et al. (twice scikit-learn's alpha), or "auto" to choose that of the
+        core among five values by BIC and the last one by cross-validation.
     core : float, default=0.75
         Share h/N of the rows in the core, at least half.
     cut : float, default=2.5
-        Rows within so many scales are kept after the core.
+        After the core, rows whose residual is at most this many times the scale are kept.
     restarts : int, default=100
-        Small starts, of ten rows each.
+        Number of small starts of ten rows each.
     random_state : int, RandomState or None, default=None
-        Draws them.
+        Draws the starts.
 
     Attributes
     ----------
@@ -87,15 +91,15 @@ class SparseLTSRegressor(Defense):
     core_ : ndarray of bool of shape (N,)
         The rows of the core.
     scale_ : float
-        Scale of the residuals that the last cut was made by, as in ``lts``.
+        Scale of the residuals for the last cut, as in ``lts``.
     penalty_ : float
         The lambda of the last fit.
     n_iter_ : int
-        Fits to the rows within the cut.
+        Number of fits to the rows within the cut.
     criterion_ : dict of float to float
-        For each lambda compared by BIC, log s^2 + (number of nonzero weights) log(h)/h.
+        For each lambda that was compared by BIC, log s^2 + (number of nonzero weights) log(h)/h.
     note_ : str or None
-        That the scale is 0, as in ``lts``, where it is so.
+        A remark for the tables if the scale is 0, as in ``lts``.
 
     References
     ----------
@@ -171,16 +175,16 @@ class SparseLTSRegressor(Defense):
 
 
 def grid(X: FloatArray, y: FloatArray, kept: BoolArray) -> list[float]:
-    """Return the strengths to compare on rows of which `kept` are to be trusted first."""
+    """Return the strengths to compare, computed from the rows `kept`."""
     centred = X[kept] - X[kept].mean(axis=0)
     largest = 2 * float(np.abs(centred.T @ (y[kept] - y[kept].mean())).max()) / int(kept.sum())
-    # Where the responses do not vary any strength will do.
+    # If the responses do not vary, any strength will do.
     size = float(np.abs(centred).max())
     return [float(s) for s in max(largest, size * rounding_scale(y), TINY) * GRID]
 
 
 def cross_validated(X: FloatArray, y: FloatArray) -> float:
-    """Return the lambda of least held-out error on rows to be trusted, which come shuffled."""
+    """Return the lambda with the smallest held-out error on these rows, given in random order."""
     everything = np.ones(len(y), dtype=bool)
     strengths = grid(X, y, everything)[0] / GRID[0] * np.geomspace(1, WEAKEST, STRENGTHS)
     if len(y) < CV_FOLDS or np.ptp(y) <= rounding_scale(y):

@@ -1,8 +1,8 @@
 """Theil-Sen regression: the spatial median of many exact fits (Dang, Peng, Wang and Zhang 2008).
 
-Least squares on many subsets of k + 1 rows, and the spatial median of their weights.  With as many
-features as rows there are no such subsets worth having, so the fits run on the first k principal
-components, and the weights are mapped back.
+Fit least squares to many subsets of k + 1 rows, and take the spatial median of their weights.  With
+many features such subsets would have to be large, so the fits use the first k principal components,
+and the weights are mapped back.
 """
 
 from __future__ import annotations
@@ -20,37 +20,38 @@ from poisonbench.defenses.engines.held_out import folds, trimmed_mean
 from poisonbench.features import FloatArray
 
 COMPONENTS = (1, 2, 4, 8, 16)
-"""Numbers of principal components to choose from; no more than there are features."""
+"""Numbers of principal components to choose from, at most the number of features."""
 
 TUNING_SUBSETS = 200
 
 ROUNDING = 1e-14
-"""Deviations below this share of the largest entry are what rounding left."""
+"""Deviations below this share of the largest entry are rounding errors."""
 
 
 class TheilSenDefense(Defense):
     """Theil-Sen: the spatial median of least-squares fits to small subsets.
 
     It assumes that more than half of the subsets are free of poison: with k components the
-    breakdown point is 1 - (1/2)^(1/(k+1)), 29% for one and 4% for sixteen.  It wraps no learner
-    and has no penalty.  On more than a few features it works on principal components of the rows
-    it is given, poison among them, which rows far out in the features can turn.  What the left
-    out components hold is lost: on clean house prices, 274 one-hot features, its test error is
-    1.4 times that of ridge.  It needs no count of poison rows.  Both the components and the spatial
-    median depend on the units of the columns: scale columns in different units first.
+    breakdown point is 1 - (1/2)^(1/(k+1)), which is 29% for one and 4% for sixteen.  It does not
+    use the learner and has no penalty.  With more than a few features, it works on principal
+    components of the given rows, including poison, and rows far out in the features can rotate
+    these components.  The information in the other components is lost: on clean house prices with
+    274 one-hot features, its test error is 1.4 times that of ridge.  It does not need the number of
+    poison rows.  Both the components and the spatial median depend on the units of the columns, so
+    scale columns in different units first.
 
     It costs `max_subsets` least-squares fits of k + 1 rows, and up to 15 times 200 to choose k.
 
     Parameters
     ----------
     n_components : int or "cv", default="cv"
-        Number k of principal components, at most the number of features and two less than that of
-        the rows.  "cv" chooses by the mean of the smaller three quarters of the squared errors on
-        held-out rows, among 1, 2, 4, 8 and 16.
+        Number k of principal components, at most the number of features and at most the number of
+        rows less two.  "cv" chooses among 1, 2, 4, 8 and 16 by the mean of the smallest three
+        quarters of the squared errors on held-out rows.
     max_subsets : int, default=2000
-        Most subsets.
+        Maximum number of subsets.
     n_folds : int, default=3
-        Folds to choose by; one for each row where that is fewer.
+        Number of folds for this choice; at most one for each row.
     random_state : int, RandomState or None, default=None
         Draws the subsets and shuffles the rows into folds.
 
@@ -59,11 +60,11 @@ class TheilSenDefense(Defense):
     coef_, intercept_ : ndarray of shape (d,) and float
         The model, in the caller's features.
     n_components_ : int
-        The number of components used.
+        The number of components that was used.
     errors_ : dict of int to float
-        For each number compared, the trimmed mean of its held-out squared errors.
+        For each number that was compared, the trimmed mean of its held-out squared errors.
     note_ : str
-        What the model is, for the tables.
+        A short description of the model, for the tables.
 
     References
     ----------
@@ -135,15 +136,15 @@ def _most_components(X: FloatArray) -> int:
 def _spatial_median(
     X: FloatArray, y: FloatArray, k: int, max_subsets: int, seed: int
 ) -> tuple[FloatArray, float, bool]:
-    """Return weights and intercept of Theil-Sen on k principal components, and if it converged."""
+    """Return the weights and intercept of Theil-Sen on k components, and whether it converged."""
     mean = X.mean(axis=0)
     _, singular, directions = np.linalg.svd(X - mean, full_matrices=False)
     rounding = ROUNDING * float(np.abs(X).max()) * np.sqrt(len(X))
     k = min(k, int((singular > max(1e-9 * singular[0], rounding)).sum()))
-    if k == 0:  # all rows alike, or too few of them
+    if k == 0:  # all rows are equal, or there are too few
         return np.zeros(X.shape[1]), float(np.median(y)), True
     directions = directions[:k]
-    # scikit-learn's spatial median has absolute tolerances, made for numbers of ordinary size.
+    # scikit-learn's spatial median has absolute tolerances, which suit numbers of ordinary size.
     unit, unit_y = thousands(float(singular[0]) / np.sqrt(len(X))), thousands(float(np.std(y)))
     scores = (X - mean) @ directions.T / unit
     fit = TheilSenRegressor(max_subpopulation=max_subsets, random_state=seed)

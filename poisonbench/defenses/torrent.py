@@ -1,8 +1,8 @@
 """TORRENT: regression by hard thresholding (Bhatia, Jain and Kar 2015, Algorithm 1).
 
-From S_0 = all rows, alternate a step on the rows S_t, w_{t+1} = UPDATE(w_t, S_t), and
-S_{t+1} = HT(r_{t+1}), the N - p rows of smallest residual.  The step is either the whole fit
-(TORRENT-FC, Algorithm 2), or one of gradient descent (TORRENT-GD, Algorithm 3):
+Start from S_0 = all rows and alternate between a step on the rows S_t, w_{t+1} = UPDATE(w_t, S_t),
+and S_{t+1} = HT(r_{t+1}), the N - p rows with the smallest residuals.  The step is either a full
+fit (TORRENT-FC, Algorithm 2) or one step of gradient descent (TORRENT-GD, Algorithm 3):
 
     w_{t+1} = w_t - eta grad L(D_S, w_t).
 """
@@ -27,43 +27,44 @@ from poisonbench.models import LinearModel
 
 
 class TORRENTDefense(Defense):
-    """TORRENT: alternate a step of the fit and keeping the N - p rows that fit best.
+    """TORRENT: alternate between a step of the fit and keeping the N - p rows that fit best.
 
-    It assumes that the responses of at most p rows are wrong, however they were chosen, and that
-    the features are clean and well spread: then it recovers the true weights as long as p/N stays
-    below a small constant that the extreme eigenvalues of subsets of rows set.  Poison that
-    chooses its features is outside of that, and no breakdown point is known there.
+    It assumes that at most p responses are wrong, in any way, and that the features are clean and
+    well spread.  Then it recovers the true weights if p/N is below a small constant that depends on
+    the extreme eigenvalues of subsets of rows.  This does not cover poison that also chooses its
+    features, for which no breakdown point is known.
 
-    With the whole fit as its step it is the iteration of TRIM from all rows: leverage drags the
-    first fit, and what fits well then stays.  Gradient steps start at w = 0 and leave poison
-    behind before they could learn to fit it, wherever most rows agree on the way; they are far
-    the stronger against rows that a full fit interpolates.
+    With full fits it is the iteration of TRIM from all rows: rows of high leverage pull the first
+    fit towards themselves, and rows that fit well then are kept.  Gradient steps start at w = 0,
+    and drop poison rows before the model can learn to fit them, as long as most rows agree on the
+    way.  They are much stronger against rows that a full fit interpolates.
 
-    Full steps cost 3 to 30 fits of the learner; gradient steps two products with the rows each,
-    and there are up to `max_iter` of them.  The paper has no penalty: the objective here is the
-    learner's, its lambda fixed, with a proximal step for an l1 norm, and the intercept at its
-    optimum after each step.  After the last gradient step the learner is fitted to the rows kept.
-    With OLS gradient steps work on columns in units of their own; with a penalty the units matter
-    as they do to the penalty.
+    Full fits cost 3 to 30 fits of the learner.  A gradient step costs two products with the rows,
+    and there are up to `max_iter` steps.  The paper has no penalty.  Here the objective is the
+    learner's, with fixed lambda, a proximal step for an l1 norm, and an optimal intercept after
+    each step.  After the last gradient step, the learner is fitted to the rows kept.  With OLS,
+    gradient steps work on standardised columns; with a penalised learner, the result depends on the
+    units of the columns because the penalty does.
 
     Parameters
     ----------
     estimator : estimator, optional
         The learner, unfitted; :class:`poisonbench.models.Ridge` if None.
     n_poison : int, optional
-        Number of rows to take for poison; overrides `contamination`.
+        Number of rows to treat as poison; overrides `contamination`.
     contamination : float or "auto", default=0.2
-        Share of the rows to take for poison, or "auto" to estimate it.
+        Share of the rows to treat as poison, or "auto" to estimate it.
     step : {"auto", "full", "gradient"}, default="auto"
-        TORRENT-FC or TORRENT-GD; the latter needs a learner of :mod:`poisonbench.models`, and is
-        what "auto" means with one.
+        "full" is TORRENT-FC, and "gradient" is TORRENT-GD, which needs a learner of
+        :mod:`poisonbench.models`.  "auto" is "gradient" for these learners and "full" for others.
     max_iter : int, default=1000
-        Most steps.
+        Maximum number of steps.
     tol : float, default=1e-6
-        Full steps end when the objective falls by less than this share of itself; gradient steps
-        when the set stays and no prediction moves by more than this share of the spread of y.
+        Full fits end when the objective decreases by less than this share of itself; gradient steps
+        end when the set no longer changes and no prediction changes by more than this share of the
+        range of y.
     random_state : int, RandomState or None, default=None
-        Breaks ties by the order of rows; draws for the estimate of the count.
+        Orders the rows, which breaks ties; draws random numbers to estimate p.
 
     Attributes
     ----------
@@ -72,15 +73,15 @@ class TORRENTDefense(Defense):
     estimator_ : estimator
         The learner fitted to the rows kept.
     support_ : ndarray of bool of shape (N,)
-        The rows kept, S_t at the end.
+        The rows kept, which are the last S_t.
     n_poison_ : int
         The number of rows removed.
     step_ : str
-        The step used, "full" or "gradient".
+        The step that was used, "full" or "gradient".
     n_iter_ : int
-        Steps made.
+        Number of steps.
     note_ : str or None
-        That gradient steps did not converge, where it is so, for the tables.
+        A remark for the tables if gradient steps did not converge.
 
     References
     ----------
@@ -134,7 +135,7 @@ class TORRENTDefense(Defense):
         if self.step_ == "gradient":
             if not isinstance(estimator, LinearModel):
                 raise ValueError(
-                    f"TORRENTDefense: step is 'gradient', expected 'full' or 'auto' with a "
+                    f"TORRENTDefense: step is 'gradient', expected 'full' or 'auto' for a "
                     f"{type(estimator).__name__}, whose gradient is not known"
                 )
             descent = descend(estimator, X, y, n_kept, self.max_iter, self.tol)
@@ -153,7 +154,7 @@ class TORRENTDefense(Defense):
 
 @dataclass(frozen=True)
 class Descent:
-    """Where gradient steps ended.
+    """The result of gradient steps.
 
     Parameters
     ----------
@@ -162,9 +163,9 @@ class Descent:
     residual : ndarray of shape (N,)
         The residuals of all rows.
     n_iter : int
-        Steps made, t.
+        Number of steps, t.
     converged : bool
-        Whether the set and the predictions stayed.
+        Whether the set and the predictions no longer changed.
     """
 
     kept: BoolArray
@@ -176,26 +177,27 @@ class Descent:
 def descend(
     model: LinearModel, X: FloatArray, y: FloatArray, n_kept: int, max_iter: int, tol: float
 ) -> Descent:
-    """Alternate proximal gradient steps on L(D_S, w), from w = 0, and hard thresholding.
+    """Alternate between proximal gradient steps on L(D_S, w), from w = 0, and hard thresholding.
 
     Parameters
     ----------
     model : LinearModel
-        The learner, whose objective L is.
+        The learner, whose objective is L.
     X, y : ndarray of shape (N, d) and (N,)
         All rows.
     n_kept : int
-        Rows in S, from the first step on.
+        Number of rows in S, after the first step.
     max_iter : int
-        Most steps.
+        Maximum number of steps.
     tol : float
-        Stop when S stays and no residual moves by more than this share of the spread of `y`.
+        Stop when S no longer changes and no residual changes by more than this share of the range
+        of `y`.
     """
     lam, rho = model.lambda_for(n_kept), model.l1_ratio()
     X = columns_for(model, X)
     X = X - X.mean(axis=0)
     gram = X.T @ X if X.shape[0] > X.shape[1] else X @ X.T
-    # No subset's loss bends more than this, so a step of its inverse never overshoots.
+    # The curvature of every subset's loss is at most this, so steps of its inverse never overshoot.
     curvature = 2 / n_kept * float(np.linalg.eigvalsh(gram)[-1]) + lam * (1 - rho)
     eta = 1 / curvature if curvature > 0 else 0.0
     enough = tol * float(np.ptp(y))

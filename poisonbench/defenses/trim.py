@@ -1,8 +1,9 @@
-"""TRIM: learn from the rows that fit best (Jagielski et al. 2018, Algorithm 2).
+"""TRIM: fit to the rows that fit best (Jagielski et al. 2018, Algorithm 2).
 
     minimise L(D_I, theta) over theta and over sets I of n = N - p rows.
 
-From a set I_0, alternate theta = argmin L(D_I, theta) and I = the n rows of smallest residual.
+Starting from a set I_0, alternate between theta = argmin L(D_I, theta) and I = the n rows with the
+smallest residuals.
 """
 
 from __future__ import annotations
@@ -38,63 +39,63 @@ from poisonbench.defenses.engines.row_order import Keys
 from poisonbench.features import BoolArray, FloatArray
 
 TRUSTED_RATIO = 2.0
-"""Rows kept for each parameter from which on least squares itself chooses the rows."""
+"""With more rows to keep for each parameter than this, least squares itself chooses the rows."""
 
 
 class TRIMRegressor(Defense):
     """TRIM: fit the n = N - p rows that the model itself fits best.
 
-    It assumes that poison fits badly once the model is not fitted to it, and that p is known.
-    With p at least the true count and the global minimum found, the error on clean rows is
-    bounded (Theorem 2) up to a breakdown point of p/N = 1/2; what is found is a local minimum,
-    which the default start makes a good one.  Poison that is cheaper to fit than the clean rows
-    it displaces (copies of rows of a rare category, with shifted responses) is kept.
+    It assumes that poison fits badly once the model is not fitted to it, and that p is known.  If p
+    is at least the true number and the global minimum is found, the error on clean rows is bounded
+    (Theorem 2) up to a breakdown point of p/N = 1/2.  The algorithm finds a local minimum, which
+    the default start makes a good one.  It keeps poison that is cheaper to fit than the clean rows
+    that it displaces, such as copies of rows of a rare category with shifted responses.
 
-    Some poison is kept even where the error is that of clean rows, since the trimmed minimum wants
-    it: on house prices with 20% of ``bgd`` poison, runs that start from the clean rows themselves
-    take in 2 to 7% of the poison on their way down, and what is found with 8 to 10% of it has an
-    objective 40 to 57% below that of the clean rows.  More search does not mend that.
+    It keeps some poison even if its error is that of the clean rows, because this lowers the
+    trimmed objective: on house prices with 20% of ``bgd`` poison, runs that start from exactly the
+    clean rows add 2% to 7% of the poison on their way down, and the result, with 8% to 10% of it,
+    has an objective 40% to 57% below that of the clean rows.  More search does not change this.
 
-    A start of ``"subsets"`` costs one small matrix product for all fits of 30 rows, then 20 to 60
-    fits of the learner; ten to twenty-five times scikit-learn's ``Ridge.fit`` for 360 rows and 274
-    features, least where the poison is plain to see.
-    With ridge and at most 5000 rows its best run is continued by exchanges of single rows while one
-    lowers the objective: a row that the model hugs because it is kept may have to change places
-    with its clean twin.  With more rows the starts are sought in 20 samples of some 2000, merged
-    for the best of them, and one to three rounds over all rows follow.  A million rows and 100
-    features take two fifths of the time of scikit-learn's ``Ridge.fit``, where that has to be given
-    memory for its copy of the rows, and 1.3 times it where it has that memory.  The penalty's
-    lambda stays fixed throughout.
+    A start of ``"subsets"`` costs one small matrix product for all fits to 30 rows, and then 20 to
+    60 fits of the learner.  This takes ten to twenty-five times as long as scikit-learn's
+    ``Ridge.fit`` for 360 rows and 274 features, least if the poison is obvious.  With ridge and at
+    most 5000 rows, the best run is continued by exchanges of single rows as long as one lowers the
+    objective, because a row may fit well only because it is kept, and may have to change places
+    with a similar clean row.  With more rows, the starts are found in 20 samples of about 2000
+    rows, the samples are merged to compare them, and one to three rounds over all rows follow.  For
+    a million rows and 100 features, this takes 0.4 times as long as scikit-learn's ``Ridge.fit`` if
+    that has to allocate memory for its copy of the rows, and 1.3 times as long if it has the
+    memory.  The penalty's lambda is the same for all fits.
 
-    With OLS it is least trimmed squares and does not depend on the units of the columns.  Where
-    the rows kept are more than twice the features, starts are fits to as many rows as there are
-    parameters and to ten rows, ranked after two concentration steps, and the best runs are
-    continued by exchanges.  With fewer rows a start of ``"subsets"`` chooses rows by a ridge of a
-    hundredth of the total variance of columns in units of their own: least squares of minimum
-    norm fits any row that has a direction for itself.  The model is then least squares on the
-    rows so chosen, after rounds of its own where they determine it in every direction; where they
-    do not, one poison row kept in such a direction can still carry it far away, as a rare clean
-    row can.  With a penalised learner units matter as they do to the penalty: scale the columns
-    first.
+    With OLS, it is least trimmed squares and does not depend on the units of the columns.  If it
+    keeps more than twice as many rows as there are features, the starts are fits to as many rows as
+    there are parameters and fits to ten rows, ranked after two concentration steps, and the best
+    runs are continued by exchanges.  With fewer rows, a start of ``"subsets"`` chooses rows with a
+    ridge regression on standardised columns, whose penalty is 1/100 of their total variance,
+    because least squares of minimum norm would fit any row that has a direction of its own.  The
+    model is then least squares on these rows, after further rounds with least squares if the rows
+    determine it in every direction.  If they do not, a single poison row in such a direction can
+    still move it far away, and so can a rare clean row.  With a penalised learner, the result
+    depends on the units of the columns because the penalty does, so scale the columns first.
 
     Parameters
     ----------
     estimator : estimator, optional
         The learner, unfitted; :class:`poisonbench.models.Ridge` if None.
     n_poison : int, optional
-        Number of rows to take for poison; overrides `contamination`.
+        Number of rows to treat as poison; overrides `contamination`.
     contamination : float or "auto", default=0.2
-        Share of the rows to take for poison, or "auto" to estimate it.
+        Share of the rows to treat as poison, or "auto" to estimate it.
     start : {"subsets", "random", "all"}, default="subsets"
-        Where runs start: the best ten of many fits to few rows; random sets of n rows, as in the
-        paper; or the n rows that a fit to all rows fits best.
+        How runs start: from the best ten of many fits to few rows; from random sets of n rows, as
+        in the paper; or from the n rows that a fit to all rows fits best.
     restarts : int, optional
-        Number of small fits (if None 200, and 500 of each kind for least squares where rows are
-        more than twice the features) or of random sets (1 if None, as in the paper).
+        Number of small fits (if None, 200, or 500 of each kind for least squares with more than
+        twice as many rows as features), or of random sets (if None, 1, as in the paper).
     max_iter : int, default=100
-        Most fits in a run.
+        Maximum number of fits in a run.
     tol : float, default=1e-9
-        A run ends when the objective falls by less than this share of itself.
+        A run ends when the objective decreases by less than this share of itself.
     random_state : int, RandomState or None, default=None
         Draws the starts.
 
@@ -109,14 +110,15 @@ class TRIMRegressor(Defense):
     n_poison_ : int
         The number of rows removed.
     objective_ : float
-        L(D_I, theta) at the end; without its penalty for a learner that is not one of ours.
+        L(D_I, theta) at the end, without the penalty if the learner is not one of
+        :mod:`poisonbench.models`.
     objective_path_ : tuple of float
-        L(D_I, theta) after each fit of the best run; it never rises.  For OLS on rows that do not
-        determine it, that of the ridge that stands in for it.
+        L(D_I, theta) after each fit of the best run; it never increases.  For OLS on rows that do
+        not determine it, this is the objective of the ridge regression that chose the rows.
     n_iter_ : int
-        Fits in the best run that lowered the objective, the first one included.
+        Number of fits in the best run that lowered the objective, including the first one.
     start_ : str
-        Where it started.
+        The kind of start.
 
     References
     ----------
@@ -170,8 +172,8 @@ class TRIMRegressor(Defense):
         if self.start != "subsets" or len(y) <= NESTED_ROWS or self.contamination == "auto":
             super()._fit_keyed(X, y, keys, rng)
             return
-        # Sums over many rows do not care for their order, and putting them in order would cost
-        # more than the fit: only the sample is.
+        # With many rows, the order hardly affects the sums, and sorting all rows would take longer
+        # than the fit, so only the sample is sorted.
         self.n_poison_ = assumed_poison(self, X, y, rng)
         estimator = learner(self.estimator)
         n_kept = len(y) - self.n_poison_
@@ -197,7 +199,7 @@ class TRIMRegressor(Defense):
     ) -> Run:
         n_kept = len(y) - self.n_poison_
         engine = fits(estimator, X, y)
-        # Exchanges need the derivatives of all predictions, a matrix of N^2 numbers.
+        # Exchanges need the derivatives of all predictions by all responses, N^2 numbers.
         thorough = self.start == "subsets" and self.n_poison_ > 0 and len(y) <= NESTED_ROWS
         if thorough and well_searched(engine, n_kept, TRUSTED_RATIO):
             restarts = self.restarts or LEAST_SQUARES_STARTS
@@ -214,7 +216,7 @@ class TRIMRegressor(Defense):
         return run
 
     def _keep(self, run: Run, fitted: Any, X: FloatArray) -> None:
-        """Take over where a run ended."""
+        """Set the attributes to the result of a run."""
         self._adopt(fitted, X)
         self.objective_path_ = run.objective_path
         self.objective_ = run.objective

@@ -148,8 +148,8 @@ def test_which_columns_are_categories():
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ([(0, 12)], "one_hot_groups names column 12, expected 0 to 9"),
-        ([(-1,)], "one_hot_groups names column -1"),
+        ([(0, 12)], "one_hot_groups has column 12, expected 0 to 9"),
+        ([(-1,)], "one_hot_groups has column -1"),
         ([1, 2], r"one_hot_groups is \[1, 2\], expected sequences of column indices"),
         ([("city",)], "expected sequences of column indices"),
     ],

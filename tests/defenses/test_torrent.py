@@ -67,5 +67,5 @@ def test_torrent_takes_full_steps_where_it_knows_no_gradient(shifted: Rows) -> N
     X, y, _ = shifted(50, 3, 10)
     assert TORRENTDefense(SklearnRidge(0.1)).fit(X, y).step_ == "full"
     assert TORRENTDefense(Ridge(alpha=0.1)).fit(X, y).step_ == "gradient"
-    with pytest.raises(ValueError, match="step is 'gradient', expected 'full' or 'auto' with a Li"):
+    with pytest.raises(ValueError, match="step is 'gradient', expected 'full' or 'auto' for a Li"):
         TORRENTDefense(LinearRegression(), step="gradient").fit(X, y)

@@ -1,1 +1,1 @@
-"""The mathematics that several defenses share: fits, concentration steps, rate searches."""
+"""Mathematics that several defenses share: fits, concentration steps and rate searches."""

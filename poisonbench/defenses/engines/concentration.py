@@ -1,10 +1,10 @@
-"""Concentration steps: alternate a fit to the kept rows and keeping the rows that fit best.
+"""Concentration steps: alternate between a fit to the kept rows and keeping the rows that fit best.
 
-The step of Algorithm 2 in Jagielski et al. 2018 and of least trimmed squares.  With lambda fixed
-neither half raises L(D_I, theta), so a run ends after finitely many steps (Theorem 1), but in a
-local minimum.  Where it starts decides how good: many cheap starts, fitted to a few rows each,
-ranked by their trimmed loss, the best ones run to the end (FAST-LTS, Rousseeuw and Van Driessen
-2006).
+This is the step of Algorithm 2 in Jagielski et al. 2018 and of least trimmed squares.  With fixed
+lambda, neither half of it increases L(D_I, theta), so a run ends after finitely many steps (Theorem
+1), but in a local minimum.  How good the minimum is depends on the start.  Therefore many cheap
+fits to a few rows each are ranked by their trimmed loss, and the best ones are run to the end
+(FAST-LTS, Rousseeuw and Van Driessen 2006).
 """
 
 from __future__ import annotations
@@ -22,40 +22,43 @@ from poisonbench.features import BoolArray, FloatArray, IntArray
 from poisonbench.models import OLS, Ridge
 
 START_ROWS = 30
-"""Rows in a small start; fewer where d + 1 are enough."""
+"""Number of rows in a small start; at most d + 1."""
 
 SHRINKAGE = 1e-2
 """Ridge penalty of a small start, relative to the mean squared norm of its centred rows."""
 
 DETERMINED = 1e-3
-"""Least singular value, relative to the largest, of a design that determines least squares."""
+"""Rows determine a least-squares fit if the smallest singular value of the design, relative to the
+largest, is above this."""
 
 FEW_ROWS = 10
-"""Rows in a small start where it is not known how many rows are poison."""
+"""Number of rows in a small start if the number of poison rows is not known."""
 
 FINALISTS = 10
-"""Small starts that are run to the end."""
+"""Number of small starts that are run to the end."""
 
 EXCHANGE_ALL = 500
-"""With no more rows than this, all finalists of least squares are continued by exchanges."""
+"""With at most this many rows, all finalists of least squares are continued by exchanges."""
 
 SEARCHABLE = 2e6
-"""Most rows times squared parameters with which all starts of least squares take steps."""
+"""Largest number of rows times squared number of parameters for which all starts of least squares
+take concentration steps before they are ranked."""
 
 LEAST_SQUARES_STARTS = 500
-"""Starts of each kind where the learner is least squares and rows are many for each feature."""
+"""Number of starts of each kind for least squares with many rows for each feature."""
 
 NESTED_ROWS = 5000
-"""With more rows than this, starts are sought in samples of the rows."""
+"""With more rows than this, starts are found in samples of the rows."""
 
 SAMPLES, SAMPLE_ROWS, ROWS_PER_FEATURE = 20, 2000, 10
-"""Samples in which starts are sought, the least rows in each, and the least for each feature."""
+"""Number of samples in which starts are found, the smallest number of rows in each, and the
+smallest number of rows for each feature."""
 
 NESTED_TOLERANCE = 1e-4
-"""With so many rows, a run ends when the objective falls by less than this share of itself."""
+"""With so many rows, a run ends when the objective decreases by less than this share of itself."""
 
 EARLY_STEPS = 3
-"""Fits in a sample, before the samples are merged."""
+"""Number of fits in a sample, before the samples are merged."""
 
 
 @dataclass(frozen=True)
@@ -97,20 +100,21 @@ def smallest(squared: FloatArray, n_kept: int) -> BoolArray:
 def concentrate(
     engine: Refits, kept: BoolArray, max_iter: int, tol: float, seen: set[bytes]
 ) -> Run:
-    """Run concentration steps from the rows `kept` until the objective no longer falls.
+    """Run concentration steps from the rows `kept` until the objective no longer decreases.
 
     Parameters
     ----------
     engine : Refits
         Fits the learner to rows.
     kept : ndarray of bool of shape (N,)
-        I_0.
+        The starting set I_0.
     max_iter : int
-        Most fits.
+        Maximum number of fits.
     tol : float
-        Stop when the objective falls by less than this share of itself.
+        Stop when the objective decreases by less than this share of itself.
     seen : set of bytes
-        Sets that this or another run has been at, and that need no second visit; grows.
+        Sets of rows that this run or an earlier one has reached, at which a run can stop.  Sets
+        that this run reaches are added.
     """
     n_kept = int(kept.sum())
     fitted = engine.on_rows(kept)
@@ -131,7 +135,7 @@ def concentrate(
 def all_runs(
     engine: Refits, starts: Iterable[BoolArray], max_iter: int = 100, tol: float = 1e-9
 ) -> Iterator[Run]:
-    """Run each start to the end, unless another has been there."""
+    """Run each start to the end, unless an earlier run has reached it."""
     seen: set[bytes] = set()
     for kept in starts:
         if kept.tobytes() not in seen:
@@ -148,15 +152,16 @@ def best_run(
 def exchanged(
     engine: RidgeFits | LeastSquaresFits, run: Run, max_iter: int = 100, tol: float = 1e-9
 ) -> Run:
-    """Return a run that continues `run` past local minima in which a row fits because it is kept.
+    """Continue a run past local minima in which a row fits well only because it is kept.
 
-    A poison row and its clean twin can change places for ever so small a loss, yet no
-    concentration step does it: the model hugs the one that it has.  So the best exchange of one
-    row is made and concentrated, as long as the objective falls (Hawkins 1994).  With H the
-    derivatives of predictions by responses, leaving out row i lowers the sum of squares by
-    r_i^2 / (1 - H_ii), makes row j's residual r_j + H_ji r_i / (1 - H_ii) and its q_j, by which
-    the fit gives way to it, q_j + H_ji^2 / (1 - H_ii); taking row j in then raises the sum by the
-    square of the one over 1 plus the other.
+    Exchanging a poison row for a similar clean row may lower the objective, but no concentration
+    step does it, because the model fits the row that it has.  Therefore the best exchange of one
+    row is made, followed by concentration steps, as long as the objective decreases (Hawkins 1994).
+    Let H be the derivatives of predictions by responses.  Leaving out row i lowers the sum of
+    squares by r_i^2 / (1 - H_ii).  It changes the residual of row j to
+    r'_j = r_j + H_ji r_i / (1 - H_ii), and q_j, which is z_j'K z_j with the inverse K of the
+    penalised Gram matrix, to q'_j = q_j + H_ji^2 / (1 - H_ii).  Adding row j then increases the sum
+    by r'_j^2 / (1 + q'_j).
     """
     while len(run.objective_path) < max_iter:
         inside, outside = np.flatnonzero(run.kept), np.flatnonzero(~run.kept)
@@ -178,11 +183,11 @@ def exchanged(
 
 
 def stand_in(estimator: Any, X: FloatArray) -> tuple[Any, FloatArray]:
-    """Return the learner to choose rows by, and its columns: for least squares a small ridge.
+    """Return the learner that chooses rows, and its columns; for least squares, a small ridge.
 
-    Where features are nearly as many as rows, least squares of minimum norm follows any row that
-    has a direction for itself, with weights without bound: what it fits well says nothing.  The
-    ridge is of the strength that small starts have, on columns in units of their own.
+    If there are nearly as many features as rows, least squares of minimum norm fits any row that
+    has a direction of its own, with arbitrarily large weights, so a small residual says nothing.
+    The ridge regression has the strength of small starts, on standardised columns.
     """
     if not isinstance(estimator, OLS):
         return estimator, X
@@ -192,7 +197,7 @@ def stand_in(estimator: Any, X: FloatArray) -> tuple[Any, FloatArray]:
 
 
 def determined(X: FloatArray) -> bool:
-    """Return whether the rows determine a least-squares fit in every direction, and well."""
+    """Return whether the rows determine a least-squares fit well in every direction."""
     columns = standardised(X)
     singular = np.linalg.svd(columns - columns.mean(axis=0), compute_uv=False)
     return len(X) > X.shape[1] and bool(singular[-1] > DETERMINED * singular[0])
@@ -211,15 +216,15 @@ def small_starts(
     Parameters
     ----------
     estimator : estimator
-        The learner, for samples of large data; the small fits are ridge, whatever it is.
+        The learner, for samples of large data; the small fits are ridge for every learner.
     X, y : ndarray of shape (N, d) and (N,)
         All rows.
     n_kept : int
-        Rows in each subset.
+        Number of rows in each subset.
     restarts : int
         Number of small fits.
     rng : RandomState
-        Draws their rows.
+        Draws the rows of the small fits.
 
     Returns
     -------
@@ -238,7 +243,7 @@ def small_starts(
 def small_residuals(
     X: FloatArray, y: FloatArray, restarts: int, rng: np.random.RandomState
 ) -> FloatArray:
-    """Return the residuals of all rows under ridge fits to few random rows; (restarts, N)."""
+    """Return the residuals of all rows under ridge fits to few random rows; shape (restarts, N)."""
     size = min(START_ROWS, X.shape[1] + 1, len(y))
     return few_row_residuals(X, y, random_sets(len(y), size, restarts, rng))
 
@@ -246,16 +251,16 @@ def small_residuals(
 def well_searched(
     engine: Refits, n_kept: int, rows_per_parameter: float = 1.0
 ) -> TypeGuard[LeastSquaresFits]:
-    """Return whether :func:`least_squares_run` is for these rows, and affordable.
+    """Return whether :func:`least_squares_run` is suitable for these rows, and affordable.
 
     Parameters
     ----------
     engine : Refits
         The learner and the rows.
     n_kept : int
-        Rows to keep.
+        Number of rows to keep.
     rows_per_parameter : float
-        They must be more than so many for each parameter that the rows determine.
+        `n_kept` must be more than this, times the number of parameters that the rows determine.
     """
     if not isinstance(engine, LeastSquaresFits) or len(engine.y) > NESTED_ROWS:
         return False
@@ -272,22 +277,23 @@ def least_squares_run(
     max_iter: int = 100,
     tol: float = 1e-9,
 ) -> Run:
-    """Return the best run of least trimmed squares where rows are many for each parameter.
+    """Return the best run of least trimmed squares for many rows for each parameter.
 
-    Starts are fits to as many rows as there are parameters, of which one in 20 is clean where
-    a quarter of the rows is poison and there are ten parameters, and as many ridge fits to ten
-    rows, which are better where there are more.  The best run is continued by exchanges.
+    Half of the starts are fits to as many rows as there are parameters; if a quarter of the rows
+    are poison and there are ten parameters, one in 20 of these is clean.  The other half are ridge
+    fits to ten rows, which are better if there are more parameters.  The best run is continued by
+    exchanges.
 
     Parameters
     ----------
     engine : LeastSquaresFits
-        The rows; :func:`well_searched` is true of them.
+        The rows, for which :func:`well_searched` is true.
     n_kept : int
-        Rows to keep.
+        Number of rows to keep.
     restarts : int
         Number of starts of each kind.
     rng : RandomState
-        Draws their rows.
+        Draws the rows of the starts.
     max_iter, tol : int and float
         See :func:`concentrate`.
     """
@@ -308,17 +314,19 @@ def least_squares_run(
 
 
 def ranked_starts(squared: FloatArray, n_kept: int, count: int) -> list[BoolArray]:
-    """Return the `n_kept` best rows of the fits whose trimmed loss is least, `count` sets.
+    """Return the rows that the fits with the smallest trimmed losses fit best.
 
     Parameters
     ----------
     squared : ndarray of shape (S, N)
         Squared residuals of all rows under each fit.
-    n_kept, count : int
-        See above.
+    n_kept : int
+        Number of rows in each set.
+    count : int
+        Largest number of sets.
     """
     losses = np.partition(squared, n_kept - 1, axis=1)[:, :n_kept].sum(axis=1)
-    best: dict[bytes, BoolArray] = {}  # different starts often keep the same rows
+    best: dict[bytes, BoolArray] = {}  # because different starts often keep the same rows
     for start in np.argsort(losses, kind="stable"):
         if len(best) == count:
             break
@@ -328,7 +336,7 @@ def ranked_starts(squared: FloatArray, n_kept: int, count: int) -> list[BoolArra
 
 
 def n_nested(n_rows: int, n_features: int) -> int:
-    """Return how many of many rows :func:`nested_start` needs."""
+    """Return the number of rows, out of many, that :func:`nested_start` needs."""
     return min(n_rows, SAMPLES * max(SAMPLE_ROWS, ROWS_PER_FEATURE * n_features))
 
 
@@ -340,10 +348,11 @@ def nested_start(
     restarts: int,
     rng: np.random.RandomState,
 ) -> Any:
-    """Return a learner fitted to the rows to keep of a sample.
+    """Return a learner fitted to the best rows of a sample.
 
-    Each part of the sample has starts of its own and a few concentration steps; the models so
-    found compete on the whole of it, where the best one is concentrated to the end.
+    Each part of the sample has its own starts and takes a few concentration steps.  The resulting
+    models are compared on the whole sample, and the best one takes concentration steps there to the
+    end.
 
     Parameters
     ----------
@@ -356,7 +365,7 @@ def nested_start(
     restarts : int
         Number of small fits in all parts together.
     rng : RandomState
-        Draws their rows.
+        Draws the rows of the small fits.
     """
     chooser, columns = stand_in(estimator, X)
     size = min(len(y), max(SAMPLE_ROWS, ROWS_PER_FEATURE * X.shape[1]))
@@ -382,8 +391,8 @@ def nested_start(
 def few_row_residuals(X: FloatArray, y: FloatArray, drawn: IntArray) -> FloatArray:
     """Return the residuals of all rows under a ridge fit to each set of few rows.
 
-    Each is solved in the dual, with a penalty of :data:`SHRINKAGE` times the mean squared norm of
-    its centred rows.
+    Each fit is solved in the dual, with a penalty of :data:`SHRINKAGE` times the mean squared norm
+    of its centred rows.
 
     Parameters
     ----------
@@ -398,7 +407,7 @@ def few_row_residuals(X: FloatArray, y: FloatArray, drawn: IntArray) -> FloatArr
     """
     n_fits, m = drawn.shape
     n_rows = len(y)
-    # One kernel for all fits, where it costs less than the products of each set's rows.
+    # Compute one kernel for all fits if that costs less than the products of each set's rows.
     shared = n_rows**2 <= n_fits * (m**2 + n_rows)
     if shared:
         centred = X - X.mean(axis=0)
@@ -411,7 +420,8 @@ def few_row_residuals(X: FloatArray, y: FloatArray, drawn: IntArray) -> FloatArr
         gram = few @ few.transpose(0, 2, 1)
     diagonal = np.arange(m)
     ridge = SHRINKAGE * np.trace(gram, axis1=1, axis2=2) / m
-    gram[:, diagonal, diagonal] += np.where(ridge > 0, ridge, 1.0)[:, None]  # 0: rows all equal
+    # The penalty is 0 if all rows of the set are equal.
+    gram[:, diagonal, diagonal] += np.where(ridge > 0, ridge, 1.0)[:, None]
     target = y[drawn] - y[drawn].mean(axis=1)[:, None]
     dual = np.linalg.solve(gram, target[:, :, None])[:, :, 0]
     if shared:
@@ -420,6 +430,6 @@ def few_row_residuals(X: FloatArray, y: FloatArray, drawn: IntArray) -> FloatArr
         residual = y - weights @ kernel
     else:
         residual = y - (dual[:, None, :] @ few)[:, 0, :] @ X.T
-    # The intercept: residuals of the rows fitted have mean 0.
+    # The intercept makes the mean residual of the fitted rows 0.
     residual -= np.take_along_axis(residual, drawn, axis=1).mean(axis=1)[:, None]
     return np.asarray(residual)

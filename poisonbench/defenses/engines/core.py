@@ -1,10 +1,11 @@
 """A core of rows that agree, found without knowing how many rows are poison.
 
-Least trimmed squares on three quarters of the rows, by concentration steps from starts that
-hardly any poison can spoil: fits to ten rows each (with 60 poison rows of 360 one sample of ten
-in six is clean; of thirty, one in 240) and the rows nearest to the median response.
-Then residuals that can be trusted: a model with many features hugs the rows that it was fitted
-to, so rows of the core get the residual that they would have if they were left out of it.
+The core is found by least trimmed squares on three quarters of the rows, with concentration steps
+from starts of which some are probably clean: fits to ten rows each, and the rows nearest to the
+median response.  (With 60 poison rows among 360, one in six samples of ten rows is clean, but only
+one in 240 samples of thirty.)  Residuals are then corrected: a model with many features fits its
+own training rows too closely, so the residual of a row of the core is computed as if the row had
+been left out.
 """
 
 from __future__ import annotations
@@ -30,45 +31,44 @@ from poisonbench.defenses.engines.fits import Refits
 from poisonbench.features import BoolArray, FloatArray
 
 RESTARTS = 100
-"""Small starts."""
+"""Number of small starts."""
 
 FINALISTS = 5
-"""Small starts that are run to the end, beside the median."""
+"""Number of small starts that are run to the end, beside the start from the median."""
 
 MAD_TO_SD = 1.4826
-"""Standard deviation of a normal variable over its median absolute deviation."""
+"""Standard deviation of a normal variable, divided by its median absolute deviation."""
 
 MAX_ITER = 100
-"""Most fits in a run of concentration steps."""
+"""Maximum number of fits in a run of concentration steps."""
 
 FULL_STEPS = 3
-"""Fits to all rows where there are many: what a sample has found needs little mending."""
+"""Maximum number of fits to all rows if there are many; the core of a sample is almost right."""
 
 WITHIN = 3.0
-"""Scales within which a row has a say in what the scale is."""
+"""Only rows with residuals within this many scales enter the scale."""
 
 NOTHING = 1e-9
-"""A scale below this share of the largest response is rounding."""
-
+"""A scale below this share of the largest response is a rounding error."""
 
 ZERO_SCALE = "scale 0: rows that are not fitted exactly are rejected"
-"""What a defense says where more than half of the rows are fitted exactly, up to rounding."""
+"""The remark of a defense if more than half of the rows are fitted exactly, up to rounding."""
 
 
 @dataclass(frozen=True)
 class Core:
-    """The core, and what residuals it leaves.
+    """The core and the residuals of all rows.
 
     Parameters
     ----------
     kept : ndarray of bool of shape (N,)
         The rows of the core.
     residual : ndarray of shape (N,)
-        Residuals of the fit to the core; rows in it are left out of their own fit.
+        Residuals of the fit to the core; for a row of the core, of a fit without the row.
     objective : float
         The trimmed objective L(D_I, theta).
     n_iter : int
-        Concentration steps of the best run.
+        Number of concentration steps in the best run.
     """
 
     kept: BoolArray
@@ -78,15 +78,16 @@ class Core:
 
 
 def rounding_scale(y: FloatArray) -> float:
-    """Return the scale below which residuals of responses `y` are rounding."""
+    """Return the scale below which residuals of responses `y` are rounding errors."""
     return max(NOTHING * float(np.abs(y).max()), np.finfo(float).tiny)
 
 
 def median_scale(residual: FloatArray, y: FloatArray) -> float:
-    """Return 1.4826 median |residual| over the rows within three of these scales.
+    """Return 1.4826 median |residual| over the rows with residuals within three such scales.
 
-    Over all rows a sixth of poison raises the median by a quarter, and with it the cut below which
-    poison passes.  What counts as rounding in responses `y` is the least scale.
+    If the median were over all rows, poison in a sixth of them would increase it by a quarter, and
+    with it the cut below which poison is accepted.  The scale is at least that of rounding errors
+    in responses `y`.
     """
     size = np.sort(np.abs(residual))
     n_within, scale = len(size), np.inf
@@ -110,9 +111,9 @@ def find_core(
     share : float
         Share of the rows in the core.
     restarts : int or None
-        Number of small starts; None for what is usual.
+        Number of small starts; None for the default number.
     rng : RandomState
-        Draws them.
+        Draws the starts.
     """
     n_rows = len(engine.y)
     n_kept = max(1, int(np.ceil(share * n_rows)))
@@ -127,9 +128,11 @@ def find_core(
 def starts(
     engine: Refits, n_kept: int, restarts: int, rng: np.random.RandomState
 ) -> list[BoolArray]:
-    """Return sets of `n_kept` rows to start from; of many rows, those that a sample's core is near.
+    """Return sets of `n_kept` rows to start from.
 
-    The small fits are ridge, whatever the learner: they only rank rows.
+    For many rows, this is one set: the rows that the model of a sample's core fits best.  Otherwise
+    it is the best sets by small fits, which are ridge for every learner, because they only rank
+    rows.
     """
     y, n_rows = engine.y, len(engine.y)
     if n_rows > NESTED_ROWS:
@@ -146,7 +149,7 @@ def starts(
 
 
 def left_out_residuals(engine: Refits, run: Run) -> FloatArray:
-    """Return the residuals of a run, those of its own rows from fits without them."""
+    """Return the residuals of a run; for the rows that it fitted, those of fits without the row."""
     residual = run.residual.copy()
     residual[run.kept] = engine.left_out(run.kept, run.fitted)
     return residual

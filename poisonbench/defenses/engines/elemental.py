@@ -1,10 +1,11 @@
-"""Starts of least trimmed squares where rows are many for each feature (FAST-LTS).
+"""Starts of least trimmed squares for many rows for each feature (FAST-LTS).
 
-Least squares through as many random rows as it has parameters, a few concentration steps from
-each, and only then a ranking (Rousseeuw and Van Driessen 2006, Section 3): before the first steps
-the trimmed loss says little.  A step of all starts at once is a product of their masks with the
-rows' outer products.  Everything is computed on an orthonormal basis of the columns, so that it
-depends neither on their units nor on how nearly collinear they are.
+Each start fits least squares to as many random rows as there are parameters and takes a few
+concentration steps.  Only then are the starts ranked, because the trimmed loss says little before
+the first steps (Rousseeuw and Van Driessen 2006, Section 3).  One step of all starts together is a
+product of their masks with the outer products of the rows.  Everything is computed on an
+orthonormal basis of the columns, so that the result does not depend on their units or on near
+collinearity.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import numpy as np
 from poisonbench.features import BoolArray, FloatArray, IntArray
 
 STEPS = 2
-"""Concentration steps before the ranking."""
+"""Number of concentration steps before the ranking."""
 
 WORK = 1e8
-"""Most products of a step of all starts; with more rows and features fewer starts take it."""
+"""Largest number of multiplications in a step of all starts; with more rows and features, fewer
+starts take it."""
 
 REGULAR = 1e-10
-"""Ridge penalty, relative to the mean eigenvalue, that makes every few rows determine a fit."""
+"""Ridge penalty, relative to the mean eigenvalue, with which any few rows determine a fit."""
 
 
 def random_sets(n_rows: int, size: int, count: int, rng: np.random.RandomState) -> IntArray:
@@ -30,7 +32,7 @@ def random_sets(n_rows: int, size: int, count: int, rng: np.random.RandomState) 
 
 
 def smallest_of_each(squared: FloatArray, n_kept: int) -> BoolArray:
-    """Return, for each row of `squared`, the mask of its `n_kept` smallest entries."""
+    """Return, for each row of `squared`, a mask of its `n_kept` smallest entries."""
     kept = np.zeros(squared.shape, dtype=bool)
     nearest = np.argpartition(squared, n_kept - 1, axis=1)[:, :n_kept]
     np.put_along_axis(kept, nearest, True, axis=1)
@@ -43,7 +45,7 @@ def fits_to_sets(basis: FloatArray, y: FloatArray, sets: BoolArray) -> FloatArra
     Parameters
     ----------
     basis : ndarray of shape (N, D)
-        The columns, the intercept among them.
+        The columns, including one for the intercept.
     y : ndarray of shape (N,)
         The responses.
     sets : ndarray of bool of shape (S, N)
@@ -61,14 +63,14 @@ def fits_to_sets(basis: FloatArray, y: FloatArray, sets: BoolArray) -> FloatArra
 
 
 def fits_to_few(basis: FloatArray, y: FloatArray, drawn: IntArray) -> FloatArray:
-    """Return what :func:`fits_to_sets` does for sets of few rows, given by their numbers."""
+    """Return the result of :func:`fits_to_sets` for sets of few rows, given by their indices."""
     few = basis[drawn]
     gram = few.transpose(0, 2, 1) @ few
     return _squared(basis, y, gram, (y[drawn][:, None, :] @ few)[:, 0, :])
 
 
 def _squared(basis: FloatArray, y: FloatArray, gram: FloatArray, cross: FloatArray) -> FloatArray:
-    """Solve for each start; `gram` has shape (S, D, D) and is changed, `cross` (S, D)."""
+    """Solve for each start; `gram` of shape (S, D, D) is changed, `cross` has shape (S, D)."""
     diagonal = np.arange(basis.shape[1])
     size = np.trace(gram, axis1=1, axis2=2) / len(diagonal)
     gram[:, diagonal, diagonal] += (REGULAR * size)[:, None]
@@ -80,7 +82,7 @@ def _squared(basis: FloatArray, y: FloatArray, gram: FloatArray, cross: FloatArr
 def after_steps(
     basis: FloatArray, y: FloatArray, squared: FloatArray, n_kept: int, steps: int = STEPS
 ) -> FloatArray:
-    """Return squared residuals after concentration steps from each row of those given.
+    """Return the squared residuals after concentration steps from each start.
 
     Parameters
     ----------
@@ -89,13 +91,13 @@ def after_steps(
     squared : ndarray of shape (S, N)
         Squared residuals of all rows under each start.
     n_kept : int
-        Rows that a step fits to.
+        Number of rows to which a step fits.
     steps : int
-        Their number.
+        Number of steps.
 
     Returns
     -------
-    ndarray of shape (min(S, what :data:`WORK` allows), N)
+    ndarray of shape (min(S, number that :data:`WORK` allows), N)
     """
     affordable = max(1, int(WORK / (len(y) * basis.shape[1] ** 2)))
     if len(squared) > affordable:

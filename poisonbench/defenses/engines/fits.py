@@ -1,9 +1,9 @@
 """Many fits of one learner to differently weighted rows of one data set.
 
-Concentration steps and iterated reweighting fit the same rows again and again and need only
-residuals and the objective.  Where rows are few ridge is solved from the kernel, which does not
-change between fits; where they are many all learners are solved from second moments, which change
-by the rows that enter or leave; what is left is refitted by scikit-learn.
+Concentration steps and iterated reweighting fit the same rows again and again, and need only the
+residuals and the objective.  With few rows, ridge is solved from the kernel matrix, which is the
+same for all fits.  With many rows, all learners are solved from second moments, which are updated
+by the rows that enter or leave.  In all other cases, scikit-learn fits again.
 """
 
 from __future__ import annotations
@@ -27,39 +27,41 @@ from poisonbench.models.engines.active_set import solve_elastic_net
 from poisonbench.models.ols import RELATIVE_CUT, column_size, least_norm
 
 WELL_POSED = 1e-9
-"""Least ridge penalty, relative to a row's mean squared norm, that Cholesky is trusted with."""
+"""Smallest ridge penalty, relative to a row's mean squared norm, for which Cholesky is used."""
 
 RANKING = 1e-4
-"""Relative duality gap of fits that only rank rows or strengths."""
+"""Relative duality gap of fits that only serve to rank rows or strengths."""
 
 CANCELLED = 1e-11
-"""What is left of a column's sum of squares, after centring, below this share is rounding."""
+"""If less than this share of a column's sum of squares remains after centring, it is a rounding
+error."""
 
 GRAM_NULL = 1e-14
 """Eigenvalues of a Gram matrix below this share of the largest are rounding alone."""
 
 FOLDS = 10
-"""Folds for residuals of a learner whose leave-one-out residuals have no closed form."""
+"""Number of folds for the residuals of a learner without a formula for leave-one-out residuals."""
 
 NOTHING = 1e-9
-"""Least share of its response that a row leaves to the others."""
+"""Lower bound on 1 - leverage, to avoid a division by 0."""
 
 MANY = 4
-"""Rows for each feature from which on moments are cheaper than refits (ridge: see RidgeFits)."""
+"""With more rows for each feature than this, moments are cheaper than refits (for ridge, see
+RidgeFits)."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fit, as seen from the rows.
+    """The result of a fit.
 
     Parameters
     ----------
     residual : ndarray of shape (N,)
-        y_i - f(x_i) for all rows, fitted or not.
+        y_i - f(x_i) for all rows, including those to which it was not fitted.
     penalty : float
-        lambda Omega(w); 0 where the learner does not say.
+        lambda Omega(w); 0 if the learner's penalty is not known.
     coef, intercept : ndarray of shape (d,) and float, optional
-        The model, where it was solved for here.
+        The model, if it was computed here.
     """
 
     residual: FloatArray
@@ -68,7 +70,7 @@ class Fitted:
     intercept: float = 0.0
 
     def objective(self, kept: BoolArray) -> float:
-        """Return L(D_I, theta), I being the rows `kept`."""
+        """Return L(D_I, theta), where I are the rows `kept`."""
         return float(np.mean(self.residual[kept] ** 2)) + self.penalty
 
 
@@ -88,7 +90,7 @@ class Refits:
 
     @cached_property
     def start_columns(self) -> FloatArray:
-        """The columns for the ridge fits to few rows that starts are; shape (N, d)."""
+        """The columns for ridge fits to few rows, which are used as starts; shape (N, d)."""
         return columns_for(self.estimator, self.X)
 
     def on_rows(self, kept: BoolArray) -> Fitted:
@@ -96,7 +98,7 @@ class Refits:
         return self._seen(clone(self.estimator).fit(self.X[kept], self.y[kept]), int(kept.sum()))
 
     def on_responses(self, y: FloatArray) -> Fitted:
-        """Fit to all rows with other responses; residuals are from the true ones."""
+        """Fit to all rows with other responses; the residuals are those of the true responses."""
         return self._seen(clone(self.estimator).fit(self.X, y), len(y))
 
     def subset(self, rows: IntArray) -> Refits:
@@ -104,9 +106,9 @@ class Refits:
         return fits(self.estimator, self.X[rows], self.y[rows])
 
     def left_out(self, kept: BoolArray, fitted: Fitted) -> FloatArray:
-        """Return the residual of each row of a fit from a fit without it; shape (n,).
+        """Return the residual of each row under a fit without it; shape (n,).
 
-        Here from fits without a tenth of the rows; these tenths follow the order of rows.
+        This uses fits without a tenth of the rows, which are slices of the rows.
         """
         rows, residual = np.flatnonzero(kept), fitted.residual.copy()
         if len(rows) > FOLDS:
@@ -117,7 +119,7 @@ class Refits:
         return np.asarray(residual[rows])
 
     def model(self, kept: BoolArray, fitted: Fitted) -> Any:
-        """Return the learner as it was fitted to the rows `kept`, with `fitted` as the result."""
+        """Return the fitted learner, where `fitted` is the result of a fit to the rows `kept`."""
         if fitted.coef is None:
             return clone(self.estimator).fit(self.X[kept], self.y[kept])
         model = clone(self.estimator)
@@ -126,7 +128,7 @@ class Refits:
         return model
 
     def elsewhere(self, kept: BoolArray, fitted: Fitted, X: FloatArray) -> FloatArray:
-        """Return what the learner so fitted predicts for the rows of `X`."""
+        """Return the predictions of the fitted learner for the rows of `X`."""
         if fitted.coef is None:
             return np.ravel(self.model(kept, fitted).predict(X))
         return np.asarray(X @ fitted.coef + fitted.intercept)
@@ -140,7 +142,7 @@ class Refits:
 
 
 class WeightedRefits(Refits):
-    """Fits of one of our learners, which can be weighted and solved from moments."""
+    """Fits of a learner of this package, which can use weights and second moments."""
 
     def on_rows(self, kept: BoolArray) -> Fitted:
         """Fit to the rows `kept`."""
@@ -169,7 +171,7 @@ class WeightedRefits(Refits):
         return Fitted(residual, penalty, coef, intercept)
 
     def _weights(self, moments: Moments) -> FloatArray:
-        """Return the weights that fit rows of these moments."""
+        """Return the weights of the fit to rows with these moments."""
         values, vectors = eigh(moments.gram)
         used = values > max(RELATIVE_CUT**2 * values[-1], 0.0)
         alpha = self.estimator.alpha_for(moments.n)
@@ -179,7 +181,7 @@ class WeightedRefits(Refits):
 
 
 class LeastSquaresFits(WeightedRefits):
-    """Fits of ordinary least squares, whose residuals do not depend on the columns' units."""
+    """Fits of ordinary least squares, with residuals that do not depend on the columns' units."""
 
     def _weights(self, moments: Moments) -> FloatArray:
         squares = moments.gram.diagonal()
@@ -193,10 +195,10 @@ class LeastSquaresFits(WeightedRefits):
 
     @cached_property
     def basis(self) -> FloatArray:
-        """An orthogonal basis of the columns and the intercept, of mean square 1; (N, r + 1).
+        """An orthogonal basis of the columns and the intercept, with mean square 1; (N, r + 1).
 
-        Least squares on it has the predictions of least squares on the columns, for any set of
-        rows that determines them.
+        Least squares on the basis has the same predictions as least squares on the columns, for any
+        set of rows that determines them.
         """
         columns = standardised(self.X)
         centred = columns - columns.mean(axis=0)
@@ -206,7 +208,7 @@ class LeastSquaresFits(WeightedRefits):
         return np.column_stack([np.ones(len(U)), np.sqrt(len(U)) * U[:, used]])
 
     def left_out(self, kept: BoolArray, fitted: Fitted) -> FloatArray:
-        """Return the residual of each row of a fit from the fit to the others; shape (n,)."""
+        """Return the residual of each row under the fit to the other rows; shape (n,)."""
         inside = self.basis[kept]
         if np.linalg.matrix_rank(inside, tol=RELATIVE_CUT) < inside.shape[1]:
             return super().left_out(kept, fitted)
@@ -215,7 +217,7 @@ class LeastSquaresFits(WeightedRefits):
         return np.asarray(fitted.residual[kept] / np.maximum(1 - leverage, NOTHING))
 
     def sensitivity(self, kept: BoolArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return how predictions move with responses, as :meth:`RidgeFits.sensitivity` does."""
+        """Return derivatives of predictions by responses, as in :meth:`RidgeFits.sensitivity`."""
         inside, outside = self.basis[kept], self.basis[~kept]
         inverse = np.linalg.pinv(inside, rcond=RELATIVE_CUT)
         moved = outside @ inverse
@@ -223,7 +225,7 @@ class LeastSquaresFits(WeightedRefits):
 
 
 class SparseRefits(WeightedRefits):
-    """Fits of LASSO and elastic net, each of which starts from the weights of the last."""
+    """Fits of LASSO and elastic net, each of which starts from the weights of the fit before."""
 
     def __init__(self, estimator: ElasticNet, X: FloatArray, y: FloatArray) -> None:
         super().__init__(estimator, X, y)
@@ -245,13 +247,13 @@ class SparseRefits(WeightedRefits):
 
 
 class DescentRefits(WeightedRefits):
-    """The same by coordinate descent on the rows, for columns too many for a Gram matrix."""
+    """Fits of LASSO and elastic net by coordinate descent, if a Gram matrix would be too large."""
 
     def __init__(
         self, estimator: ElasticNet, X: FloatArray, y: FloatArray, tol: float | None = None
     ) -> None:
         super().__init__(estimator, X, y)
-        # scikit-learn's alpha is lambda / 2 here, for any number of rows.
+        # scikit-learn's alpha is lambda / 2 for these learners, for any number of rows.
         self._solver = estimator.solver(len(y)).set_params(warm_start=True)
         if tol is not None:
             self._solver.set_params(tol=tol)
@@ -269,16 +271,16 @@ class DescentRefits(WeightedRefits):
         return self._seen(self._solved(self.X, self.y, weight), len(self.y))
 
     def _solved(self, X: FloatArray, y: FloatArray, weight: FloatArray | None = None) -> Any:
-        """Return the solver, fitted; where a step on the way is not exact it need not be said."""
+        """Return the fitted solver; warnings are ignored, as intermediate fits may be inexact."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             return self._solver.fit(X, y, sample_weight=weight)
 
 
 class RidgeFits(WeightedRefits):
-    """Fits of ridge, each one Cholesky factorisation of the smaller of rows and features.
+    """Fits of ridge, each by one Cholesky factorisation in the smaller of rows and features.
 
-    With N rows the kernel system is (K + alpha W^-1) a + b 1 = y, 1'a = 0, w = X'a.
+    With N rows, the kernel system is (K + alpha W^-1) a + b 1 = y, 1'a = 0, w = X'a.
     """
 
     def __init__(self, estimator: Ridge, X: FloatArray, y: FloatArray) -> None:
@@ -314,22 +316,22 @@ class RidgeFits(WeightedRefits):
         return coef
 
     def left_out(self, kept: BoolArray, fitted: Fitted) -> FloatArray:
-        """Return the residual of each row of a fit from the fit to the others; shape (n,)."""
+        """Return the residual of each row under the fit to the other rows; shape (n,)."""
         alpha = self.estimator.alpha_for(int(kept.sum()))
         return leave_one_out(self.X[kept], self.y[kept], fitted.residual[kept], alpha)
 
     def sensitivity(self, kept: BoolArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return how predictions of a fit to `kept` move with its responses.
+        """Return the derivatives of the predictions of a fit to `kept` by its responses.
 
         Returns
         -------
         ndarray of shape (n,)
-            df(x_i)/dy_i at the n rows of the fit, their leverages.
+            df(x_i)/dy_i for the n rows of the fit, their leverages.
         ndarray of shape (N - n, n)
-            df(x_j)/dy_i at the other rows j.
+            df(x_j)/dy_i for the other rows j.
         ndarray of shape (N - n,)
-            q_j = z_j'K z_j, K being the inverse of the penalised Gram matrix: row j, if it joins
-            the fit, raises the objective by r_j^2 / (1 + q_j).
+            q_j = z_j'K z_j, where K is the inverse of the penalised Gram matrix.  Adding row j to
+            the fit increases the objective by r_j^2 / (1 + q_j).
         """
         rows, others = np.flatnonzero(kept), np.flatnonzero(~kept)
         alpha, n = self.estimator.alpha_for(len(rows)), len(rows)
@@ -342,7 +344,7 @@ class RidgeFits(WeightedRefits):
             centred = inverse - np.outer(inverse.sum(axis=1), mean)
             kernel = self._kernel[others][:, rows]
             outside = kernel @ centred + mean
-            # What the rows of the fit leave of the variance of a Gaussian process, its mean unknown
+            # The variance of a Gaussian process with unknown mean, given the rows of the fit
             # (universal kriging).
             left = self._kernel[others, others] - np.einsum("ij,ij->i", kernel @ inverse, kernel)
             left += (1 - kernel @ sums) ** 2 / sums.sum()
@@ -385,17 +387,18 @@ class RidgeFits(WeightedRefits):
 
 
 def leave_one_out(X: FloatArray, y: FloatArray, residual: FloatArray, alpha: float) -> FloatArray:
-    """Return the residual of each row under the ridge fit to the others, with the same alpha.
+    """Return the residual of each row under the ridge fit to the other rows, with the same alpha.
 
-    r_i / (1 - H_ii), H being the hat matrix.  From the smaller of rows and features; in the dual,
-    1 - H = alpha C with C = A - A 1 1'A / 1'A 1, A = (K + alpha I)^-1, free of cancellation.
+    It is r_i / (1 - H_ii) with the hat matrix H, computed in the smaller of rows and features.  In
+    the dual, 1 - H = alpha C with C = A - A 1 1'A / 1'A 1 and A = (K + alpha I)^-1, which avoids
+    cancellation.
 
     Parameters
     ----------
     X, y : ndarray of shape (n, d) and (n,)
         The rows of the fit.
     residual : ndarray of shape (n,)
-        Its residuals.
+        The residuals of the fit.
     alpha : float
         scikit-learn's alpha.
     """
@@ -408,7 +411,7 @@ def leave_one_out(X: FloatArray, y: FloatArray, residual: FloatArray, alpha: flo
         sums = inverse.sum(axis=0)
         diagonal = np.diag(inverse) - sums**2 / sums.sum()
         dual = inverse @ y - sums * (sums @ y) / sums.sum()
-        # Of a single row nothing is left to predict it from.
+        # A single row has no other rows to be predicted from.
         return np.asarray(dual / diagonal) if n > 1 else residual
     gram = centred.T @ centred
     gram[np.diag_indices(d)] += alpha
@@ -418,7 +421,7 @@ def leave_one_out(X: FloatArray, y: FloatArray, residual: FloatArray, alpha: flo
 
 
 def _inverse(system: FloatArray) -> FloatArray:
-    """Return the inverse of a positive definite matrix, in half the time of a general one."""
+    """Return the inverse of a positive definite matrix, in half the time of a general inverse."""
     factor, _ = cho_factor(system.T, lower=True, overwrite_a=True, check_finite=False)
     lower, _ = lapack.dpotri(factor, lower=True, overwrite_c=True)
     inverse: FloatArray = np.tril(lower)
@@ -427,7 +430,7 @@ def _inverse(system: FloatArray) -> FloatArray:
 
 
 def fits(estimator: Any, X: FloatArray, y: FloatArray, tol: float | None = None) -> Refits:
-    """Return the fastest way to fit `estimator` to rows of `X`, `y` again and again.
+    """Return the fastest engine for fitting `estimator` to rows of `X`, `y` again and again.
 
     Parameters
     ----------
@@ -436,10 +439,10 @@ def fits(estimator: Any, X: FloatArray, y: FloatArray, tol: float | None = None)
     X, y : ndarray of shape (N, d) and (N,)
         All rows.
     tol : float, optional
-        Relative duality gap at which fits of LASSO and elastic net end, where they only rank
-        rows or strengths and columns are too many for an exact fit on the Gram matrix.
+        Relative duality gap for fits of LASSO and elastic net that only serve to rank rows or
+        strengths, if there are too many columns for an exact fit from the Gram matrix.
     """
-    # The spread of a thousand rows says enough, and that of a million takes as long as a fit.
+    # Use a thousand rows, because the spread of a million would take as long as a fit.
     spread = float(np.var(X[:1000], axis=0).sum())
     if isinstance(estimator, Ridge) and estimator.alpha_for(1) > WELL_POSED * spread:
         return RidgeFits(estimator, X, y)

@@ -1,4 +1,4 @@
-"""Held-out errors under suspicion: folds, and a mean that poisoned rows cannot carry away."""
+"""Held-out errors if some rows are poison: folds, and a mean that poison rows cannot dominate."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from poisonbench.features import FloatArray, IntArray
 
 TRUSTED = 0.75
-"""Share of held-out errors, the smallest ones, that a choice is made by."""
+"""Share of the held-out errors, the smallest ones, on which a choice is based."""
 
 
 def folds(n_rows: int, n_folds: int) -> Iterator[tuple[IntArray, IntArray]]:
-    """Yield (training, held out) row indices; rows come shuffled, so slices will do."""
+    """Yield (training, held out) row indices; the folds are slices, as the rows are shuffled."""
     rows = np.arange(n_rows)
     for held_out in np.array_split(rows, min(n_folds, n_rows)):
         yield np.setdiff1d(rows, held_out, assume_unique=True), held_out

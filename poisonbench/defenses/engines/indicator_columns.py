@@ -1,4 +1,4 @@
-"""Which columns stand for categories: given, named so, or holding nothing but 0 and 1."""
+"""Find the columns that stand for categories, by given groups, by names, or by values."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ def indicator_columns(groups: Groups, names: Sequence[str] | None, X: FloatArray
     Parameters
     ----------
     groups : iterable of sequences of int, or None
-        One-hot groups as column indices.  If None, columns named ``Group:value`` that hold 0 and
-        1 only; without any such name, every column that holds both 0 and 1 and nothing else.
+        One-hot groups as column indices.  If None, these are the columns named ``Group:value`` that
+        contain only 0 and 1, or if there are no such names, all columns that contain 0 and 1 and
+        nothing else.
     names : sequence of str or None
-        Column names, where the rows came with names.
+        Column names, if the rows have names.
     X : ndarray of shape (N, d)
         The rows.
 
     Raises
     ------
     ValueError
-        `groups` names a column that is not there, or is not made of column indices.
+        `groups` contains a column that does not exist, or something other than column indices.
     """
     d = X.shape[1]
     mask = np.zeros(d, dtype=bool)
     if groups is not None:
         for column in _flat(groups):
             if not 0 <= column < d:
-                raise ValueError(f"one_hot_groups names column {column}, expected 0 to {d - 1}")
+                raise ValueError(f"one_hot_groups has column {column}, expected 0 to {d - 1}")
             mask[column] = True
         return mask
     if names is not None and any(":" in name for name in names):

@@ -15,7 +15,7 @@ def learner(estimator: Any) -> Any:
     Raises
     ------
     TypeError
-        It is no scikit-learn estimator.
+        `estimator` is not a scikit-learn estimator.
     """
     if estimator is None:
         return Ridge()

@@ -1,6 +1,6 @@
-"""Second moments of the rows kept, carried from one set to the next by the rows that change.
+"""Second moments of a set of rows, updated by the rows that change.
 
-Concentration steps fit to nearly the same rows again and again.  Sums over them cost
+Concentration steps fit to nearly the same rows again and again.  The sums over these rows cost
 O(N d^2) once, and then O(d^2) for each row that enters or leaves.
 """
 
@@ -14,13 +14,11 @@ import numpy as np
 from poisonbench.features import BoolArray, FloatArray, IntArray
 
 BLOCK = 1024
-"""Rows that are summed at a time: with 100 features they and their copy stay in the cache."""
+"""Number of rows that are summed at a time; 100 features of them and a copy fit into the cache."""
 
 LOST = 1e4
-"""Most that leaving rows may outweigh those that stay, before sums are made anew.
-
-Taking away is exact to 1e-16 of what is taken away.
-"""
+"""If the sums of the leaving rows are more than this many times those of the remaining rows, the
+sums are computed again, because a subtraction has an error of 1e-16 of what is subtracted."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +30,11 @@ class Moments:
     n : int
         Number of rows.
     mean, mean_y : ndarray of shape (d,) and float
-        Their means.
+        Means of the rows and of the responses.
     gram, cross, square : ndarray of shape (d, d), ndarray of shape (d,) and float
         Sums of (x - mean)(x - mean)', (x - mean)(y - mean_y) and (y - mean_y)^2.
     uncentred : ndarray of shape (d,)
-        The diagonal of the first about the point that sums are taken from: rounding leaves errors
-        of 1e-16 of it.
+        The diagonal of `gram` before centring; rounding errors are about 1e-16 of it.
     """
 
     n: int
@@ -50,7 +47,7 @@ class Moments:
 
 
 class RowMoments:
-    """Moments of one set of rows after another.
+    """Moments of sets of rows, each computed from the set before.
 
     Parameters
     ----------
@@ -60,8 +57,8 @@ class RowMoments:
 
     def __init__(self, X: FloatArray, y: FloatArray) -> None:
         self.X, self.y = X, y
-        # A point amid the rows, so that centring the sums later cancels little; the median, for
-        # a mean can be far from all rows but one.
+        # A point among the rows, so that centring the sums later cancels little.  This is the
+        # median, because an outlier can move the mean far away from all other rows.
         self._shift, self._shift_y = np.median(X[:BLOCK], axis=0), float(np.median(y[:BLOCK]))
         self._kept: BoolArray = np.zeros(len(y), dtype=bool)
         self._sums: FloatArray = np.zeros((X.shape[1] + 2, X.shape[1] + 2))
@@ -84,8 +81,8 @@ class RowMoments:
         return self._centred(self._sums, int(kept.sum()))
 
     def weighted(self, weight: FloatArray) -> Moments:
-        """Return the moments of all N rows, each counted `weight` times; ``n`` is N."""
-        # Robust reweighting leaves most weights at 1 and lowers the others.
+        """Return the moments of all N rows with the given weights; ``n`` is N."""
+        # Robust reweighting leaves most weights at 1 and reduces the others.
         others = np.flatnonzero(weight != 1)
         if 2 * len(others) > len(weight) or weight.max() > 1:
             sums = self._over(np.arange(len(weight)), np.sqrt(weight))
@@ -94,7 +91,7 @@ class RowMoments:
         return replace(self._centred(sums, float(weight.sum())), n=len(weight))
 
     def _over(self, rows: IntArray, factor: FloatArray | None = None) -> FloatArray:
-        """Return the sum of zz', z = (x, y, 1) less the shift and times `factor`, over rows."""
+        """Return the sum over rows of zz', where z is (x, y, 1) less the shift, times `factor`."""
         d = self.X.shape[1]
         sums = np.zeros((d + 2, d + 2))
         for start in range(0, len(rows), BLOCK):

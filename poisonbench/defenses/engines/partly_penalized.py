@@ -2,10 +2,10 @@
 
     minimise sum_i weight_i (y_i - b.q_i - c.z_i)^2 + G ||c||^2
 
-over the free columns q, the intercept among them, and the penalised ones z.  A tiny penalty in
-place of none would shrink what nearly collinear columns tell apart, so the free columns are
-projected out instead: what is left of z and y has a ridge solution, and b is least squares on the
-remainder.
+over the free columns q, which include the intercept, and the penalised columns z.  A tiny penalty
+on the free columns would shrink differences between nearly collinear columns.  Instead, the free
+columns are projected out of z and y; c is a ridge solution on what remains, and b is least squares
+on y - c.z.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from poisonbench.models import OLS
 from poisonbench.models.ols import RELATIVE_CUT
 
 NOTHING = 1e-9
-"""Least share of its response that a row leaves to the others."""
+"""Lower bound on 1 - leverage, to avoid a division by 0."""
 
 START_PENALTY = 1e-2
-"""Ridge penalty of a start on free columns, relative to the variance of all of them."""
+"""Ridge penalty of a start on the free columns, relative to their total variance."""
 
 
 class PartlyPenalized(Refits):
@@ -36,7 +36,7 @@ class PartlyPenalized(Refits):
     X, y : ndarray of shape (N, d) and (N,)
         All rows.
     penalized : ndarray of bool of shape (d,)
-        The columns with the penalty, one at least.
+        The columns with the penalty; at least one.
     strength : float
         The penalty G.
     """
@@ -45,7 +45,7 @@ class PartlyPenalized(Refits):
         super().__init__(OLS(), X, y)
         self.penalized, self.strength = penalized, strength
         columns = standardised(X[:, ~penalized])
-        # What starts are sought on: ridge fits with one penalty, so z is scaled down.
+        # Starts are ridge fits with a single penalty, so z is scaled down for them.
         spread = START_PENALTY * float(np.var(columns, axis=0).sum())
         shrunk = np.sqrt(spread / (spread + strength)) if spread > 0 else 1.0
         self._starting = np.empty_like(X)
@@ -58,7 +58,7 @@ class PartlyPenalized(Refits):
 
     @property
     def start_columns(self) -> FloatArray:
-        """Free columns in units of their own, penalised ones scaled down; shape (N, d)."""
+        """The standardised free columns and the scaled penalised columns; shape (N, d)."""
         return self._starting
 
     def subset(self, rows: IntArray) -> PartlyPenalized:
@@ -70,11 +70,11 @@ class PartlyPenalized(Refits):
         return self._solve(kept.astype(np.float64))
 
     def on_weights(self, weight: FloatArray) -> Fitted:
-        """Fit to all rows, weighted."""
+        """Fit to all rows with the given weights."""
         return self._solve(weight)
 
     def left_out(self, kept: BoolArray, fitted: Fitted) -> FloatArray:
-        """Return the residual of each row of a fit from the fit to the others; shape (n,)."""
+        """Return the residual of each row under the fit to the other rows; shape (n,)."""
         U, _, z, factor = self._projected(kept.astype(np.float64))
         leverage = (U**2).sum(axis=1) + np.einsum("ij,ji->i", z, cho_solve(factor, z.T))
         return np.asarray(fitted.residual[kept] / np.maximum(1 - leverage[kept], NOTHING))
@@ -85,11 +85,11 @@ class PartlyPenalized(Refits):
         return np.asarray(X @ model.coef_ + model.intercept_)
 
     def model(self, kept: BoolArray, fitted: Fitted) -> Any:
-        """Return the fit to the rows `kept` as a learner without weights."""
+        """Return the fit to the rows `kept` as a fitted learner."""
         return self.weighted_model(kept.astype(np.float64), fitted)
 
     def weighted_model(self, weight: FloatArray, fitted: Fitted) -> Any:
-        """Return `fitted`, of all rows with these weights, as a fitted OLS on the columns given."""
+        """Return `fitted`, a fit to all rows with these weights, as a fitted OLS."""
         model = OLS()
         model.coef_ = np.zeros(len(self.penalized))
         model.coef_[self.penalized] = fitted.coef
@@ -100,10 +100,10 @@ class PartlyPenalized(Refits):
         return model
 
     def _projected(self, weight: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, Any]:
-        """Return what takes the free columns out of the weighted rows.
+        """Return the parts of the projection that removes the free columns from the weighted rows.
 
-        A basis U of the weighted free columns; what maps U'y to their weights; the penalised
-        columns without them, z; and z'z + G, factored.
+        These are a basis U of the weighted free columns, the map from U'y to their weights, the
+        projected penalised columns z, and a factorisation of z'z + G.
         """
         root = np.sqrt(weight)
         U, singular, Vt = np.linalg.svd(root[:, None] * self._free, full_matrices=False)

@@ -1,8 +1,8 @@
-"""How many rows to take for poison: what the caller says, or where the training error levels off.
+"""The number of rows to treat as poison: given by the caller, or estimated from the training error.
 
-The estimate is that of iTRIM (Mueller et al. 2020).  TRIM's training error falls steeply with the
-number of rows removed while they are poison, and slowly once they are clean; the rate at which
-the steep fall ends is the estimate.
+The estimate is that of iTRIM (Mueller et al. 2020).  As more rows are removed, TRIM's training
+error falls steeply while the removed rows are poison, and slowly once they are clean.  The estimate
+is the rate at which the steep fall ends.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ from poisonbench.features import FloatArray
 from poisonbench.rounding import exact, rows_at
 
 STEP, MAX_RATE = 0.02, 0.3
-"""Rates compared: multiples of the one, up to the other, as shares of all rows."""
+"""The rates to compare are the multiples of `STEP` up to `MAX_RATE`, as shares of all rows."""
 
 RELATIVE_FALL = 0.35
-"""A step that lowers the error by a larger share of itself has removed poison.
+"""If a step lowers the error by a larger share of itself than this, it has removed poison.
 
-Without poison the first steps, which remove the few rows that fit worst, lower it by a tenth to a
-third.
+Without poison, the first steps, which remove the few rows that fit worst, lower the error by a
+tenth to a third.
 """
 
 STARTS = 4
-"""Small fits that are run to the end at each rate, beside the rows kept at the last one."""
+"""Number of small fits run to the end at each rate, beside a start from the rate before."""
 
 
 @dataclass(frozen=True)
 class RateSearch:
-    """What TRIM makes of one set of rows at each rate.
+    """The results of TRIM on the same rows at several rates.
 
     Parameters
     ----------
     rates : ndarray of shape (K,)
-        Shares of the rows removed, rising from 0.
+        The shares of the rows removed, in increasing order from 0.
     errors : ndarray of shape (K,)
-        TRIM's objective on the rows kept at each.
+        TRIM's objective on the rows kept at each rate.
     """
 
     rates: FloatArray
@@ -62,9 +62,10 @@ class RateSearch:
         Parameters
         ----------
         threshold : float
-            In units of the error before the step if `relative`, else of the squared response.
+            The threshold, as a share of the error before the step if `relative`, or in units of the
+            squared response.
         relative : bool
-            See above.
+            Whether the threshold is relative.
         """
         falls = self.errors[:-1] - self.errors[1:]
         steep = falls > threshold * (self.errors[:-1] if relative else 1.0)
@@ -79,18 +80,18 @@ def search_rates(
     step: float = STEP,
     max_rate: float = MAX_RATE,
 ) -> RateSearch:
-    """Run TRIM at rising rates.
+    """Run TRIM at increasing rates.
 
     Parameters
     ----------
     estimator : estimator
         The learner, unfitted.
     X, y : ndarray of shape (N, d) and (N,)
-        The rows, in random order; of more than :data:`NESTED_ROWS` the first so many are used.
+        The rows, in random order; at most the first :data:`NESTED_ROWS` are used.
     rng : RandomState
         Draws the starts.
     step, max_rate : float
-        Rates compared are multiples of `step` up to `max_rate`.
+        The rates are the multiples of `step` up to `max_rate`.
     """
     X, y = X[:NESTED_ROWS], y[:NESTED_ROWS]
     n_rows = len(y)
@@ -105,7 +106,7 @@ def search_rates(
         starts = ranked_starts(squared, n_kept, STARTS)
         starts += [smallest(run.residual**2, n_kept) for run in runs[-1:]]
         runs.append(best_run(engine, starts))
-    # A model that was free of poison at a higher rate is often the best at this one too.
+    # A model that was free of poison at a higher rate is often the best one at this rate, too.
     for k in reversed(range(len(runs) - 1)):
         again = best_run(engine, [smallest(runs[k + 1].residual ** 2, counts[k])])
         runs[k] = min(runs[k], again, key=lambda run: run.objective)
@@ -113,16 +114,16 @@ def search_rates(
 
 
 def assumed_poison(defense: Any, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> int:
-    """Return the number of rows that `defense` is to take for poison.
+    """Return the number of rows that `defense` has to treat as poison.
 
     Parameters
     ----------
     defense : Defense
-        Its ``n_poison``, else its ``contamination``, says how many.
+        The defense; its ``n_poison``, or if that is None its ``contamination``, gives the number.
     X, y : ndarray of shape (N, d) and (N,)
         The rows, in random order.
     rng : RandomState
-        For the estimate, where ``contamination`` is ``"auto"``.
+        Random numbers for the estimate, if ``contamination`` is ``"auto"``.
     """
     n_rows = len(y)
     if defense.n_poison is not None:

@@ -1,13 +1,13 @@
-"""Columns in units of their own, for whatever must not depend on the units they came in.
+"""Robustly standardised columns, for computations that must not depend on the columns' units.
 
-Least squares, and what trims or reweights it, gives the same predictions for columns in dollars
-and in cents.  Some steps on the way do not: a small ridge, a gradient step, a comparison of
-singular values.  Where the learner has no penalty these work on columns less their median, over
-twice the distance between their quartiles; over their range where the quartiles coincide, as
-those of a rare category's column do.  So columns that fill [0, 1] stay as they are, about, and a
-quarter of the rows can be anywhere without changing the unit of the others.
+Least squares, also trimmed or reweighted, gives the same predictions for columns in dollars and in
+cents.  Some steps of an algorithm do not: a small ridge penalty, a gradient step, a comparison of
+singular values.  If the learner has no penalty, these steps use standardised columns, from which
+the median is subtracted and which are divided by twice the distance between the quartiles, or by
+the range if the quartiles are equal, as they are for a rare category.  So columns that fill [0, 1]
+hardly change, and outliers in up to a quarter of the rows do not change the unit of the others.
 
-A learner with a penalty depends on units itself, and gets its columns as they are.
+A learner with a penalty depends on the units itself, and gets the columns as they are.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from poisonbench.features import FloatArray
 from poisonbench.models.base import PenalizedModel
 
 SAMPLE = 1000
-"""Rows that units are taken from: their spread says enough, and sorting a million takes long."""
+"""Number of rows from which units are computed, because sorting a million rows takes long."""
 
 
 def column_units(X: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the centre and the unit of each column; both of shape (d,), units above 0."""
+    """Return the centre and the unit of each column, both of shape (d,); units are positive."""
     sample = X[:SAMPLE]
     lower, centre, upper = np.quantile(sample, [0.25, 0.5, 0.75], axis=0)
     unit = 2 * (upper - lower)
-    # Not only where the quartiles are equal: rounding may have parted them.
+    # Use the range also if the quartiles differ only by rounding.
     spread = np.ptp(sample, axis=0)
     unit = np.where(unit > 1e-9 * spread, unit, spread)
     everywhere = np.ptp(X, axis=0) if len(X) > SAMPLE else spread
@@ -37,12 +37,12 @@ def column_units(X: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def standardised(X: FloatArray) -> FloatArray:
-    """Return the columns of `X` less their centres, in their units."""
+    """Return the columns of `X` minus their centres, divided by their units."""
     centre, unit = column_units(X)
     columns: FloatArray = (X - centre) / unit
     return columns
 
 
 def columns_for(estimator: Any, X: FloatArray) -> FloatArray:
-    """Return the columns for steps that stand in for `estimator`: its own if it has a penalty."""
+    """Return the columns for an algorithm's steps; standardised if `estimator` has no penalty."""
     return X if isinstance(estimator, PenalizedModel) else standardised(X)
