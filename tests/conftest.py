@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+
+# Before NumPy loads its linear algebra, here and in the processes that tests start: the tests run
+# on all processors already.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import functools
 import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 import yaml
 from sklearn.base import clone
 from typer.testing import CliRunner, Result
@@ -25,10 +33,6 @@ from poisonbench.data.scaling import Scaling
 from poisonbench.features import FeatureSpace, OneHotGroup
 from poisonbench.models import LinearModel, Ridge
 from poisonbench.problem import AttackProblem, Sample
-
-# Before NumPy loads its linear algebra in the processes that tests start: the tests run on all
-# processors already.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -53,6 +57,20 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         text = rules(page.read_text(encoding="utf-8"))[marker.args[0]]
         report.sections.append(("the rule of CONTRIBUTING.md that is broken", text))
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_waiting() -> Iterator[None]:
+    """Leave out what takes time and changes nothing that a test of this process can see.
+
+    These are the wait for the disk after each file, and the making of the commands from their
+    functions (50 ms) each time that one is run.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        patch.setattr(typer.testing, "_get_command", functools.cache(typer.main.get_command),
+                      raising=False)  # fmt: skip
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +111,8 @@ class Bench:
         In this very process, as processes of their own take seconds to start.
         """
         (self.folder / "x.yaml").write_text(yaml.safe_dump(config))
-        result = CliRunner().invoke(app, ["run", "x.yaml", "--jobs", "0", *arguments])
+        with chdir(self.folder):
+            result = CliRunner().invoke(app, ["run", "x.yaml", "--jobs", "0", *arguments])
         assert result.exception is None or isinstance(result.exception, SystemExit), result.stderr
         assert result.exit_code == code, result.stdout + result.stderr
         assert "Traceback (" not in result.stderr
@@ -115,6 +134,12 @@ class Bench:
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.chdir(tmp_path)
     return Bench(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """One whose folder the tests of a module share, for results that several of them read."""
+    return Bench(tmp_path_factory.mktemp("shared"))
 
 
 @pytest.fixture

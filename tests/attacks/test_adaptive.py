@@ -34,12 +34,26 @@ def left(problem: AttackProblem, name: str, poison: PoisonSet) -> float:
     return float(np.mean(residuals**2))
 
 
+@pytest.fixture(scope="module")
+def small(make_problem: Make) -> tuple[AttackProblem, list[PoisonSet]]:
+    """A small problem, and the poison of attacks that do not know the defense."""
+    problem = make_problem(n=25, n_poison=5)
+    return problem, list(adaptive._unaware(problem))
+
+
+def once(monkeypatch: pytest.MonkeyPatch, unaware: list[PoisonSet]) -> None:
+    """Let `adaptive` begin from poison that was made before: it is the same each time, and slow."""
+    monkeypatch.setattr(adaptive, "_unaware", lambda problem: iter(unaware))
+
+
 @pytest.mark.parametrize("defense", ["trim", "mm"])
 def test_it_is_never_weaker_on_its_defense_than_attacks_that_do_not_know_it(
-    make_problem: Make, defense: str
+    make_problem: Make, defense: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    problem = make_problem(n=60, numeric=3, groups=(4, 3), n_poison=12)
-    unaware = [left(problem, defense, poison) for poison in adaptive._unaware(problem)]
+    problem = make_problem(n=40, numeric=2, groups=(4, 3), n_poison=8)
+    poisons = list(adaptive._unaware(problem))
+    once(monkeypatch, poisons)
+    unaware = [left(problem, defense, poison) for poison in poisons]
     few = left(problem, defense, Adaptive(defense=defense, candidates=1, refinements=0)
                .generate(problem))  # fmt: skip
     many = left(problem, defense, Adaptive(defense=defense, candidates=30, refinements=10)
@@ -65,28 +79,31 @@ def test_it_is_told_what_the_pipeline_tells(
 
 
 @pytest.mark.parametrize("defense", registry.components("defense"))
-def test_every_defense_can_be_attacked(make_problem: Make, defense: str) -> None:
-    problem = make_problem(n=25, n_poison=5)
+def test_every_defense_can_be_attacked(
+    small: tuple[AttackProblem, list[PoisonSet]], defense: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, unaware = small
+    once(monkeypatch, unaware)
     attack = Adaptive(defense=defense, candidates=1, refinements=1)
     poison = attack.generate(problem)
     assert len(poison.y) == 5
     assert problem.space.violations(poison.X) == []
     # It is the defense's own error that chose.
-    assert left(problem, defense, poison) >= max(
-        left(problem, defense, other) for other in adaptive._unaware(problem)
-    )
+    assert left(problem, defense, poison) >= max(left(problem, defense, other) for other in unaware)
 
 
 def test_a_set_on_which_the_defense_fails_is_left_aside(
-    make_problem: Make, monkeypatch: pytest.MonkeyPatch
+    small: tuple[AttackProblem, list[PoisonSet]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cls, failed = registry.components("defense")["trim"], []
     fit = cls.fit
-    problem = make_problem(n=30, n_poison=6)
+    problem, unaware = small
+    once(monkeypatch, unaware)
+    n_clean = len(problem.train)
     attack = Adaptive(defense="trim", candidates=3, refinements=2)
 
     def fails_as_before(self: Any, X: Any, y: Any) -> Any:
-        if (X[30:].tobytes(), y[30:].tobytes()) in failed:
+        if (X[n_clean:].tobytes(), y[n_clean:].tobytes()) in failed:
             raise ValueError("no consensus")
         return fit(self, X, y)
 

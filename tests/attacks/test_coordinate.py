@@ -154,16 +154,26 @@ def test_machine_code_gives_the_same_rows(seed, levels):
 
 
 @pytest.mark.parametrize("model", [OLS(), Ridge(alpha=0.1), Lasso(lam=1e-3)])
-@pytest.mark.parametrize("preset", ["fast", "standard", "strong"])
-def test_both_engines_give_the_same_poison(model, preset, monkeypatch):
+@pytest.mark.parametrize(
+    ("preset", "n_numeric", "groups", "p", "max_distinct"),
+    [
+        ("fast", 2, (4, 3), 20, 6),
+        ("standard", 2, (4, 3), 20, 6),
+        ("strong", 2, (4, 3), 20, 6),
+        pytest.param("standard", 4, (9, 8, 7), 40, None, marks=pytest.mark.slow),
+    ],
+)
+def test_both_engines_give_the_same_poison(
+    model, preset, n_numeric, groups, p, max_distinct, monkeypatch
+):
     compiled = pytest.importorskip(
         "poisonbench.attacks.engines.quadratic_sweep_compiled", reason="needs the extra 'fast'"
     )
-    problem = random_problem(2, n_numeric=4, groups=(9, 8, 7), n=60, m=50, p=40, model=model)
+    problem = random_problem(2, n_numeric, groups, n=60, m=50, p=p, model=model)
     made = []
     for engine in (quadratic_sweep, compiled):
         monkeypatch.setattr(climb, "SWEEP", engine.sweep)
-        made.append(Coordinate(preset=preset).generate(problem))
+        made.append(Coordinate(preset=preset, max_distinct=max_distinct).generate(problem))
     np.testing.assert_array_equal(made[0].X, made[1].X)
     np.testing.assert_array_equal(made[0].y, made[1].y)
     np.testing.assert_allclose(made[0].trace, made[1].trace, rtol=1e-8)
@@ -269,8 +279,8 @@ def test_more_search_never_ends_lower():
         for name, parameters in {
             "fast": {"preset": "fast"},
             "standard": {},
-            "restarts": {"restarts": 4},
-            "perturbations": {"perturbations": 4},
+            "restarts": {"restarts": 2},
+            "perturbations": {"perturbations": 2},
             "warm": {"warm_start": "optp", "restarts": 2},
         }.items()
     }
@@ -281,7 +291,7 @@ def test_more_search_never_ends_lower():
 
 def test_restarts_come_close_to_the_optimum_of_a_small_instance():
     ratios = []
-    for seed in range(6):
+    for seed in range(4):
         problem = random_problem(seed, n_numeric=1, groups=(3,), n=12, p=2)
         W = Validation().function(problem)
         rows = [

@@ -73,6 +73,12 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "results" / "jagielski2018"
 
 
+@pytest.fixture
+def without_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the report, which takes longer than all else."""
+    monkeypatch.setattr(reproduce, "report_results", lambda *_, **__: None)
+
+
 def test_the_parts_run_one_after_the_other_and_end_in_a_report(small):
     pytest.importorskip("matplotlib", reason="the extra plot is not installed")
     pytest.importorskip("jinja2", reason="the extra plot is not installed")
@@ -86,7 +92,7 @@ def test_the_parts_run_one_after_the_other_and_end_in_a_report(small):
     assert set(results["defense"]) == {"none", "trim"}
 
 
-def test_a_poison_set_is_made_once_for_all_parts(small):
+def test_a_poison_set_is_made_once_for_all_parts(small, without_report):
     invoke("reproduce", "jagielski2018", "--part", "attacks", "--jobs", "0", "--quiet")
     made = {path.name: path.stat().st_ino for path in (small / "one" / "poison").iterdir()}
     invoke("reproduce", "jagielski2018", "--part", "defenses", "--jobs", "0", "--quiet")
@@ -99,7 +105,7 @@ def test_a_poison_set_is_made_once_for_all_parts(small):
     assert (small / "two" / "results.csv").read_bytes() == before
 
 
-def test_seeds_and_data_sets_are_narrowed(small):
+def test_seeds_and_data_sets_are_narrowed(small, without_report):
     invoke("reproduce", "jagielski2018", "--part", "attacks", "--jobs", "0", "--quiet", "--seeds",
            "1", "--datasets", "diabetes")  # fmt: skip
     results = pd.read_csv(small / "one" / "results.csv")

@@ -27,9 +27,15 @@ def invoke(*arguments: str, code: int = 0):
     return result
 
 
+@pytest.fixture(scope="module")
+def ran(shared_bench):
+    return shared_bench.run(CONFIG)
+
+
 @pytest.fixture
-def out(bench):
-    return bench.run(CONFIG)
+def out(bench, ran):
+    """A copy of an output folder."""
+    return shutil.copytree(ran, bench.folder / "out")
 
 
 def test_table_prints_and_writes(out, tmp_path):

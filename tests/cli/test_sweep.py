@@ -402,17 +402,26 @@ def test_folders_that_are_none(out, command):
     invoke(command, "out")
 
 
-@pytest.fixture
-def as_plain_user(monkeypatch, swept):
-    """The current folder is one with a finished sweep, of a user who is not root."""
-    with tempfile.TemporaryDirectory(prefix="poisonbench") as folder:
-        shutil.copytree(swept.folder, Path(folder, "out"))
-        monkeypatch.chdir(folder)
-        # What is imported late may lie where only root may read.
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory, swept):
+    """What the commands import late, which may lie where only root may read."""
+    folder = tmp_path_factory.mktemp("imported")
+    shutil.copytree(swept.folder, folder / "out")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
         for arguments in (["merge", "out", "-q"], ["status", "out"]):
             invoke(*arguments)
         sweep("--quiet")
         sweep("--dry-run", "--shard", "0/1")
+
+
+@pytest.fixture
+def as_plain_user(monkeypatch, swept, imported):
+    """The current folder is one with a finished sweep, of a user who is not root."""
+    with tempfile.TemporaryDirectory(prefix="poisonbench") as folder:
+        shutil.copytree(swept.folder, Path(folder, "out"))
+        monkeypatch.chdir(folder)
+        Path("x.yaml").write_text(yaml.safe_dump(CONFIG))
         if os.geteuid() != 0:
             yield Path("out")
             return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -77,12 +79,14 @@ def test_one_rate_makes_no_curve(curve):
 @pytest.mark.parametrize("kind", figures.KINDS)
 def test_the_same_results_give_the_same_bytes(folder, kind):
     tables = read(folder)
-    twice = [
-        [figures.rendered(one.figure, kind)
-         for one in figures.of_results(tables.results, tables.convergence)][:2]
+    once, again = (
+        [
+            figures.rendered(one.figure, kind)
+            for one in islice(figures.of_results(tables.results, tables.convergence), 2)
+        ]
         for _ in range(2)
-    ]  # fmt: skip
-    assert twice[0] == twice[1]
+    )
+    assert once == again
 
 
 def test_a_real_folder_gives_every_figure_and_none_is_empty(folder):

@@ -115,7 +115,10 @@ def test_an_improvement_is_one_after_true_retraining(
         after, now = W.value(learner.theta), present(learner)
         assert after == pytest.approx(W.value(fresh(model, problem, now)), rel=1e-8)
         moved = not (np.array_equal(now.X, rows.X) and np.array_equal(now.y, rows.y))
-        assert improved == moved == (after > before)
+        if abs(after - before) > 1e-12 * before:
+            assert improved == moved == (after > before)
+        else:  # a candidate may be the row that is there, and gain by rounding
+            assert improved or not moved
         if model.l1_ratio() == 0:  # then the best candidate is known exactly
             values = [
                 W.value(fresh(model, problem, swapped(rows, c, x, y)))
