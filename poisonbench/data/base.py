@@ -37,14 +37,14 @@ def listing(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class ResponseUnit:
-    """The own unit of a response, and how to get there: own = offset + span * value.
+    """The response's own unit, and the conversion to it: own = offset + span * value.
 
     Parameters
     ----------
     name : str
-        What the unit is called, in the plural.
+        The name of the unit, in the plural.
     offset, span : float
-        What 0 is in that unit, and what a difference of 1 is.
+        The value of 0 in that unit, and the size of a difference of 1.
     """
 
     name: str
@@ -111,10 +111,9 @@ class Dataset:
         """Remarks on the data, for the user."""
         if not self.constant:
             return ()
-        value = "that value" if self.scaling == "none" else "0"
-        return (f"{self.name}: the same value in every row of {listing(self.constant)}; it is "
-                f"{value} in the box, and only poison rows can give such a column a weight",
-                )  # fmt: skip
+        value = "keep their value" if self.scaling == "none" else "are 0"
+        return (f"{self.name}: constant features: {listing(self.constant)}; in the box they "
+                f"{value}, and only poison rows can give them a weight",)  # fmt: skip
 
     def validated(
         self, source: str | None = None, place: Callable[[int], str] = "row {}".format
@@ -141,22 +140,22 @@ class Dataset:
             wrong = np.flatnonzero(~(np.abs(column) <= LARGEST))  # NaN compares false
             if wrong.size:
                 raise DatasetError(f"{source}: {place(wrong[0])}, column '{name}' is "
-                                   f"{column[wrong[0]]:.6g}, expected a finite number of at most "
-                                   f"{LARGEST:g} in size")  # fmt: skip
+                                   f"{column[wrong[0]]:.6g}, expected a finite number with an "
+                                   f"absolute value of at most {LARGEST:g}")  # fmt: skip
             if self.scaling == "none":
                 wrong = np.flatnonzero((column < -BOX_TOLERANCE) | (column > 1 + BOX_TOLERANCE))
                 if wrong.size:
                     raise DatasetError(
                         f"{source}: {place(wrong[0])}, column '{name}' is {column[wrong[0]]:.6g}, "
-                        "outside the box [0, 1] that scaling 'none' declares; "
-                        "with scaling 'train' or 'full' it is scaled"
+                        "outside the box [0, 1] that scaling 'none' declares; use scaling 'train' "
+                        "or 'full' to scale it"
                     )
         if (self.y == self.y[0]).all():
             raise DatasetError(f"{source}: the response '{self.target}' is {self.y[0]:.6g} in "
-                               "every row; there is nothing to learn")  # fmt: skip
+                               "every row; expected at least two different values")  # fmt: skip
         if len(self.constant) == self.space.n_features:
-            raise DatasetError(f"{source}: the same value in every row of {listing(self.constant)},"
-                               " and there is no other feature; there is nothing to learn from"
+            raise DatasetError(f"{source}: every feature ({listing(self.constant)}) has the same "
+                               "value in all rows; expected at least one that varies"
                                )  # fmt: skip
         return self
 

@@ -1,4 +1,4 @@
-"""Reading the arrays of an ``.npz`` file that someone else may have made, and sealing our own."""
+"""Read the arrays of an ``.npz`` file from any source, and seal files with a checksum."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DIGITS = 64
-"""Characters of a checksum."""
+"""Number of characters of a checksum."""
 
 UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)
 """Exceptions of NumPy and zipfile for a file that is missing, damaged, or of another kind."""
@@ -56,9 +56,10 @@ def read_arrays(
 
 
 def seal(file: IO[bytes]) -> None:
-    """Put a checksum of all that precedes it at the end of a zip file, as the archive's comment.
+    """Append a checksum of the whole zip file, as the archive's comment.
 
-    The checksums that zip has are of each content alone, and looked at where it is read.
+    The checksums of the zip format cover each member separately, and are checked only when a member
+    is read.
 
     Parameters
     ----------
@@ -73,14 +74,14 @@ def seal(file: IO[bytes]) -> None:
 
 
 def is_sealed(path: Path) -> bool:
-    """Return whether a file is as :func:`seal` left it, to the last bit."""
+    """Return whether a file is unchanged since :func:`seal`."""
     with path.open("rb") as file:
         digest = _digest(file)
         return file.read() == digest
 
 
 def _digest(file: IO[bytes]) -> bytes:
-    """Return the checksum of all but the last digits of a file; leave it there."""
+    """Return the checksum of a file without the digits at its end, and leave the file there."""
     left = max(file.seek(0, 2) - DIGITS, 0)
     file.seek(0)
     digest = hashlib.sha256()

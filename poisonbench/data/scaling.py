@@ -56,8 +56,8 @@ class Scaling:
         if (y_train == y_train[0]).all():
             raise DatasetError(
                 f"{dataset.name}: the response '{dataset.target}' is {y_train[0]:.6g} in all "
-                f"{len(y_train)} training rows; there is nothing to learn (more training rows, "
-                "or another seed, may help)"
+                f"{len(y_train)} training rows; expected at least two different values (more "
+                "training rows, or another seed, may help)"
             )
         offset, span = np.zeros(dataset.space.n_features), np.ones(dataset.space.n_features)
         if dataset.scaling == "none":
@@ -73,10 +73,10 @@ class Scaling:
         return cls(offset, span, float(y.min()), float(np.ptp(y)))
 
     def transform(self, X: FloatArray) -> FloatArray:
-        """Return rows in box units; a column that was constant in the rows fitted to becomes 0.
+        """Return rows in box units; a column that was constant in the fitted rows becomes 0.
 
-        Such a column becomes 0 also where other rows have another value, because a model that was
-        trained on the constant column cannot use it.
+        It becomes 0 even in rows with another value, because a model that was trained on the
+        constant column cannot use it.
         """
         scaled: FloatArray = X - self.offset
         np.divide(scaled, self.span, out=scaled, where=self.span > 0)
@@ -99,8 +99,8 @@ class Scaling:
         Returns
         -------
         ResponseUnit or None
-            The unit that the data set names, else that of its values, ``unit of NAME``; None where
-            the data were scaled before and nobody says from what.
+            The unit that the data set names, or otherwise that of its values, ``unit of NAME``;
+            None if the data were scaled beforehand and their original range is not known.
         """
         if dataset.unit is not None:
             unit = dataset.unit

@@ -1,4 +1,4 @@
-"""From a raw CSV file to one that a linear model can use: numeric and grouped."""
+"""Preparation: turn a raw CSV file into a numeric one with one-hot groups."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ __all__ = ["Choices", "Prepared", "prepare"]
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prepared file, and how it came about.
+    """A prepared file, and what was done to make it.
 
     Parameters
     ----------
     path : Path
-        The CSV file; its sidecar lies beside it.
+        The CSV file; its sidecar is beside it.
     dialect : str
-        How the raw file is written.
+        The format of the raw file.
     n_rows, n_features : int
-        Rows and features of the prepared file.
+        Numbers of rows and features of the prepared file.
     rows_dropped : int
-        Rows of the raw file that are left out for a missing value.
+        Number of rows of the raw file that were dropped because of a missing value.
     target : str
-        The response.
+        Name of the response.
     fates : dict of str to str
-        For each raw column what it holds and what became of it.
+        For each raw column, what it contains and what was done with it.
     filled : dict of str to str
-        The columns with missing values, and what stands for them.
+        The columns with missing values, and what replaced these.
     warnings : tuple of str
-        What the user should look at.
+        What the user should check.
     missing_words : tuple of str
-        What meant a missing value.
+        The words that mean a missing value.
     """
 
     path: Path
@@ -61,7 +61,7 @@ class Prepared:
     missing_words: tuple[str, ...]
 
     def report(self) -> str:
-        """Return all of it in words."""
+        """Return the report that is printed for the user."""
         width = min(max(map(len, self.fates)), 30)
         lines = [f"read as {self.dialect}", "columns"]
         lines += [f"  {name:<{width}}  {fate}" for name, fate in self.fates.items()]
@@ -72,7 +72,7 @@ class Prepared:
             lines += [f"  {name:<{width}}  {what}" for name, what in self.filled.items()]
         if self.rows_dropped:
             rows = "row" if self.rows_dropped == 1 else "rows"
-            lines.append(f"{self.rows_dropped} {rows} dropped for a missing value")
+            lines.append(f"{self.rows_dropped} {rows} dropped because of a missing value")
         lines += [textwrap.fill(f"warning: {warning}", 96, subsequent_indent="  ",
                                 break_long_words=False, break_on_hyphens=False)
                   for warning in self.warnings]  # fmt: skip
@@ -94,57 +94,60 @@ def prepare(
 ) -> Prepared:
     """Prepare a raw CSV file.
 
-    Every column is a number, a date (then days since 1970), a boolean or a category, found out
-    from all of its cells.  It is one of numbers (or dates) if 9 in 10 cells present are; the others
-    are missing then.  Numbers with leading zeros are codes, that is, categories.  Numbers keep
-    their own units; categories become one column ``Group:value`` each, but for the most frequent;
-    columns of this form are kept as they are.  A missing number is the column's mean and a missing
-    category the category ``NA``, as in the files of the 2018 paper; a row without a response is
-    dropped.  Constant and empty columns, identifiers and free text are left out.
+    Every column contains numbers, dates (which become days since 1970), booleans or categories;
+    this is detected from all of its cells.  A column contains numbers (or dates) if at least 9 in
+    10 of its cells that are not missing do; the others are then treated as missing.  Numbers with
+    leading zeros are codes, that is, categories.  Numbers keep their own units.  Each category
+    except the most frequent becomes a column ``Group:value``; columns that already have this form
+    are kept as they are.  A missing number is replaced by the column's mean, and a missing category
+    by the category ``NA``, as in the files of the 2018 paper.  A row without a response is dropped.
+    Constant and empty columns, identifiers and free text are left out.
 
     Parameters
     ----------
     raw : Path
         The raw file.
     out : Path
-        The prepared file; ``OUT.json`` beside it says how it was made.
+        The prepared file; ``OUT.json`` beside it describes how it was made.
     choices : Choices
-        What the user decides.
+        The user's choices.
     source : str, optional
-        What the sidecar says of where the data come from; the raw file's name if not given.
+        Where the data come from, for the sidecar; the raw file's name if not given.
     encoding, delimiter, decimal : str, optional
-        How the raw file is written; found out if not given.
+        The format of the raw file; detected if not given.
     header : bool, optional
-        Whether its first line has the column names; it must look like that if not given.
+        Whether its first line contains the column names.  If not given, it does, and a first line
+        that looks like data is an error.
     missing_words : collection of str
-        What means a missing value, in lower case.
+        Words that mean a missing value, in lower case.
 
     Returns
     -------
     Prepared
-        What was written and why.
+        What was written, and why.
 
     Raises
     ------
     DatasetError
-        The raw file cannot be read, or no data set can be made of it, or not with these choices.
+        The raw file cannot be read, or these choices do not give a data set.
     """
     dialect = sniff(raw, encoding=encoding, delimiter=delimiter, decimal=decimal, header=header)
     if out.exists() and (out.samefile(raw) or not place(out).exists()):
-        raise DatasetError(f"{out}: there is a file already, and it is not a prepared one; "
-                           "give another, or delete it")  # fmt: skip
+        raise DatasetError(f"{out}: there is already a file, which is not a prepared one; give "
+                           "another name, or delete it")  # fmt: skip
     with _errors_about(raw):
         choices = _resolved(choices, dialect)
     words = frozenset(missing_words)
     columns = _columns(raw, dialect, choices, words)
-    # Cells at the end of a line that is too short look like any other missing ones.
+    # Missing cells at the end of a short line look like other missing cells.
     n_short, line = short_lines(raw, dialect) if columns[-1].missing.any() else (0, 0)
     with _errors_about(raw):
         encoded = encode(columns, choices)
     encoded.warnings[:0] = dialect.remarks
     if n_short:
-        encoded.warnings.insert(0, f"lines with less cells than there are columns: {n_short}, the "
-                                f"first is line {line}; what they lack is missing")  # fmt: skip
+        encoded.warnings.insert(0, f"{n_short} lines have fewer cells than there are columns; the "
+                                f"first is line {line}; the absent cells are missing "
+                                "values")  # fmt: skip
     try:
         write(encoded, out, source or raw.name, _recorded(encoded, dialect, choices, words))
     except OSError as error:
@@ -165,7 +168,7 @@ def prepare(
 
 @contextmanager
 def _errors_about(raw: Path) -> Iterator[None]:
-    """Name the file in the errors of what does not know it."""
+    """Add the name of the raw file to the error messages of code that does not know it."""
     try:
         yield
     except DatasetError as error:
@@ -177,18 +180,18 @@ def _resolved(choices: Choices, dialect: Dialect) -> Choices:
     try:
         resolved = choices.resolved(dialect.names)
     except DatasetError as error:
-        # A name that is not there may be due to names that are not what they should be.
+        # An unknown name may be due to a remark on the header, such as changed names.
         raise DatasetError("; ".join([str(error), *dialect.header.remarks])) from error
     if resolved.target in dialect.header.repeated:
         raise DatasetError(f"target: more than one column is named '{resolved.target}', expected "
-                           "one")  # fmt: skip
+                           "exactly one")  # fmt: skip
     return resolved
 
 
 def _columns(
     raw: Path, dialect: Dialect, choices: Choices, words: frozenset[str]
 ) -> list[RawColumn]:
-    """Read all columns; again, as text, those whose cells are not what they seemed at first."""
+    """Read all columns; read those again as text whose cells turn out not to be plain numbers."""
     readers = {name: _reader(name, dialect, choices, words) for name in dialect.names}
     for batch in batches(raw, dialect, words, as_text=choices.categorical):
         for name, reader in readers.items():
@@ -218,7 +221,7 @@ def _reader(name: str, dialect: Dialect, choices: Choices, words: frozenset[str]
 def _recorded(
     encoded: Encoded, dialect: Dialect, choices: Choices, words: frozenset[str]
 ) -> dict[str, Any]:
-    """Return what the sidecar says of the preparation."""
+    """Return the record of the preparation for the sidecar."""
     return {
         "read as": str(dialect),
         "rare": choices.rare,

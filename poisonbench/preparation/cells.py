@@ -1,4 +1,4 @@
-"""What the text of one cell says: a number, or a date."""
+"""Parsers for the text of one cell: numbers and dates."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Literal, NamedTuple
 
 
 class Cell(NamedTuple):
-    """What a text says.
+    """The value of a text.
 
     Parameters
     ----------
     value : float
         The number, or the date in days since 1970.
     notation : str
-        What is special about how it is written, empty for nothing.
+        The special notation that the text uses; empty for a plain number or date.
     rest : float
-        What a whole number beyond 2**53 loses as a float.
+        The rounding error of a whole number beyond 2**53 as a float.
     """
 
     value: float
@@ -28,10 +28,10 @@ class Cell(NamedTuple):
 
 
 Parser = Callable[[str], Cell | None]
-"""Turns a text into what it says; None if it says nothing of the kind."""
+"""Returns the value of a text, or None if the text is not a number (or a date)."""
 
 EXACT = 2.0**53
-"""Whole numbers up to here are exact floats."""
+"""Whole numbers up to this are exact as floats."""
 
 DateOrder = Literal["year first", "day first", "month first", "month named"]
 
@@ -39,14 +39,15 @@ DATE_ORDERS: tuple[DateOrder, ...] = ("year first", "day first", "month first", 
 
 LEADING_ZEROS = "leading zeros"
 SEPARATED = "thousands separated"
-NEGATED = "negative in parentheses, or with the minus sign behind"
+NEGATED = "negative in parentheses, or with the minus sign at the end"
 TIME_ZONE = "a time zone"
 PLAIN = frozenset({"", LEADING_ZEROS, SEPARATED, NEGATED})
-"""How numbers without a sign for what they count are written."""
+"""The notations of numbers without a currency or percent sign."""
 
 _SIGNS = r"[$€£¥₹%‰]|USD|EUR|GBP|JPY|CHF|CNY|INR|CAD|AUD"
 _SIGNED = re.compile(rf"([+-]?) ?(?:({_SIGNS}) ?)?([+-]?[\d.,].*?)(?: ?({_SIGNS}))?")
-# Thousands, or as in India hundreds from the second group on; an exponent may be Fortran's D.
+# Groups of three digits, or as in India groups of two before the last three; an exponent may be
+# written as in Fortran, with a D.
 _NUMBERS = {
     mark: re.compile(
         rf"[+-]?(?:[1-9]\d{{0,2}}([{thousands} '’])\d{{3}}(?:\1\d{{3}})*"
@@ -63,7 +64,7 @@ _SEPARATORS = {
 _WHOLE = re.compile(r"([+-]?\d+)\.?0*")
 _NEGATED = re.compile(r"\(([^()-]+)\)|([^()-]*\d)-")
 _LOOKS_LIKE_NUMBER = re.compile(r"\W*\d[\d\W]*\w{0,4}")
-"""Digits between marks, and at most a short unit or exponent behind."""
+"""Digits and marks, followed by at most a short unit or exponent."""
 _INFINITY = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _LEADING_ZERO = re.compile(r"0\d+", re.ASCII)
 
@@ -90,10 +91,10 @@ _1970 = date(1970, 1, 1).toordinal()
 def number_parser(decimal: str) -> Parser:
     """Return a parser of numbers.
 
-    Thousands may be separated by the other mark, blanks or apostrophes; a currency or percent sign
-    may stand before or after, and is what is special then.  Percents are not divided by 100.
-    Negative numbers may stand in parentheses or have the minus sign behind.  What is too large for
-    a float is infinite.
+    Thousands may be separated by the other mark, blanks or apostrophes.  A currency or percent sign
+    may precede or follow the number, and is then its special notation; percentages are not divided
+    by 100.  Negative numbers may be in parentheses or have the minus sign at the end.  A number
+    that is too large for a float is infinite.
 
     Parameters
     ----------
@@ -122,7 +123,7 @@ def number_parser(decimal: str) -> Parser:
             value = float(digits)
             whole = EXACT <= abs(value) < math.inf and _WHOLE.fullmatch(digits)
             rest = float(int(whole[1]) - int(value)) if whole else 0.0
-        except ValueError:  # a sign, a mark or an exponent alone; thousands of digits
+        except ValueError:  # only a sign, a mark or an exponent; or thousands of digits
             return None
         if not notation and (match[1] or (decimal == "." and match[2])):
             notation = SEPARATED
@@ -134,19 +135,19 @@ def number_parser(decimal: str) -> Parser:
 
 
 def looks_like_number(text: str) -> bool:
-    """Whether a text may be a number, or date, written in a way that no parser here knows."""
+    """Whether a text may be a number or a date in a notation that no parser here knows."""
     return _LOOKS_LIKE_NUMBER.fullmatch(text) is not None
 
 
 def date_parser(order: DateOrder) -> Parser:
     """Return a parser of dates, with or without a time, into days since 1970.
 
-    A time is in UTC if no time zone is given; that there is one is what is special.
+    A time without a time zone is in UTC.  A time zone is a special notation.
 
     Parameters
     ----------
     order : {"year first", "day first", "month first", "month named"}
-        Which part is which.
+        The order of the parts.
     """
     pattern = _DATES[order]
 
@@ -169,7 +170,7 @@ def date_parser(order: DateOrder) -> Parser:
 
 
 def _month(name: str) -> int:
-    """Return the number of a month, of whose name the first letters are given; 0 if none is."""
+    """Return the number of the month whose name begins with these letters; 0 if there is none."""
     numbered = enumerate(_MONTHS, start=1)
     return next((k for k, month in numbered if month.startswith(name.lower())), 0)
 

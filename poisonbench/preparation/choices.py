@@ -1,4 +1,4 @@
-"""What the user decides about a preparation, and the names of columns."""
+"""The user's choices for a preparation."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ from poisonbench.registry import nearest
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user decides about a preparation.
+    """The user's choices for a preparation.
 
     Parameters
     ----------
     target : str
         The response.
     categorical : tuple of str
-        Columns whose values name categories, numbers though they may be.
+        Columns to read as categories, even if they contain numbers.
     numeric : tuple of str
-        Columns that are kept as numbers, even if they look like an identifier.
+        Columns to read as numbers, even if they look like identifiers.
     drop : tuple of str
-        Columns that are left out.
+        Columns to leave out.
     rare : float
-        Share of the rows below which a category is rare; rare ones are merged.
+        A category with less than this share of the rows is rare; rare categories are merged.
     missing : {"fill", "drop"}
-        Whether missing values are filled, or their rows dropped.
+        Whether to fill missing values or to drop their rows.
     dates : {"day-first", "month-first"}, optional
-        How to read a column of dates that could be either; day first, with a warning, if not
-        given.
+        How to read a column of dates that could be either; if not given, day first, with a warning.
     """
 
     target: str
@@ -43,9 +42,9 @@ class Choices:
     dates: Literal["day-first", "month-first"] | None = None
 
     def resolved(self, names: Sequence[str]) -> Self:
-        """Return the choices with every column named as the file's header does.
+        """Return the choices with the column names of the file's header.
 
-        What is not a column may be several, with commas between them.
+        A text that is not a column's name may be several names, separated by commas.
 
         Parameters
         ----------
@@ -55,7 +54,7 @@ class Choices:
         Raises
         ------
         DatasetError
-            A column is not one of them, or has two roles; the share is none.
+            A name is not that of a column, a column has two roles, or `rare` is not a share.
         """
         if not 0 <= self.rare <= 1:
             raise DatasetError(f"rare is {self.rare:g}, expected a share of the rows, from 0 to 1")
@@ -72,11 +71,12 @@ class Choices:
         }
         for role, columns in roles.items():
             if target in columns and role != "numeric":
-                raise DatasetError(f"{role}: '{target}' is the response")
+                raise DatasetError(f"{role}: '{target}' is the response, expected another column")
             for other, others in roles.items():
                 both = sorted(set(columns) & set(others))
                 if role < other and both:
-                    raise DatasetError(f"{role}: '{both[0]}' is named by {other} too")
+                    raise DatasetError(f"{role}: '{both[0]}' is also named by {other}, expected "
+                                       "it in only one of them")  # fmt: skip
         return replace(
             self,
             target=target,

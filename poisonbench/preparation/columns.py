@@ -1,9 +1,9 @@
-"""What a raw column holds, found out from all of its cells, a batch at a time.
+"""Detect what a raw column contains, from all of its cells, one batch at a time.
 
-Cells of nothing but numbers are kept as numbers, texts as a vocabulary and codes into it.  With
-more texts than a vocabulary may hold a column is one of numbers or dates that are written in some
-special way, or it is free text, which no linear model can use: then each way of reading it goes
-on by itself, and at the end the one that fits best is taken, or none.
+Batches that contain only numbers are kept as numbers, and texts as a vocabulary and codes into it.
+A column with more distinct texts than a vocabulary may have either contains numbers or dates in
+some special notation, or free text, which a linear model cannot use.  Then every possible reading
+of the column is continued separately, and at the end the one that fits best is used, if any does.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ from poisonbench.preparation.number_or_date import (
 from poisonbench.preparation.raw import RawColumn
 
 VOCABULARY = 10_000
-"""Distinct texts that are kept of one column; with more it is free text."""
+"""Largest number of distinct texts of a column; with more, the column is free text."""
 
 ENOUGH = 0.9
-"""Share of the cells present that must be numbers (or dates), for the others to be missing."""
+"""A column contains numbers (or dates) if at least this share of its cells that are not missing do;
+the other cells are then treated as missing."""
 
 MANY = 0.5
-"""Share from which it is said that cells are numbers (or dates), and how to read them so."""
+"""If at least this share of the cells are numbers (or dates), the user is told so, and how to read
+them as such."""
 
 Role = Literal["response", "numeric", "categorical", "any"]
 DayOrMonth = Literal["day-first", "month-first"]
@@ -53,9 +55,9 @@ class ColumnReader:
     decimal : {".", ","}
         The file's decimal mark.
     settled : bool
-        Whether that is known, from the user or from numbers that allow no other.
+        Whether the mark is certain, because the user gave it or the numbers allow no other.
     role : {"response", "numeric", "categorical", "any"}
-        What the user says of it.
+        The role that the user gave the column.
     missing_words : frozenset of str
         Texts that mean a missing value, in lower case.
     dates : {"day-first", "month-first"}, optional
@@ -81,13 +83,13 @@ class ColumnReader:
         self._numbers: list[FloatArray] = []
         self._codes: list[IntArray] = []
         self._vocabulary: dict[str, int] = {}
-        self._readings: list[Reading] | None = None  # once a vocabulary cannot hold the texts
-        self._first_text = ""  # of a vocabulary given up
+        self._readings: list[Reading] | None = None  # used once there are too many texts
+        self._first_text = ""  # of a vocabulary that became too large
         self._mixed = False
         self._could_be_thousands: bool | None = None  # None: no fraction seen
 
     def add(self, cells: pd.Series[Any]) -> None:
-        """Take the next batch of cells, which are numbers or texts."""
+        """Add the next batch of cells, which are numbers or texts."""
         before, self._n_rows = self._n_rows, self._n_rows + len(cells)
         if self._mixed or self._readings == []:
             return
@@ -103,7 +105,7 @@ class ColumnReader:
     def _add_numbers(self, values: FloatArray) -> None:
         if not self._has_texts:
             self._numbers.append(values)
-            # As text it can be seen what is lost, and what a mark before three digits means.
+            # Only the text shows which digits are lost, and what a mark before three digits means.
             self._mixed = bool((np.abs(values) >= EXACT).any())
             finite = values[np.isfinite(values)]
             fractions = finite[finite % 1 > 0]
@@ -127,9 +129,9 @@ class ColumnReader:
         self._take(texts, codes)
 
     def _add_to_readings(self, cells: pd.Series[Any]) -> None:
-        """Take cells of which few repeat: what is written as a plain number at once."""
+        """Add a batch of cells to every reading, with a fast path for plain numbers."""
         numbers = np.full(len(cells), np.nan)
-        # A batch of nothing but truth values is no text.
+        # pandas does not read a batch that contains only true and false as text.
         marks = {reading.decimal for reading in self._readings or () if reading.kind == "number"}
         if "," not in marks and pd.api.types.infer_dtype(cells, skipna=True) == "string":
             numbers = plain_numbers(cells)
@@ -145,16 +147,16 @@ class ColumnReader:
 
     @property
     def wants_text(self) -> bool:
-        """Whether all must be read again, as text.
+        """Whether the column must be read again, as text.
 
-        So it is where some batches were numbers and others not, and where the numbers are not
-        certain to be what was written.
+        This is the case if some batches were numbers and others were not, and if it is not certain
+        that the numbers were read correctly.
         """
         return self._mixed or bool(self._could_be_thousands and self._numbers)
 
     @property
     def could_be_codes(self) -> bool:
-        """Whether its numbers might have lost leading zeros, so that they should be looked at."""
+        """Whether its numbers may have lost leading zeros, so that the file should be checked."""
         return (
             self._role == "any"
             and bool(self._numbers)
@@ -188,15 +190,15 @@ class ColumnReader:
         return RawColumn(self.name, "category", codes, tuple(texts), "", remarks)
 
     def _distinct(self, cells: pd.Series[Any]) -> tuple[list[str], IntArray]:
-        """Return the texts of a batch, blanks between words made one, and codes, -1 if missing."""
+        """Return the distinct texts of a batch, with single blanks, and codes, -1 if missing."""
         codes, found = pd.factorize(cells)
         position: dict[str, int] = {}
         own = []
         for cell in found:
             text = visible(str(cell))
             if text[:1] == text[-1:] == '"' and str(cell)[:1].isspace():
-                text = visible(text[1:-1])  # a tab or the like kept its quotation marks
-            # A batch of nothing but truth values comes as such, however they were spelt.
+                text = visible(text[1:-1])  # a leading tab, for example, kept its quotation marks
+            # pandas returns a batch of only true and false as booleans, whatever their spelling.
             if len(text) < 6 and text.lower() in ("true", "false"):
                 text = text.lower()
             missing = text.lower() in self._missing_words
@@ -213,8 +215,8 @@ class ColumnReader:
         self._codes.append(np.array([*own, -1], dtype=np.intp)[codes])
         if len(known) > VOCABULARY:
             readings = self._read(list(known), np.concatenate(self._codes))
-            # What fits not one of so many texts is not followed up, nor is a decimal mark that
-            # fits but few of the numbers.
+            # Drop readings that fit none of so many texts, and a decimal mark that fits only few of
+            # the numbers.
             most = max((reading.fitting for reading in readings if reading.decimal), default=0)
             self._readings = [reading for reading in readings if reading.fitting
                               and not (reading.decimal and 2 * reading.fitting < most)
@@ -245,7 +247,7 @@ class ColumnReader:
         values, n_large, first = without_too_large(values)
         if n_large:
             remarks.append(f"{n_large} of its numbers are too large to compute with, such as "
-                           f"{first}, and are taken as missing")  # fmt: skip
+                           f"{first}, and are treated as missing")  # fmt: skip
         said = self._said(remarks)
         present = values[~np.isnan(values)]
         if not present.size:
@@ -258,12 +260,12 @@ class ColumnReader:
         rounded = ""
         if reading.rounded:
             cell, row = reading.rounded
-            rounded = (f"'{self.name}': {reading.n_rounded} of its numbers are whole ones beyond "
-                       f"2**53 = {EXACT:.0f} that lose digits, such as {cell} (data row {row}), "
-                       f"which becomes {reading.values()[row - 1]:.0f}; subtract a constant in the "
-                       "file")  # fmt: skip
+            rounded = (f"'{self.name}': {reading.n_rounded} of its numbers are whole numbers "
+                       f"beyond 2**53 = {EXACT:.0f} that lose digits, such as {cell} (data row "
+                       f"{row}), which becomes {reading.values()[row - 1]:.0f}; subtract a "
+                       "constant in the file")  # fmt: skip
             if self._role != "response":
-                rounded += f", or --drop {shlex.quote(self.name)} if they only name things"
+                rounded += f", or use --drop {shlex.quote(self.name)} if they are only identifiers"
         return RawColumn(self.name, "number", values, (), reading.note(), said, reading.rests(),
                          rounded)  # fmt: skip
 
@@ -280,13 +282,13 @@ class ColumnReader:
             cell, row = other.notations.popitem()[1]
             if not np.array_equal(best.values(), other.values(), equal_nan=True):
                 note += " assumed"
-                remarks.append(f"day and month could be either way round in all of its dates, such "
-                               f"as '{cell}' (data row {row}); day first is assumed, --dates "
-                               "month-first says otherwise")  # fmt: skip
+                remarks.append("the order of day and month is ambiguous in all of its dates, such "
+                               f"as '{cell}' (data row {row}); day first is assumed; use --dates "
+                               "month-first for the other order")  # fmt: skip
         return RawColumn(self.name, "date", best.values(), (), note, self._said(remarks))
 
     def _truth(self, texts: list[str], codes: IntArray) -> RawColumn | None:
-        """Return the column as a boolean, if all of its texts mean true or false, and both do."""
+        """Return the column as booleans if all texts mean true or false and both occur, or None."""
         lowered = [text.lower() for text in texts]
         false = [text for text in texts if text.lower() in FALSE]
         true = [text for text in texts if text.lower() in TRUE]
@@ -299,7 +301,7 @@ class ColumnReader:
         return RawColumn(self.name, "boolean", truth[codes], (false[0], true[0]), note)
 
     def _oddities(self, reading: Reading) -> list[str]:
-        """Return what is to check of a column that is read in this way."""
+        """Return what the user should check if the column is read in this way."""
         remarks = [reading.mixture()] if reading.mixture() else []
         if reading.misfit:
             cell, row = reading.misfit
@@ -307,33 +309,33 @@ class ColumnReader:
             if self._role == "response":
                 remedy = "; their rows are dropped"
             elif self._role == "any":
-                remedy = f"; --categorical {shlex.quote(self.name)} makes each value a category"
+                remedy = f"; use --categorical {shlex.quote(self.name)} to keep them as categories"
             n_bad = reading.present - reading.fitting
             remarks.append(f"{n_bad} of its {reading.present} cells are not {reading.kind}s, such "
-                           f"as '{cell}' (data row {row}), and are taken as missing{remedy}"
+                           f"as '{cell}' (data row {row}), and are treated as missing{remedy}"
                            )  # fmt: skip
         return remarks
 
     def _doubts(self, best: Reading) -> tuple[str, ...]:
-        """Return what is to check of a column of texts that could have been something else."""
+        """Return what the user should check if a column of texts may be numbers or dates."""
         remedy = f"--numeric {shlex.quote(self.name)}"
         if LEADING_ZEROS in best.notations and best.share >= ENOUGH:
             cell, row = best.notations[LEADING_ZEROS]
             return self._said(
                 [
-                    f"leading zeros, such as '{cell}' (data row {row}), so these are "
-                    f"taken as codes, not as numbers; {remedy} says otherwise"
+                    f"it has leading zeros, such as in '{cell}' (data row {row}), so its values "
+                    f"are treated as codes, not as numbers; use {remedy} to read them as numbers"
                 ]
             )
         if best.misfit is None or best.share < MANY:
             return ()
         cell, row = best.misfit
-        remedy = (f"{remedy} reads it as numbers and takes the others as missing"
-                  if best.kind == "number" else "correct these to have it read so")  # fmt: skip
+        remedy = (f"use {remedy} to read it as numbers, with the others missing"
+                  if best.kind == "number" else "correct these to read it as dates")  # fmt: skip
         return self._said(
             [
-                f"{best.fitting} of its {best.present} cells are {best.kind}s, but "
-                f"others are not, such as '{cell}' (data row {row}); {remedy}"
+                f"{best.fitting} of its {best.present} cells are {best.kind}s, but others are "
+                f"not, such as '{cell}' (data row {row}); {remedy}"
             ]
         )
 

@@ -1,8 +1,8 @@
-"""Whether a point or a comma in a number stands before decimals or between thousands.
+"""Find out whether a point or a comma in a number is a decimal mark or separates thousands.
 
-A number tells unless it has one mark before three digits: 2,236,348 and 0.5 can mean one thing
-only.  Each column goes by its own numbers; where none tells, by those of the rest of the file; and
-where none of these does, by a guess, which is said.
+Most numbers decide this, such as 2,236,348 and 0.5; only a single mark before exactly three digits
+is ambiguous.  Each column is decided by its own numbers; if all of them are ambiguous, by those of
+the rest of the file; and if these are ambiguous too, by a guess, of which the user is told.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from poisonbench.preparation.number_or_date import Reading
 MARKS = {".": "decimal point", ",": "decimal comma"}
 
 SAMPLE_CELLS = 100_000
-"""Cells of the first records that are looked at."""
+"""Number of cells, from the first records, that are examined."""
 
 
 def mark_of(records: Sequence[Sequence[str]], delimiter: str) -> tuple[str, bool]:
-    """Return the decimal mark that the numbers in records have, and whether that is certain.
+    """Return the decimal mark of the numbers in records, and whether it is certain.
 
-    Where no number tells, a comma is decimal only if it could have been the delimiter, and is not.
+    If all numbers are ambiguous, a comma is a decimal mark only if the delimiter is not a comma.
 
     Parameters
     ----------
     records : sequence of sequence of str
         The first records of a file, without the header.
     delimiter : str
-        What separates their cells.
+        The character between their cells.
     """
     cells = {visible(cell) for cell in islice(chain.from_iterable(records), SAMPLE_CELLS)
              if "." in cell or "," in cell}  # fmt: skip
@@ -48,12 +48,12 @@ def mark_of(records: Sequence[Sequence[str]], delimiter: str) -> tuple[str, bool
 
 
 def could_be_thousands(fractions: FloatArray) -> bool:
-    """Return whether numbers that are not whole could be whole ones, their mark between thousands.
+    """Return whether fractions could be whole numbers whose mark separates thousands.
 
     Parameters
     ----------
     fractions : ndarray
-        Numbers read with the mark before decimals.
+        Numbers that were read with the mark as a decimal mark.
     """
     sizes = np.abs(fractions)
     thousandths = np.abs(sizes * 1000 - np.rint(sizes * 1000)) <= 1e-9
@@ -61,16 +61,16 @@ def could_be_thousands(fractions: FloatArray) -> bool:
 
 
 def best_reading(readings: Sequence[Reading], mark: str, *, settled: bool) -> tuple[Reading, str]:
-    """Return the reading of a column as numbers that fits best, and what to say of it.
+    """Return the reading of a column as numbers that fits best, and a remark for the user.
 
     Parameters
     ----------
     readings : sequence of Reading
-        One or both decimal marks, that of the file first.
+        Readings with one or both decimal marks; that with the file's mark is first.
     mark : str
         The decimal mark of the file.
     settled : bool
-        Whether that is certain.
+        Whether the mark is certain.
     """
     best = max(readings, key=lambda reading: reading.fitting)
     others = [reading for reading in readings if reading is not best]
@@ -82,14 +82,15 @@ def best_reading(readings: Sequence[Reading], mark: str, *, settled: bool) -> tu
             return best, ""
         cell, row = other.misfit
         return best, (f"its numbers have a {MARKS[best.decimal]}, such as '{cell}' (data row "
-                      f"{row}), other than the file's, which is read with a {MARKS[mark]}"
+                      f"{row}), but the rest of the file is read with a {MARKS[mark]}"
                       )  # fmt: skip
     a, b = best.values(), other.values()
     ambiguous = np.flatnonzero((a != b) & ~np.isnan(a) & ~np.isnan(b))
     if settled or not ambiguous.size:
         return best, ""
-    # The larger numbers are those with thousands separated.  What is written without a mark is then
-    # below 1000; and as decimals, were there always three of them, it would have a mark too.
+    # The reading with separated thousands has the larger numbers.  If it is right, numbers without
+    # a mark are below 1000.  If the other is right, and every number has three decimals, there are
+    # no numbers without a mark.
     decimals, thousands = sorted(readings, key=lambda reading: np.nanmax(np.abs(reading.values())))
     if thousands.largest_plain >= 1000:
         best = decimals
@@ -98,7 +99,7 @@ def best_reading(readings: Sequence[Reading], mark: str, *, settled: bool) -> tu
     row = int(ambiguous[0])
     meant = "thousands" if best is thousands else "decimals"
     remedy = "," if best.decimal == "." else "."
-    return best, (f"where its numbers have a point or a comma, three digits follow: decimals, or "
-                  f"separated thousands; {meant} are assumed, so that data row {row + 1} is "
-                  f"{best.values()[row]:.15g}; --decimal {best.decimal} confirms that, --decimal "
-                  f"{remedy} says otherwise")  # fmt: skip
+    return best, ("every point or comma in its numbers is followed by three digits, which may be "
+                  f"decimals or thousands; {meant} are assumed, so that data row {row + 1} is "
+                  f"{best.values()[row]:.15g}; use --decimal {best.decimal} to confirm this, or "
+                  f"--decimal {remedy} for the other meaning")  # fmt: skip

@@ -1,4 +1,4 @@
-"""How a CSV file is written: its encoding, delimiter, decimal mark and column names, found out."""
+"""Detect the format of a CSV file: its encoding, delimiter, decimal mark and column names."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from poisonbench.preparation.records import errors_of_reading, records
 from poisonbench.preparation.text_encoding import TextEncoding, detect
 
 SAMPLE_RECORDS = 1000
-"""Records that delimiter and decimal mark are found out from."""
+"""Number of records from which the delimiter and the decimal mark are detected."""
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a CSV file is written.
+    """The format of a CSV file.
 
     Parameters
     ----------
     encoding : TextEncoding
-        How its bytes stand for text.
+        Its character encoding.
     delimiter : str
-        What separates its cells.
+        The character between its cells.
     decimal : {".", ","}
         Its decimal mark.
     header : Header
-        Its column names, and where they come from.
+        Its column names.
     settled : bool
-        Whether the decimal mark was given, or is the only one that fits.
+        Whether the decimal mark is certain, because it was given or is the only one that fits.
     """
 
     encoding: TextEncoding
@@ -43,7 +43,7 @@ class Dialect:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The column names, distinct."""
+        """The column names, which are distinct."""
         return self.header.names
 
     @property
@@ -52,7 +52,7 @@ class Dialect:
         return tuple(filter(None, (self.encoding.remark, *self.header.remarks)))
 
     def __str__(self) -> str:
-        """Return it in words."""
+        """Return a description for the user."""
         delimiter = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe", " ": "blank"}
         mark = "point" if self.decimal == "." else "comma"
         between = delimiter.get(self.delimiter, repr(self.delimiter))
@@ -68,21 +68,22 @@ def sniff(
     decimal: str | None = None,
     header: bool | None = None,
 ) -> Dialect:
-    """Return how a file is written; what is given is believed.
+    """Return the format of a file; given arguments are used without detection.
 
     Parameters
     ----------
     path : Path
         The file.
     encoding, delimiter, decimal : str, optional
-        What is known of it.
+        What is known of the format.
     header : bool, optional
-        Whether its first line has the column names; it must look like that if not given.
+        Whether the first line contains the column names.  If not given, it does, and a first line
+        that looks like data is an error.
 
     Raises
     ------
     DatasetError
-        It cannot be read, is empty, or has no header line and was not said to have none.
+        The file cannot be read or is empty, or its first line looks like data.
     """
     with errors_of_reading(path, encoding):
         text = TextEncoding(encoding) if encoding else detect(path)
@@ -94,9 +95,9 @@ def sniff(
         raise DatasetError(f"{path}: the file is empty, expected a header line of column names")
     found = read_header(path, records[0], header, blank)
     if len(found.names) == 1:
-        raise DatasetError(f"{path}: one column, '{found.names[0]}', expected features and a "
-                           "response; if something else than comma, semicolon, tab or pipe is "
-                           "between its cells, give it with --delimiter")  # fmt: skip
+        raise DatasetError(f"{path}: only one column, '{found.names[0]}', expected features and a "
+                           "response; if the cells are not separated by comma, semicolon, tab or "
+                           "pipe, give the separator with --delimiter")  # fmt: skip
     if decimal:
         return Dialect(text, delimiter, decimal, found)
     mark, settled = mark_of(records[found.line :], delimiter)
@@ -104,19 +105,19 @@ def sniff(
 
 
 def _blank_records(path: Path, encoding: TextEncoding, delimiter: str) -> int:
-    """Return how many records of nothing but blank cells precede the first other one."""
+    """Return how many records with only blank cells precede the first other record."""
     cells_of = (cells for _, cells in records(path, encoding, delimiter))
     return sum(1 for _ in takewhile(lambda cells: not any(map(str.strip, cells)), cells_of))
 
 
 def _sample(path: Path, encoding: TextEncoding, delimiter: str) -> list[list[str]]:
-    """Return the first records that are not blank, the header among them."""
+    """Return the first records that are not blank, including the header."""
     cells_of = (cells for _, cells in records(path, encoding, delimiter))
     return list(islice((cells for cells in cells_of if any(map(str.strip, cells))), SAMPLE_RECORDS))
 
 
 def _delimiter(path: Path, encoding: TextEncoding) -> str:
-    """Return the delimiter that most records agree on, and of these the one with most cells."""
+    """Return the delimiter with which most records have as many cells as the first one."""
 
     def score(delimiter: str) -> tuple[float, int]:
         lengths = [len(record) for record in _sample(path, encoding, delimiter)[:100]]

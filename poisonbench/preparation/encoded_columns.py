@@ -22,7 +22,7 @@ class Numeric:
     name : str
         Its name.
     values : ndarray of shape (rows,)
-        In its own unit, nothing missing.
+        The values in the column's own unit, without missing values.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Numeric:
 
 @dataclass(frozen=True)
 class Group:
-    """A categorical column, written as one column for each category but one.
+    """A categorical column, which is written as one column for each category except the first.
 
     Parameters
     ----------
@@ -42,9 +42,9 @@ class Group:
     labels : tuple of str
         The categories; the first is the one without a column.
     merged : tuple of str
-        The rare categories that became one.
+        The rare categories that were merged into one.
     merged_label : str
-        What that one is called.
+        The name of the merged category.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Group:
 
     @property
     def description(self) -> dict[str, object]:
-        """What the sidecar says of it."""
+        """The description of the group in the sidecar."""
         return {
             "categories": self.labels,
             "without a column": self.labels[0],
@@ -76,12 +76,12 @@ class Group:
 
 @dataclass(frozen=True)
 class ReadyGroup:
-    """Columns ``Group:value`` that the raw file had already, kept as they are.
+    """Columns ``Group:value`` of the raw file, which are kept as they are.
 
     Parameters
     ----------
     name : str
-        What precedes the colon.
+        The part of the names before the colon.
     columns : tuple of str
         The names of its columns.
     bits : ndarray of shape (columns, rows)
@@ -94,7 +94,7 @@ class ReadyGroup:
 
     @property
     def description(self) -> dict[str, object]:
-        """What the sidecar says of it."""
+        """The description of the group in the sidecar."""
         return {"categories": [column.partition(":")[2] for column in self.columns],
                 "without a column": None, "merged": []}  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What becomes of each raw column: a number, a one-hot group, or nothing, and why."""
+"""Decide what each raw column becomes: a numeric column, a one-hot group, or nothing; and why."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from poisonbench.preparation.raw import RawColumn
 from poisonbench.preparation.ready import categories, ready_groups
 
 KINDS = {"date": "dates", "boolean": "booleans", "category": "categories", "free text": "free text"}
-"""Kinds of columns that are no numbers, in the plural."""
+"""The kinds of columns that are not numbers, in the plural."""
 
-SAME = "its whole numbers beyond 2**53 are the same as floats"
-"""Why a column is left out that varies, but not once its numbers are floats."""
+SAME = "its whole numbers beyond 2**53 are equal as floats"
+"""The reason for leaving out a column that varies, but not once its numbers are floats."""
 
 FEW = 20
-"""Rows that may hold the numbers from one to another by chance, without being counted by them."""
+"""In at most this many rows, the values of a column may be consecutive numbers by chance; in more
+rows, such a column is an identifier."""
 
 _ID_NAME = re.compile(r"(^|[\W_])(id|idx|index|key|no|nr|row|uuid|guid)$", re.I)
 _ID_SUFFIX = re.compile(r"[a-z0-9]I[dD]$")
@@ -34,7 +35,7 @@ _ID_SUFFIX = re.compile(r"[a-z0-9]I[dD]$")
 
 @dataclass
 class Encoded:
-    """The columns of the prepared file, and what happened to those of the raw one.
+    """The columns of the prepared file, and what was done with those of the raw file.
 
     Parameters
     ----------
@@ -45,15 +46,15 @@ class Encoded:
     groups : list of Group or ReadyGroup
         The one-hot groups.
     fates : dict of str to str
-        For each raw column what it holds and what became of it, in words.
+        For each raw column, a text that says what it contains and what was done with it.
     dropped : dict of str to str
         The raw columns that are left out, with the reason.
     filled : dict of str to str
-        The columns with missing values, and what stands for them.
+        The columns with missing values, and what replaced these.
     warnings : list of str
-        What the user should look at.
+        What the user should check.
     rows_dropped : int
-        Rows left out for a missing value.
+        Number of rows that were dropped because of a missing value.
     """
 
     target: Numeric
@@ -72,26 +73,26 @@ class Encoded:
 
     @property
     def names(self) -> list[str]:
-        """The columns of the file, the response first."""
+        """The columns of the file; the response is the first."""
         grouped = [column for group in self.groups for column in group.columns]
         return [self.target.name, *(numeric.name for numeric in self.numerics), *grouped]
 
 
 def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
-    """Decide what becomes of each raw column, and encode it.
+    """Decide what each raw column becomes, and encode it.
 
     Parameters
     ----------
     raw : list of RawColumn
-        The columns; the list is emptied, so that memory is freed on the way.
+        The columns; the list is emptied, to free memory on the way.
     choices : Choices
-        What the user decides.
+        The user's choices.
 
     Raises
     ------
     DatasetError
-        The response is not numeric or never varies, a column cannot be what the user says, or
-        nothing is left.
+        The response is not numeric or does not vary, a column cannot be read as the user wants, or
+        no feature is left.
     """
     response, keep = _target(raw, choices)
     if choices.missing == "drop":
@@ -100,11 +101,11 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
                 keep &= ~column.missing
     values = response.values[keep].astype(np.float64, copy=False)
     if len(values) < 2:
-        raise DatasetError(f"target: '{response.name}' has {len(values)} rows left, expected two "
-                           "at least")  # fmt: skip
+        raise DatasetError(f"target: '{response.name}' has {len(values)} rows left, expected at "
+                           "least two")  # fmt: skip
     if np.ptp(values) == 0:
         raise DatasetError(f"target: '{response.name}' is {values[0]:.6g} in every row, expected "
-                           "two different values at least"
+                           "at least two different values"
                            f"{_but(response.rounded)}")  # fmt: skip
     chosen = (response.name, *choices.categorical, *choices.numeric, *choices.drop)
     ready = ready_groups(raw, chosen, keep)
@@ -147,8 +148,8 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
             made = one_hot(column, names[column.name], choices.rare)
             if isinstance(made, str):
                 reason = made
-                encoded.warnings.append(f"'{column.name}' is left out: {made}; a smaller --rare, "
-                                        "such as 0, keeps it")  # fmt: skip
+                encoded.warnings.append(f"'{column.name}' is left out: {made}; use a smaller "
+                                        "--rare, such as 0, to keep it")  # fmt: skip
             else:
                 encoded.groups.append(made)
                 leaks.append(leakage.of_categories(column.name, column.values.astype(np.intp)))
@@ -157,7 +158,7 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
                     label = made.merged_label if MISSING_LABEL in made.merged else MISSING_LABEL
                     encoded.filled[column.name] = f"{n_missing} rows, category {label}"
         if ":" in column.name and reason is None:
-            what += f", named '{names[column.name]}': a colon marks one-hot groups of 0 and 1"
+            what += f", named '{names[column.name]}', because a colon marks one-hot groups"
         _decided(encoded, column.name, found, what, reason)
     if not encoded.numerics and not encoded.groups:
         name, reason = next(iter(encoded.dropped.items()), ("", "there is none"))
@@ -168,16 +169,16 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
 
 
 def _decided(encoded: Encoded, name: str, found: str, what: str, reason: str | None) -> None:
-    """Record what became of a column."""
+    """Record what was done with a column."""
     if reason is not None:
         encoded.dropped[name] = reason
     encoded.fates[name] = f"{found}, {what}" if reason is None else f"{found}, dropped: {reason}"
 
 
 def _written_names(raw: list[RawColumn], ready: dict[str, ReadyGroup]) -> dict[str, str]:
-    """Return what columns are called in the prepared file, by what they were called before.
+    """Return the columns' names in the prepared file, by their names in the raw file.
 
-    A colon would make a group of a column that is none.
+    Colons are replaced, because they would mark one-hot groups.
     """
     kept = {column for group in ready.values() for column in group.columns}
     before = [column.name for column in raw]
@@ -186,13 +187,13 @@ def _written_names(raw: list[RawColumn], ready: dict[str, ReadyGroup]) -> dict[s
 
 
 def _target(raw: list[RawColumn], choices: Choices) -> tuple[RawColumn, BoolArray]:
-    """Return the response as numbers, and the mask of the rows that have one."""
+    """Return the response as numbers, and a mask of the rows that have a response."""
     column = next(column for column in raw if column.name == choices.target)
     if column.kind == "boolean" and column.labels == ("0", "1"):
         values = np.where(column.missing, np.nan, column.values)
         column = replace(column, kind="number", values=values)
     if not len(column.values):
-        raise DatasetError("no rows of data below the header")
+        raise DatasetError("there are no rows of data below the header")
     if column.kind != "number":
         raise DatasetError(f"target: '{column.name}' {_holds(column)}, expected numbers"
                            f"{_but(*column.remarks)}")  # fmt: skip
@@ -200,7 +201,7 @@ def _target(raw: list[RawColumn], choices: Choices) -> tuple[RawColumn, BoolArra
 
 
 def _perhaps_numbers(column: RawColumn) -> list[str]:
-    """Say it if texts that are left out look like numbers, or dates, in an unknown notation."""
+    """Return a warning if texts that are left out look like numbers or dates."""
     labels = column.labels or (column.example,)
     alike = [label for label in labels if looks_like_number(label)]
     if 2 * len(alike) <= len(labels):
@@ -226,7 +227,7 @@ def _is_number(column: RawColumn) -> bool:
 
 
 def _reason_to_drop(column: RawColumn, choices: Choices) -> str | None:
-    """Return why a column is left out, or None if it is kept."""
+    """Return the reason for leaving out a column, or None if it is kept."""
     name, missing = column.name, column.missing
     if name in choices.drop:
         return "as asked"
@@ -246,16 +247,16 @@ def _reason_to_drop(column: RawColumn, choices: Choices) -> str | None:
         return "constant"
     chosen = name in (*choices.categorical, *choices.numeric)
     if n_distinct == len(missing) and not chosen and _is_identifier(column, present):
-        return "identifier, another value in every row"
+        return "identifier with a different value in every row"
     if _is_number(column) and np.ptp(column.values[~missing]) == 0:
         return SAME
     return None
 
 
 def _is_identifier(column: RawColumn, present: FloatArray | IntArray) -> bool:
-    """Whether a column with another value in every row names the rows.
+    """Whether a column with a different value in every row identifies the rows.
 
-    Every such text does; of numbers, whole ones that count the rows or are called an identifier.
+    Texts always do.  Whole numbers do if they are consecutive, or if the column's name says so.
     """
     if not _is_number(column):
         return True

@@ -1,4 +1,4 @@
-"""The one-hot group of a column of categories, rare ones merged."""
+"""Make the one-hot group of a column of categories, and merge its rare categories."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from poisonbench.preparation.header import distinct
 from poisonbench.preparation.raw import RawColumn
 
 MISSING_LABEL = "NA"
-"""The category of a missing value, named as in the files of the 2018 paper."""
+"""The category for missing values, named as in the files of the 2018 paper."""
 
 LONGEST_LABEL = 100
-"""Characters of a category's name that are kept."""
+"""Largest length of a category's name; longer ones are cut."""
 
 RARE_LABEL = "other"
-"""The category that rare ones are merged to."""
+"""The category into which rare categories are merged."""
 
 
 def one_hot(column: RawColumn, name: str, rare_below: float) -> Group | str:
-    """Return the one-hot group of a column, or why it has none.
+    """Return the one-hot group of a column, or the reason if it has none.
 
-    Of a boolean column the false value, of any other the most frequent category has no column.
+    The most frequent category has no column; in a boolean column, the false value has none.
     """
     codes, labels = column.values, list(column.labels)
     if column.missing.any():
         codes = np.where(column.missing, len(labels), codes)
         labels.append(MISSING_LABEL)
-    # What different codes call alike (a category named NA or other) is one category.
+    # Different codes may have the same label, such as a category that is named NA.
     position = {label: k for k, label in enumerate(dict.fromkeys(labels))}
     codes = np.array([position[label] for label in labels], dtype=np.intp)[codes]
     labels = list(position)
@@ -40,8 +40,8 @@ def one_hot(column: RawColumn, name: str, rare_below: float) -> Group | str:
         merged = tuple(labels[k] for k in rare)
         kept = [k for k in used if k not in set(rare)]
         if not kept:
-            return (f"none of its {len(used)} categories has {rare_below:.3g} of the rows, the "
-                    "threshold of rare ones")  # fmt: skip
+            return (f"all of its {len(used)} categories are rare, with less than {rare_below:.3g} "
+                    "of the rows")  # fmt: skip
         target_of = np.full(len(labels), len(kept), dtype=np.intp)
         target_of[kept] = range(len(kept))
         labels = [labels[k] for k in kept]
@@ -61,15 +61,15 @@ def one_hot(column: RawColumn, name: str, rare_below: float) -> Group | str:
 
 
 def shortened(label: str) -> str:
-    """Return a category's name, cut if it is a whole text."""
+    """Return a category's name, cut if it is too long."""
     return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
 
 
 def words(group: Group) -> str:
-    """Return what the user is told of a group."""
+    """Return a description of a group for the user."""
     n_merged, n_after = len(group.merged), len(group.labels)
     text = f"{n_after} categories"
     if n_merged:
-        text = (f"{n_after - 1 + n_merged} categories, {n_merged} rare ones merged to "
+        text = (f"{n_after - 1 + n_merged} categories, {n_merged} rare ones merged into "
                 f"'{group.merged_label}', {n_after} left")  # fmt: skip
     return f"{text}, '{group.labels[0]}' without a column"

@@ -1,4 +1,4 @@
-"""The column names of a raw file: whether it has any, and what they become."""
+"""The column names of a raw file: check whether it has any, and make them distinct."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Header:
     Parameters
     ----------
     names : tuple of str
-        Distinct, and each on one line.
+        The names, which are distinct and each on one line.
     line : bool
-        Whether the file has a line of names.
+        Whether the file has a line with the names.
     blank_records : int
-        Lines of blank cells before it.
+        Number of blank lines before it.
     repeated : tuple of str
         Names that several columns had.
     remarks : tuple of str
-        What the user should check, above all where names were changed.
+        What the user should check, such as names that were changed.
     """
 
     names: tuple[str, ...]
@@ -50,16 +50,16 @@ def read_header(
     path : Path
         The file.
     cells : sequence of str
-        Its first line that is not blank.
+        The cells of its first line that is not blank.
     given : bool or None
-        Whether this has the names; None if it must look like that.
+        Whether this line contains the names; if None it does, unless it looks like data.
     blank_records : int
-        Lines before it.
+        Number of lines before it.
 
     Raises
     ------
     DatasetError
-        It looks like data.
+        The line looks like data.
     """
     if given is False:
         names = tuple(f"column {j}" for j in range(1, len(cells) + 1))
@@ -72,24 +72,24 @@ def read_header(
                if cell.strip() not in ("", name)]  # fmt: skip
     alike = [pair for pair in changed if visible(pair[0]) != " ".join(pair[0].split())]
     if unnamed:
-        remarks.append(f"columns without a name are called by their number: {listing(unnamed)}")
+        remarks.append(f"columns without a name are named by their number: {listing(unnamed)}")
     for pairs, why, quoted in (
         ([pair for pair in changed if pair not in alike], "to be distinct and on one line", repr),
-        (alike, "to have no characters that look like others or cannot be seen", ascii),
+        (alike, "to avoid characters that are invisible or look like others", ascii),
     ):
-        shown = ", ".join(f"{quoted(before)} is '{after}'" for before, after in pairs[:5])
+        shown = ", ".join(f"{quoted(before)} is now '{after}'" for before, after in pairs[:5])
         more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
         if pairs:
-            remarks.append(f"column names changed, {why}: {shown}{more}")
+            remarks.append(f"column names were changed, {why}: {shown}{more}")
     repeated = tuple(name for name, count in Counter(wanted).items() if count > 1)
     return Header(names, True, blank_records, repeated, tuple(remarks))
 
 
 def distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """Return names with numbers behind those that were there before: ``a``, ``a (2)``."""
+    """Return the names with numbers added to repeated ones: ``a``, ``a (2)``."""
     taken = set(names)
     found: dict[str, None] = {}
-    last: dict[str, int] = {}  # the number behind the last of that name
+    last: dict[str, int] = {}  # the last number that was added to a name
     for name in names:
         new, k = name, last.get(name, 1)
         while new in found or (k > 1 and new in taken):
@@ -101,7 +101,7 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _suspicion(path: Path, cells: Sequence[str]) -> list[str]:
-    """Return what makes names look like data; raise if there is hardly a doubt."""
+    """Return a remark if the names may be data; raise DatasetError if they almost certainly are."""
     number = number_parser(".")
     dates = [date_parser(order) for order in DATE_ORDERS]
     present = [cell for cell in cells if cell]
@@ -110,11 +110,11 @@ def _suspicion(path: Path, cells: Sequence[str]) -> list[str]:
                if _FRACTION.fullmatch(cell) or any(date(cell) for date in dates)]  # fmt: skip
     if certain or (numbers and len(numbers) == len(present)):
         raise DatasetError(
-            f"{path}: the first line holds {listing(certain or numbers)}: that looks like data, "
-            "not like column names; --no-header if it is (the columns are then called "
-            "'column 1', 'column 2', ...), --header if not"
+            f"{path}: the first line contains {listing(certain or numbers)}, which looks like "
+            "data, not like column names; use --no-header if it is data (the columns are then "
+            "named 'column 1', 'column 2', ...), or --header if it contains the names"
         )
     if numbers:
-        return [f"the first line holds {listing(numbers)}, taken for column names; --no-header if "
-                "it is data"]  # fmt: skip
+        return [f"the first line contains {listing(numbers)}, read as column names; use "
+                "--no-header if it is data"]  # fmt: skip
     return []

@@ -1,4 +1,4 @@
-"""Columns that give the response away, and so would make any defense look good."""
+"""Find columns that determine the response, which would make any defense look good."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from scipy.stats import rankdata
 from poisonbench.features import BoolArray, FloatArray, IntArray
 
 LEAKAGE = 0.9999
-"""Correlation with the response, or share of its variance, from which a column is suspect."""
+"""A column is suspect if its correlation with the response, or the share of the response's variance
+that it explains, is above this."""
 
 RANKED_ROWS = 20_000
-"""Rows whose order is compared with the response's; ranking more takes longer than reading."""
+"""Number of rows whose order is compared; ranking more would take longer than reading the file."""
 
 FEWEST = 5
-"""Rows, beyond one for each category, that show a relation rather than a coincidence."""
+"""Smallest number of rows, beyond one for each category, that is not considered a coincidence."""
 
 
 class Leakage:
-    """Compares columns with the response, one at a time, on the rows where they have a value.
+    """Compares columns with the response, one at a time, on the rows where they are not missing.
 
     Parameters
     ----------
@@ -33,10 +34,10 @@ class Leakage:
         self._step = -(-len(y) // RANKED_ROWS)
 
     def of_numbers(self, name: str, values: FloatArray, present: BoolArray) -> str | None:
-        """Return a warning if numbers determine the response.
+        """Return a warning if the numbers of a column determine the response.
 
-        They do by an affine function, by their order, or because equal numbers have equal
-        responses throughout.
+        They may do so by an affine function, by their order, or because rows with equal numbers
+        always have equal responses.
 
         Parameters
         ----------
@@ -45,7 +46,7 @@ class Leakage:
         values : ndarray of shape (rows,)
             Its numbers.
         present : ndarray of shape (rows,)
-            Where it has one.
+            Mask of the rows that are not missing.
         """
         x, y = values[present], self._y[present]
         if len(x) < FEWEST:
@@ -59,14 +60,14 @@ class Leakage:
         return _warning(name, "by its values") if _determined(y, codes) else None
 
     def of_categories(self, name: str, codes: IntArray) -> str | None:
-        """Return a warning if categories determine the response.
+        """Return a warning if the categories of a column determine the response.
 
         Parameters
         ----------
         name : str
             The column.
         codes : ndarray of shape (rows,)
-            The category of each row, -1 where missing.
+            The category of each row, -1 if it is missing.
         """
         present = codes >= 0
         determined = _determined(self._y[present], codes[present])
@@ -74,22 +75,22 @@ class Leakage:
 
 
 def _warning(name: str, how: str) -> str:
-    return (f"'{name}' determines the response {how}: if it is not known before the response is, "
+    return (f"'{name}' determines the response {how}; if it is not known before the response, "
             f"leave it out with --drop {shlex.quote(name)}")  # fmt: skip
 
 
 def _correlation(a: FloatArray, b: FloatArray) -> float:
-    """Return the absolute correlation coefficient; 0 where one of them does not vary."""
+    """Return the absolute correlation coefficient; 0 if one of the arrays does not vary."""
     a, b = a - a.mean(), b - b.mean()
     size = float(np.sqrt(a @ a) * np.sqrt(b @ b))
     return float(abs(a @ b)) / size if size > 0 else 0.0
 
 
 def _determined(y: FloatArray, codes: IntArray) -> bool:
-    """Whether rows of the same category have the same response, but for a negligible part.
+    """Whether rows of the same category have almost the same response.
 
-    Categories of a single row show nothing.  The variances within categories and over all are
-    compared as unbiased estimates, so that many small categories are no evidence by themselves.
+    Categories with a single row do not count.  The variances within categories and over all rows
+    are unbiased estimates, so that many small categories by themselves are no evidence.
     """
     repeated = np.bincount(codes)[codes] > 1 if len(codes) else np.zeros(0, dtype=np.bool_)
     y, codes = y[repeated], np.unique(codes[repeated], return_inverse=True)[1]

@@ -1,4 +1,4 @@
-"""The cells of a column read in one way, as numbers or as dates, and how well that fits them."""
+"""One way of reading the cells of a column, as numbers or as dates, and how well it fits."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ from poisonbench.preparation.cells import (
 
 
 class Reading:
-    """Cells taken batch by batch, each as a value or as one that does not fit.
+    """Reads the cells of a column batch by batch, and counts those that do not fit.
 
     Parameters
     ----------
     kind : {"number", "date"}
-        What the values are.
+        The kind of values.
     name : str
-        Which way of reading this is.
+        The name of this reading, such as the order of dates.
     parse : callable
-        Reads a text.
+        The parser of a cell's text.
     decimal : str
         The decimal mark of numbers.
 
     Attributes
     ----------
     present, fitting : int
-        Cells that are not missing, and those that fit.
+        Number of cells that are not missing, and number of those that fit.
     misfit : tuple of str and int, or None
-        The first cell that does not fit, with its row, counted from 1.
+        The first cell that does not fit, and its row, counted from 1.
     notations : dict of str to (str, int)
-        How values are written, with the first cell of each and its row.
+        For each notation of values, its first cell and the row of that.
     largest_plain : float
-        The largest size of a value that is written with nothing special.
+        The largest absolute value that has no special notation.
     rounded : tuple of str and int, or None
-        The first whole number that loses digits as a float, with its row.
+        The first whole number that loses digits as a float, and its row.
     n_rounded : int
-        How many do.
+        How many numbers lose digits.
     """
 
     def __init__(
@@ -71,17 +71,17 @@ class Reading:
         self.n_rounded = 0
 
     def add(self, texts: list[str], codes: IntArray, numbers: FloatArray | None = None) -> None:
-        """Take a batch.
+        """Add a batch of cells.
 
         Parameters
         ----------
         texts : list of str
-            Its distinct cells.
+            Its distinct texts.
         codes : ndarray of shape (rows,)
-            Which of them each row holds; -1 where the value is missing.
+            For each row the index of its text; -1 if the value is missing.
         numbers : ndarray of shape (rows,), optional
-            Cells that were found to be plain numbers, NaN for the others; a cell is there or in
-            `texts`.
+            The values of cells that are known to be plain numbers and are not in `texts`; NaN for
+            other cells.
         """
         read = [self._parse(text) for text in texts]
         values = np.array([np.nan if cell is None else cell.value for cell in read] + [np.nan])
@@ -126,15 +126,15 @@ class Reading:
 
     @property
     def share(self) -> float:
-        """Share of the cells present that fit."""
+        """Share of the cells that are not missing that fit."""
         return self.fitting / max(self.present, 1)
 
     def values(self) -> FloatArray:
-        """Return the values of all rows, NaN where missing or not fitting."""
+        """Return the values of all rows; NaN if the cell is missing or does not fit."""
         return np.concatenate([*self._parts, np.empty(0)])
 
     def rests(self) -> FloatArray | None:
-        """Return what whole numbers lose as floats, in all rows; None if nothing is lost."""
+        """Return the rounding errors of whole numbers in all rows; None if there are none."""
         if self.rounded is None:
             return None
         pairs = zip(self._rests, self._parts, strict=True)
@@ -142,14 +142,14 @@ class Reading:
         return np.concatenate(parts)
 
     def note(self) -> str:
-        """Return what the user should know about how the values are written."""
+        """Return a description of the notations, for the user."""
         signs = sorted(set(self.notations) - PLAIN)
         written = [f"with '{sign}'" for sign in signs if self.kind == "number"]
         written += [way for way in (SEPARATED, NEGATED) if way in self.notations]
         return ", ".join([self.name, *written] if self.name else written)
 
     def mixture(self) -> str:
-        """Return what is wrong where values of several units seem to stand together."""
+        """Return a remark if the values seem to have different units; otherwise an empty text."""
         special = [notation for notation in self.notations if notation not in PLAIN]
         plain = [notation for notation in self.notations if notation in PLAIN]
         if len(special) + bool(plain) < 2:
@@ -157,10 +157,10 @@ class Reading:
         first = [self.notations[notation] for notation in [*special, *plain[:1]]]
         examples = [f"'{cell}' (data row {row})" for cell, row in first]
         if self.kind == "date":
-            return (f"has times with and without {TIME_ZONE}, such as {' and '.join(examples)}; "
-                    "UTC is assumed where there is none")  # fmt: skip
-        return (f"mixes signs, such as {' and '.join(examples[:3])}; the numbers are taken as they "
-                "stand, which is wrong if they are in different units")  # fmt: skip
+            return (f"it has times with and without {TIME_ZONE}, such as "
+                    f"{' and '.join(examples)}; times without one are read as UTC")  # fmt: skip
+        return (f"it mixes signs, such as {' and '.join(examples[:3])}; the signs are ignored, "
+                "which is wrong if the numbers are in different units")  # fmt: skip
 
 
 def number_reading(decimal: str) -> Reading:
@@ -169,14 +169,14 @@ def number_reading(decimal: str) -> Reading:
 
 
 def plain_numbers(cells: pd.Series[Any]) -> FloatArray:
-    """Return the cells that are numbers with a decimal point and nothing special, NaN for others.
+    """Return the values of cells that are plain numbers with a decimal point; NaN for others.
 
-    Whole numbers that may lose digits as a float are others too.
+    Whole numbers that may lose digits as floats are not included.
 
     Parameters
     ----------
     cells : Series of str
-        Texts, NaN where missing.
+        Texts; NaN if missing.
     """
     numbers: FloatArray = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, copy=True)
     numbers[np.abs(numbers) >= EXACT] = np.nan
@@ -193,12 +193,21 @@ def date_readings() -> list[Reading]:
 
 
 def without_too_large(values: FloatArray) -> tuple[FloatArray, int, str]:
-    """Return numbers with those too large to compute with missing, how many, and the first.
+    """Replace numbers that are too large to compute with by NaN.
 
     Parameters
     ----------
     values : ndarray of shape (rows,)
-        Numbers, NaN where missing.
+        Numbers; NaN if missing.
+
+    Returns
+    -------
+    values : ndarray of shape (rows,)
+        The other numbers.
+    n_large : int
+        How many were too large.
+    first : str
+        The first of them, and its row; empty if there is none.
     """
     large = np.flatnonzero(np.abs(values) > LARGEST)
     if not large.size:

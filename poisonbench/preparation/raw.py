@@ -1,4 +1,4 @@
-"""A column of a raw file, read, and not yet encoded."""
+"""A column of a raw file that has been read but not yet encoded."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ class RawColumn:
     name : str
         Its name.
     kind : str
-        What it holds.
+        The kind of its content.
     values : ndarray of shape (rows,)
-        Numbers, dates in days since 1970, both NaN where missing; codes of texts, -1 where
-        missing; zeros for a column that is not kept.
+        Numbers, or dates in days since 1970, with NaN for missing values; or codes of texts, with
+        -1 for missing values; or zeros for free text, which is not kept.
     labels : tuple of str
-        The texts that codes stand for.
+        The texts for which the codes stand.
     note : str
-        What else there is to say of it: the order of dates, an example of free text.
+        A remark, such as the order of dates or an example of free text.
     remarks : tuple of str
         What the user should check.
     rests : ndarray of shape (rows,), optional
-        What whole numbers beyond 2**53 lose as floats, where some do.
+        The rounding errors of whole numbers beyond 2**53 as floats, if there are any.
     rounded : str
-        What the user is told of that if the column is used.
+        A warning about these for the user, if the column is used.
     example : str
-        A text, where they are not kept.
+        An example of free text.
     """
 
     name: str
@@ -63,9 +63,10 @@ class RawColumn:
         return replace(self, values=self.values[rows], rests=rests)
 
     def present(self) -> FloatArray | IntArray:
-        """Return the values that are there, of whole numbers beyond 2**53 without loss.
+        """Return the values that are not missing, so that different values remain different.
 
-        From those the first is subtracted, exactly where they differ by less than 2**53.
+        If whole numbers are beyond 2**53, the first is subtracted from all of them, which is exact
+        for numbers that differ from it by less than 2**53.
         """
         here = ~self.missing
         values = self.values[here]

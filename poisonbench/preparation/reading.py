@@ -1,4 +1,4 @@
-"""Reading the rows of a raw CSV file in batches, and looking at what a batch does not show."""
+"""Read the rows of a raw CSV file in batches, and find what the batches do not show."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from poisonbench.preparation.dialect import Dialect
 from poisonbench.preparation.records import errors_of_reading, records, skips_blanks
 
 BATCH_ROWS = 20_000
-"""Rows held as text at a time; more would be no faster."""
+"""Number of rows that are kept as text at a time; more would not be faster."""
 
 BLOCK = 1 << 22
-"""Characters of a file that are searched at a time."""
+"""Number of characters of a file that are searched at a time."""
 
 LONGEST_CODE = 64
-"""Characters of a cell that is found though it lies on the border of two blocks."""
+"""Largest length of a cell that is found if it extends over two blocks."""
 
 _CODE = re.compile(r" *0[0-9]+ *")
 
@@ -33,37 +33,37 @@ def batches(
     as_text: Collection[str] = (),
     only: Collection[str] | None = None,
 ) -> Iterator[pd.DataFrame]:
-    """Yield the rows of a file, a batch at a time.
+    """Yield the rows of a file in batches.
 
-    A column of a batch holds numbers where every cell of it is one or is missing, else texts.
-    Cells that a short line lacks are missing.
+    A column of a batch contains numbers if each of its cells is a number or missing, and texts
+    otherwise.  The absent cells of a short line are missing.
 
     Parameters
     ----------
     path : Path
         The file.
     dialect : Dialect
-        How it is written.
+        Its format.
     missing : collection of str
         Words that mean a missing value, in lower case.
     as_text : collection of str
-        Columns whose cells are kept as they are written.
+        Columns whose cells are kept as text.
     only : collection of str, optional
-        The columns that are read; all if not given.
+        The columns to read; all if not given.
 
     Raises
     ------
     DatasetError
-        It is not a table.
+        The file is not a table.
     """
     header = dialect.header
     encoding = dialect.encoding
-    # Names that repeat are passed over, for pandas takes time by the square of their number.
+    # pandas does not get repeated names, because it takes time quadratic in their number.
     named = header.line and not header.repeated
     with errors_of_reading(path, encoding.name):
         try:
             with warnings.catch_warnings():
-                # A line longer than the header is an error, wherever it is.
+                # A line that is longer than the header is an error anywhere in the file.
                 warnings.simplefilter("error", pd.errors.ParserWarning)
                 with pd.read_csv(
                     path,
@@ -75,8 +75,8 @@ def batches(
                     header=0 if named else None,
                     skiprows=header.blank_records + (header.line and not named),
                     names=list(dialect.names),
-                    # Without a header, the width of the table is that of the names only if all
-                    # columns are read.
+                    # Without a header, pandas takes the width of the table from the names only if
+                    # all columns are read.
                     usecols=list(only) if only is not None and named else None,
                     index_col=False,
                     dtype=dict.fromkeys(as_text, object),
@@ -84,8 +84,8 @@ def batches(
                     na_values=[spelt for word in missing
                                for spelt in (word, word.upper(), word.title(), "NaN")],
                     chunksize=BATCH_ROWS,
-                    # Otherwise types are found out for parts of a batch, and numbers among texts
-                    # are not as they were written.
+                    # Otherwise pandas detects types for parts of a batch, and does not keep the
+                    # text of numbers among texts.
                     low_memory=False,
                 ) as reader:  # fmt: skip
                     yield from reader
@@ -95,16 +95,16 @@ def batches(
 
 
 def columns_with_codes(path: Path, dialect: Dialect, names: Collection[str]) -> set[str]:
-    """Return which columns have a cell of 0 and more digits, a number that is rather a code.
+    """Return the columns that contain a number with a leading zero, which is rather a code.
 
     Parameters
     ----------
     path : Path
         The file.
     dialect : Dialect
-        How it is written.
+        Its format.
     names : collection of str
-        The columns to look at.
+        The columns to check.
     """
     if not names or not _has_codes(path, dialect):
         return set()
@@ -119,7 +119,7 @@ def columns_with_codes(path: Path, dialect: Dialect, names: Collection[str]) -> 
 
 
 def short_lines(path: Path, dialect: Dialect) -> tuple[int, int]:
-    """Return how many lines have less cells than there are columns, and the first of them."""
+    """Return how many lines have fewer cells than there are columns, and the first of them."""
     short = [
         line
         for line, cells in records(path, dialect.encoding, dialect.delimiter)
@@ -129,7 +129,7 @@ def short_lines(path: Path, dialect: Dialect) -> tuple[int, int]:
 
 
 def _has_codes(path: Path, dialect: Dialect) -> bool:
-    """Whether some cell of a file is 0 and more digits; much faster than to look at each."""
+    """Whether some cell of a file has a leading zero; much faster than checking each cell."""
     between = re.escape(dialect.delimiter)
     cell = re.compile(rf'[{between}\r\n] *"?0[0-9]+"? *[{between}\r\n]')
     tail = "\n"
@@ -142,7 +142,7 @@ def _has_codes(path: Path, dialect: Dialect) -> bool:
 
 
 def _fault(path: Path, dialect: Dialect) -> str | None:
-    """Say in which line a file stops being a table."""
+    """Return a message that says in which line a file is not a table; None if it is one."""
     width, before = len(dialect.names), 0
     try:
         for line, cells in records(path, dialect.encoding, dialect.delimiter, strict=True):
@@ -151,13 +151,13 @@ def _fault(path: Path, dialect: Dialect) -> str | None:
                         f"{_before_quote(cells)}")  # fmt: skip
             before = line
     except csv.Error:
-        return (f"line {before + 1} has a quotation mark that is never closed, or that has "
-                "something else than the end of the cell behind it")  # fmt: skip
+        return (f"line {before + 1} has a quotation mark that is never closed, or a closing "
+                "quotation mark before the end of a cell")  # fmt: skip
     return None
 
 
 def _before_quote(cells: list[str]) -> str:
-    """Say what stands before a quotation mark and so makes it part of a cell, if anything does."""
+    """Return a remark if a character before a quotation mark makes the mark part of a cell."""
     for cell in cells:
         before, mark, _ = cell.partition('"')
         if mark and before and not before.strip():

@@ -1,4 +1,4 @@
-"""One-hot groups that a raw file has already, in columns ``Group:value`` of 0 and 1."""
+"""One-hot groups that a raw file already contains, in columns ``Group:value`` of 0 and 1."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ def ready_groups(
 ) -> dict[str, ReadyGroup]:
     """Return the one-hot groups among raw columns.
 
-    Columns that share what precedes the first colon are a group if all of them hold 0 and 1 in
-    every row and no other column has that name.  Columns of a group that never vary are not part
-    of it.
+    Columns whose names agree up to the first colon are a group if all of them contain only 0 and 1,
+    and if no other column has the name before the colon.  Columns that do not vary are left out of
+    the group.
 
     Parameters
     ----------
     raw : list of RawColumn
         All columns.
     chosen : collection of str
-        Columns of which the user, or their being the response, says something else.
+        The response, and columns for which the user has given a role.
     keep : ndarray of shape (rows,)
-        The rows that count.
+        Mask of the rows that are used.
 
     Returns
     -------
     dict of str to ReadyGroup
-        By name.
+        The groups by name.
     """
     names = {column.name for column in raw}
     members: dict[str, dict[str, Bits | None]] = {}
@@ -51,17 +51,17 @@ def ready_groups(
 
 
 def categories(group: ReadyGroup) -> IntArray:
-    """Return a number for each row, the same for rows with the same ones, shape (rows,)."""
+    """Return a number for each row, equal for rows that are equal in the group; shape (rows,)."""
     packed = np.packbits(group.bits, axis=0)
     codes: IntArray = np.unique(packed, axis=1, return_inverse=True)[1].astype(np.intp)
     return codes.ravel()
 
 
 def _bits(column: RawColumn, keep: BoolArray) -> Bits | None:
-    """Return a column of 0 and 1; None if it has something else, or nothing, in some row."""
+    """Return a column of 0 and 1; None if it has another value, or a missing one."""
     if column.kind not in ("number", "boolean") or column.labels not in ((), ("0", "1")):
         return None
     values = column.values[keep]
-    if not np.isin(values, (0, 1)).all():  # a missing one is -1 or NaN
+    if not np.isin(values, (0, 1)).all():  # a missing value is -1 or NaN
         return None
     return values.astype(np.uint8)

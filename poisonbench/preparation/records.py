@@ -1,4 +1,4 @@
-"""The records of a CSV file one by one, and what keeps them from being read."""
+"""Read the records of a CSV file one by one, and turn errors of reading into messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def records(
     encoding : TextEncoding
         Its encoding.
     delimiter : str
-        What separates its cells.
+        The character between its cells.
     strict : bool
         Whether faulty quotation marks are an error.
     """
@@ -38,23 +38,24 @@ def records(
                 yield reader.line_num, cells
                 before = reader.line_num
     except csv.Error as error:
-        raise csv.Error(f"the record from line {before + 1} on: {error}") from error
+        raise csv.Error(f"the record that begins in line {before + 1}: {error}") from error
 
 
 def skips_blanks(delimiter: str) -> bool:
-    """Whether blanks before a cell are no part of it, so that a quotation mark may follow them."""
+    """Whether blanks before a cell are ignored, so that a quotation mark may follow them."""
     return delimiter != " "
 
 
 @contextmanager
 def errors_of_reading(path: Path, encoding: str | None) -> Iterator[None]:
-    """Turn every way in which reading a file fails into a DatasetError."""
+    """Turn every error of reading a file into a DatasetError."""
     try:
         yield
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
-        raise DatasetError(f"{path}: cannot be read as {encoding}, in which there is no byte "
-                           f"{byte:#04x}; --encoding says otherwise") from error  # fmt: skip
+        raise DatasetError(f"{path}: cannot be read as {encoding}, because of the byte "
+                           f"{byte:#04x}; give another encoding with --encoding"
+                           ) from error  # fmt: skip
     except (UnicodeError, LookupError) as error:
         raise DatasetError(f"{path}: cannot be read as {encoding}: {error}") from error
     except OSError as error:

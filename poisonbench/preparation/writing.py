@@ -1,4 +1,4 @@
-"""Writing prepared columns in their own units: a CSV file, and the sidecar that describes it."""
+"""Write prepared columns, in their own units, to a CSV file, and describe it in a sidecar."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ BATCH_ROWS = 5_000
 def write(encoded: Encoded, path: Path, source: str, preparation: dict[str, Any]) -> Sidecar:
     """Write the prepared file and its sidecar, each whole or not at all.
 
-    Every number is written with the fewest digits that read back as the same float.
+    Every number is written with the fewest digits that give the same float when read.
 
     Parameters
     ----------
     encoded : Encoded
         The columns.
     path : Path
-        The CSV file; the sidecar goes beside it, before it.
+        The CSV file; the sidecar is written beside it, and appears before it.
     source : str
         Where the data come from.
     preparation : dict
-        What to record of the preparation.
+        The record of the preparation.
 
     Returns
     -------
     Sidecar
-        What the sidecar says.
+        The content of the sidecar.
     """
     digest = hashlib.sha256()
     with written_whole(path) as file:
@@ -60,7 +60,7 @@ def write(encoded: Encoded, path: Path, source: str, preparation: dict[str, Any]
 
 
 def _texts(encoded: Encoded) -> Iterator[str]:
-    """Yield the header line, then some rows at a time."""
+    """Yield the text of the header line, then of a batch of rows at a time."""
     header = io.StringIO(newline="")
     csv.writer(header, lineterminator="\n").writerow(encoded.names)
     yield header.getvalue()
@@ -73,7 +73,7 @@ def _texts(encoded: Encoded) -> Iterator[str]:
 
 
 def _numbers(values: FloatArray) -> list[float] | list[int]:
-    """Return numbers such that ``str`` makes 3 of 3.0, where all of them are whole."""
+    """Return the numbers as integers if all are whole, so that 3.0 is written as 3."""
     whole = (values % 1 == 0).all() and (np.abs(values) <= EXACT).all()
     written: list[float] | list[int] = (values.astype(np.int64) if whole else values).tolist()
     return written

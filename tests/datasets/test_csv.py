@@ -85,8 +85,8 @@ def test_the_target_may_be_any_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,b,y\n1,7,1\n1,7,2\n", "in every row of 'a', 'b', and there is no other feature"),
-        ("g:1,g:2,y\n1,0,1\n1,0,2\n", "every row of 'g:1', 'g:2'"),
+        ("a,b,y\n1,7,1\n1,7,2\n", "every feature ('a', 'b') has the same value in all rows"),
+        ("g:1,g:2,y\n1,0,1\n1,0,2\n", "every feature ('g:1', 'g:2') has the same value"),
         ("a,y\n1,3\n2,3\n", "the response 'y' is 3 in every row"),
         ("a,y\n", "0 rows of data, expected at least 2"),
         ("a,y\n1,2\n", "1 rows of data, expected at least 2"),
@@ -109,7 +109,7 @@ def test_constant_columns_keep_their_place_and_are_named(
     same = ",".join(["0.25"] * 9)
     data = load(tmp_path, f"{header}\n{same},0,1\n{same},1,0\n", scaling=scaling)
     (note,) = data.notes
-    assert "mine: the same value in every row of 'c0', 'c1', 'c2', 'c3', 'c4' and 4 more" in note
+    assert "mine: constant features: 'c0', 'c1', 'c2', 'c3', 'c4' and 4 more" in note
     boxed = Scaling.fit(data, np.arange(2)).transform(data.X)
     assert boxed.tolist() == [[place] * 9 + [0], [place] * 9 + [1]]
     assert load(tmp_path, "a,b,y\n1,2,3\n2,3,4\n").notes == ()

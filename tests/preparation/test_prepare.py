@@ -135,8 +135,8 @@ def test_columns_become_what_they_hold(tmp_path: Path) -> None:
     prepared = run(tmp_path, text, categorical=("code",))
     assert prepared.fates == {
         "y": "number, the response",
-        "id": "number, dropped: identifier, another value in every row",
-        "userID": "number, dropped: identifier, another value in every row",
+        "id": "number, dropped: identifier with a different value in every row",
+        "userID": "number, dropped: identifier with a different value in every row",
         "n": "number, kept",
         "whole": "number, kept",
         "flag": "boolean, 2 categories, '0' without a column",
@@ -158,7 +158,7 @@ def test_columns_become_what_they_hold(tmp_path: Path) -> None:
 def test_day_and_month_that_could_be_either_are_said_so(tmp_path: Path) -> None:
     prepared = run(tmp_path, "d,y\n01/02/2020,1\n03/02/2020,2\n")
     assert prepared.fates["d"] == "date (day first assumed), kept, in days since 1970"
-    assert "--dates month-first says otherwise" in prepared.warnings[0]
+    assert "use --dates month-first for the other order" in prepared.warnings[0]
     assert np.ptp(loaded(prepared).X[:, 0]) == pytest.approx(2)
     stated = run(tmp_path, "d,y\n01/02/2020,1\n03/02/2020,2\n", dates="month-first")
     assert stated.fates["d"] == "date (month first), kept, in days since 1970"
@@ -207,7 +207,7 @@ def test_codes_keep_their_leading_zeros_wherever_they_stand(tmp_path: Path) -> N
     assert loaded(prepared).space.names == ("x", "zip:10001", "zip:00501")
     assert prepared.fates["x"] == "number, kept"
     (warning,) = prepared.warnings
-    assert warning.startswith("'zip': leading zeros, such as '00501' (data row 2501)")
+    assert warning.startswith("'zip': it has leading zeros, such as in '00501' (data row 2501)")
     forced = run(tmp_path, text, numeric=("zip",))
     assert (forced.fates["zip"], forced.warnings) == ("number, kept", ())
     assert loaded(forced).X[-1, 0] == pytest.approx(501)
@@ -235,7 +235,7 @@ def test_numbers_in_special_notation_are_numbers(tmp_path: Path) -> None:
     assert data.X[:, 0].tolist() == pytest.approx([1000 * i + 7 for i in range(30)])
     assert data.X[:, 1].tolist() == pytest.approx([3 * i % 50 for i in range(30)])
     assert data.X[:, 2].tolist() == pytest.approx([1000 + i * i % 900 for i in range(30)])
-    assert any("'mixed': mixes signs, such as '$0' (data row 1)" in w for w in prepared.warnings)
+    assert any("'mixed': it mixes signs, such as '$0' (data row 1)" in w for w in prepared.warnings)
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -250,11 +250,11 @@ def test_a_number_column_with_bad_cells(tmp_path: Path, n: int) -> None:
     prepared = run(tmp_path, text, drop=("b",))
     assert prepared.n_rows == n - 1
     assert prepared.warnings[:3] == (
-        f"'a': 1 of its {n} cells are not numbers, such as 'oops' (data row 8), and are taken as "
-        "missing; --categorical a makes each value a category",
+        f"'a': 1 of its {n} cells are not numbers, such as 'oops' (data row 8), and are treated as "
+        "missing; use --categorical a to keep them as categories",
         "'c': 2 of its numbers are too large to compute with, such as inf (data row 4), and are "
-        "taken as missing",
-        f"'y': 1 of its {n} cells are not numbers, such as 'bad' (data row 10), and are taken as "
+        "treated as missing",
+        f"'y': 1 of its {n} cells are not numbers, such as 'bad' (data row 10), and are treated as "
         "missing; their rows are dropped",
     )
     assert prepared.filled["a"].startswith("1 rows, mean ")
@@ -274,7 +274,7 @@ def test_between_numbers_and_words_the_user_is_told(tmp_path: Path) -> None:
     assert prepared.fates["a"].startswith("category, 6 categories")
     assert prepared.warnings == (
         "'a': 40 of its 60 cells are numbers, but others are not, such as 'low' (data row 1); "
-        "--numeric a reads it as numbers and takes the others as missing",
+        "use --numeric a to read it as numbers, with the others missing",
     )
 
 
@@ -299,7 +299,7 @@ def test_one_hot_groups_that_are_there_are_kept(tmp_path: Path) -> None:
         ("G", True, True), ("T", True, True)]  # fmt: skip
     assert data.X[:3, 1:3].tolist() == [[1, 0], [0, 1], [0, 0]]
     assert prepared.fates["G:c"].endswith("one-hot group 'G', dropped: constant")
-    assert "named 'r. n': a colon marks one-hot groups" in prepared.fates["r: n"]
+    assert "named 'r. n', because a colon marks one-hot groups" in prepared.fates["r: n"]
     sidecar = Sidecar.read(prepared.path)
     assert sidecar is not None
     assert sidecar.groups["G"]["categories"] == ["a", "b"]
@@ -323,11 +323,12 @@ def test_changed_names_and_short_lines_are_announced(tmp_path: Path) -> None:
     prepared = run(tmp_path, text + "1,2\n\n1\n")
     assert loaded(prepared).space.names == ("a", "a (2)", "column 3", "b c", "2019:1")
     assert prepared.warnings == (
-        "lines with less cells than there are columns: 2, the first is line 23; what they lack is "
-        "missing",
-        "the first line holds '2019', taken for column names; --no-header if it is data",
-        "columns without a name are called by their number: 'column 3'",
-        "column names changed, to be distinct and on one line: 'a' is 'a (2)', 'b\\nc' is 'b c'",
+        "2 lines have fewer cells than there are columns; the first is line 23; the absent cells "
+        "are missing values",
+        "the first line contains '2019', read as column names; use --no-header if it is data",
+        "columns without a name are named by their number: 'column 3'",
+        "column names were changed, to be distinct and on one line: 'a' is now 'a (2)', 'b\\nc' is "
+        "now 'b c'",
     )
     assert prepared.rows_dropped == 2
 
@@ -339,7 +340,7 @@ def test_rare_at_its_edges(tmp_path: Path) -> None:
     for rare in (0.26, 1.0):
         prepared = run(tmp_path, text, rare=rare)
         assert loaded(prepared).space.names == ("x",)
-        assert prepared.warnings[0].startswith("'g' is left out: none of its 4 categories has")
+        assert prepared.warnings[0].startswith("'g' is left out: all of its 4 categories are rare")
 
 
 def test_missing_values_by_the_stated_rule(tmp_path: Path) -> None:
@@ -353,7 +354,7 @@ def test_missing_values_by_the_stated_rule(tmp_path: Path) -> None:
     assert prepared.filled == {"a": "1 rows, mean 2.5", "c": "1 rows, category NA",
                                "d": "1 rows, mean 18263"}  # fmt: skip
     assert prepared.fates["all"] == "empty, dropped: no values"
-    assert "1 row dropped for a missing value" in prepared.report()
+    assert "1 row dropped because of a missing value" in prepared.report()
     assert "missing: an empty cell, or '-', '.', '?', 'n/a', 'na'," in prepared.report()
     text = "a,c,y\n1,x,1\n,y,2\n4,,3\n5,y,4\n6,x,5\n"
     dropped = run(tmp_path, text, missing="drop")
@@ -366,14 +367,16 @@ def test_rare_categories_are_merged(tmp_path: Path) -> None:
     merged = run(tmp_path, text, rare=0.05)
     assert loaded(merged).space.names == ("x", "g:b", "g:other")
     assert merged.fates["g"] == (
-        "category, 4 categories, 2 rare ones merged to 'other', 3 left, 'a' without a column"
+        "category, 4 categories, 2 rare ones merged into 'other', 3 left, 'a' without a column"
     )
     assert loaded(run(tmp_path, text, rare=0.0)).space.names == ("x", "g:b", "g:c", "g:d")
     # A single rare category has nothing to be merged with.
     alone = run(tmp_path, text.replace("d,", "c,"), rare=0.05)
     assert loaded(alone).space.names == ("x", "g:b", "g:c")
     every = run(tmp_path, text.replace("\na,", "\nz1,", 1), rare=0.6)
-    assert every.fates["g"].startswith("category, dropped: none of its 5 categories has 0.6 of")
+    assert every.fates["g"].startswith(
+        "category, dropped: all of its 5 categories are rare, with less than 0.6 of"
+    )
 
 
 def test_a_category_called_other_stays_apart_and_one_called_na_is_missing(tmp_path: Path) -> None:
@@ -459,9 +462,9 @@ def test_names_are_made_fit_for_groups(tmp_path: Path) -> None:
         ("price,y\n1,2\n", {"target": "prise"}, "did you mean 'price'?"),
         ("a,y\n1,2\n2,3\n", {"drop": ("b",)}, "drop: no column 'b'"),
         ("a,y\n1,2\n2,3\n", {"drop": ("y",)}, "drop: 'y' is the response"),
-        ("a,y\n1,2\n2,3\n", {"drop": ("a",), "numeric": ("a",)}, "drop: 'a' is named by numeric"),
+        ("a,y\n1,2\n2,3\n", {"drop": ("a",), "numeric": ("a",)}, "drop: 'a' is also named by "),
         ("a,y\n1,u\n2,v\n", {}, "target: 'y' holds categories such as 'u', expected numbers"),
-        ("a,y\n1,2\n2,2\n", {}, "target: 'y' is 2 in every row, expected two different values"),
+        ("a,y\n1,2\n2,2\n", {}, "target: 'y' is 2 in every row, expected at least two "),
         ("a,y\nu,2\nv,3\n", {"numeric": ("a",)}, "numeric: 'a' holds categories such as 'u'"),
         ("a,y\nu,2\nu,3\n", {}, "no feature is left: 'a' constant"),
         ("a,y\n", {}, "no rows of data below the header"),
@@ -474,14 +477,14 @@ def test_names_are_made_fit_for_groups(tmp_path: Path) -> None:
         ("a,y\n1,2020-01-01\n2,2020-01-02\n", {}, "holds dates (year first), expected numbers"),
         ("a,y\n1,yes\n2,no\n", {}, "holds booleans such as 'no', expected numbers"),
         ("a,y\n1,3\n2,4\n3,x\n", {}, "2 of its 3 cells are numbers, but others are not, such as "
-         "'x' (data row 3); --numeric y reads it as numbers"),
-        ("1,2.5\n3,4\n", {}, "the first line holds '2.5': that looks like data, not like column "
-         "names; --no-header"),
-        ("1,2\n3,4\n", {}, "the first line holds '1', '2': that looks like data"),
-        ("M,2\n3,4\n", {}, "no column 'y'; it has 'M', '2'; the first line holds '2', taken for "),
+         "'x' (data row 3); use --numeric y to read it as numbers"),
+        ("1,2.5\n3,4\n", {}, "the first line contains '2.5', which looks like data, not like "
+         "column names; use --no-header"),
+        ("1,2\n3,4\n", {}, "the first line contains '1', '2', which looks like data"),
+        ("M,2\n3,4\n", {}, "no column 'y'; it has 'M', '2'; the first line contains '2', read as "),
         ("a,y\n1,2\n2,3\n", {"rare": 1.5}, "rare is 1.5, expected a share of the rows"),
         (b"PK\x03\x04\x00", {}, "an Excel workbook"),
-        (b"a,y\n" + b"1,2\n" * 9 + b"\0,3\n", {}, "byte 41 is 0, as in a damaged file"),
+        (b"a,y\n" + b"1,2\n" * 9 + b"\0,3\n", {}, "byte 41 is 0, so the file is damaged"),
         ('a,y\n1,"2\n' + "2,3\n" * 40_000, {}, "line 2 has a quotation mark that is never"),
         ("a,y\n1,2\n2,3,4\n", {}, "not a table: line 3 has 3 cells, expected 2 as in the header"),
         ("a,y\n1,2,3\n2,3,4\n", {}, "not a table: line 2 has 3 cells, expected 2"),
@@ -503,10 +506,10 @@ def test_what_cannot_be_prepared_is_a_message(
 def test_files_that_are_there_are_not_overwritten(tmp_path: Path) -> None:
     raw = tmp_path / "raw.csv"
     raw.write_text("a,y\n1,2\n2,3\n5,1\n")
-    with pytest.raises(DatasetError, match=r"raw.csv: there is a file already"):
+    with pytest.raises(DatasetError, match=r"raw.csv: there is already a file"):
         prepare(raw, raw, Choices("y"))
     (tmp_path / "mine.csv").write_text("precious")
-    with pytest.raises(DatasetError, match=r"mine.csv: there is a file already"):
+    with pytest.raises(DatasetError, match=r"mine.csv: there is already a file"):
         prepare(raw, tmp_path / "mine.csv", Choices("y"))
     assert (tmp_path / "mine.csv").read_text() == "precious"
     for _ in range(2):  # a prepared file may be prepared anew
@@ -636,7 +639,7 @@ def test_the_command_prepares_and_says_how_to_go_on(
     )
     assert "OK: 1 dataset" in CliRunner().invoke(app, ["validate", "x.yaml"]).stdout
     folder = CliRunner().invoke(app, ["datasets", "prepare", ".", "--target", "Preis"])
-    assert (folder.exit_code, folder.stderr) == (2, ".: is a folder, expected a CSV file\n")
+    assert (folder.exit_code, folder.stderr) == (2, ".: is a folder; expected a CSV file\n")
     wrong = CliRunner().invoke(app, ["datasets", "prepare", "raw.csv", "--target", "Preise"])
     assert wrong.exit_code == 2
     assert "did you mean 'Preis'?" in wrong.stderr

@@ -117,11 +117,11 @@ def test_a_column_in_a_second_notation_is_read_and_named(tmp_path: Path) -> None
     assert column(prepared, "c") == [100 * i for i in ROWS]
     assert column(prepared, "d") == column(prepared, "e") == [-i - 0.5 for i in ROWS]
     assert prepared.fates["d"] == (
-        "number (negative in parentheses, or with the minus sign behind), kept"
+        "number (negative in parentheses, or with the minus sign at the end), kept"
     )
     assert prepared.warnings == (
-        "'a': its numbers have a decimal comma, such as '2.211,13' (data row 1), other than the "
-        "file's, which is read with a decimal point",
+        "'a': its numbers have a decimal comma, such as '2.211,13' (data row 1), but the rest "
+        "of the file is read with a decimal point",
     )
 
 
@@ -129,7 +129,7 @@ def test_a_column_in_a_second_notation_is_read_and_named(tmp_path: Path) -> None
 def test_numbers_that_nobody_can_read_are_not_dropped_in_silence(tmp_path: Path, cell: str) -> None:
     texts = [cell.format(i + 1) for i in ROWS]
     prepared = run(tmp_path, table(",", ["a", "x", "y"], texts, RESPONSE, RESPONSE[::-1]))
-    assert prepared.fates["a"].endswith("dropped: identifier, another value in every row")
+    assert prepared.fates["a"].endswith("dropped: identifier with a different value in every row")
     assert f"'a' is left out as text, but cells such as '{texts[0]}' look" in prepared.warnings[0]
 
 
@@ -182,13 +182,15 @@ def test_whole_numbers_beyond_floats(tmp_path: Path, start: int, written: object
             run(tmp_path, text)
         return
     prepared = run(tmp_path, text)
-    assert prepared.fates["order_id"].endswith("dropped: identifier, another value in every row")
+    assert prepared.fates["order_id"].endswith(
+        "dropped: identifier with a different value in every row"
+    )
     lossy = [i for i in ROWS if int(float(start + i)) != start + i]
     for name in ("y", "k"):
         (warning,) = [text for text in prepared.warnings if text.startswith(f"'{name}': ")
                       and "lose digits" in text]  # fmt: skip
         n_lost = len(lossy) - (name == "k" and 7 in lossy)
-        assert f"{n_lost} of its numbers are whole ones beyond 2**53" in warning
+        assert f"{n_lost} of its numbers are whole numbers beyond 2**53" in warning
         row = next(i for i in lossy if name == "y" or i != 7)
         shown = f"such as {written(start + row)} (data row {row + 1})"  # type: ignore[operator]
         assert shown in warning
@@ -201,7 +203,9 @@ def test_a_wide_column_of_long_numbers_is_still_an_identifier(tmp_path: Path) ->
     text = table(",", ["tweet_id", "x", "y"], ids, [str(i % 5) for i in range(n)],
                  [str(i * i % 7) for i in range(n)])  # fmt: skip
     prepared = run(tmp_path, text)
-    assert prepared.fates["tweet_id"] == ("number, dropped: identifier, another value in every row")
+    assert prepared.fates["tweet_id"] == (
+        "number, dropped: identifier with a different value in every row"
+    )
 
 
 def test_names_that_look_the_same_are_the_same(tmp_path: Path) -> None:
@@ -212,8 +216,8 @@ def test_names_that_look_the_same_are_the_same(tmp_path: Path) -> None:
     prepared = run(tmp_path, text, target=composed)
     assert data_of(prepared).space.names == ("x", "ort b:Rom")
     assert prepared.target == composed
-    (warning,) = [text for text in prepared.warnings if "cannot be seen" in text]
-    assert "'gro\\u0308\\xdfe' is 'größe', 'x\\u200b' is 'x'" in warning
+    (warning,) = [text for text in prepared.warnings if "are invisible" in text]
+    assert "'gro\\u0308\\xdfe' is now 'größe', 'x\\u200b' is now 'x'" in warning
     twice = table(",", [composed, apart, "y"], RESPONSE, RESPONSE[::-1], RESPONSE)
     assert data_of(run(tmp_path, twice)).space.names == (composed, f"{composed} (2)")
     with pytest.raises(DatasetError, match="more than one column is named 'größe'"):
@@ -237,13 +241,13 @@ def test_a_bad_byte_does_not_garble_the_others(tmp_path: Path) -> None:
     prepared = run(tmp_path, pasted, target="größe")
     assert data_of(prepared).space.names == ("y", "ort:Zürich1", "ort:Zürich2")
     assert prepared.warnings[0] == (
-        "the file is UTF-8 but for one byte, the first is 0xfc in line 22, read as Windows-1252; "
-        "--encoding cp1252 reads the whole file so"
+        "the file is UTF-8 except for one byte (0xfc in line 22), which is read as Windows-1252; "
+        "use --encoding cp1252 to read the whole file as Windows-1252"
     )
     cut = raw.replace("Zürich2,40".encode(), b"Z\xe2\x82rich2,40")
     prepared = run(tmp_path, cut)
     assert "ort:Z\ufffdrich2" in data_of(prepared).space.names
-    assert "UTF-8 but for 2 bytes, the first is 0xe2 in line 22" in prepared.warnings[0]
+    assert "UTF-8 except for 2 bytes (the first is 0xe2 in line 22)" in prepared.warnings[0]
 
 
 def test_a_file_of_windows_is_said_to_be_one(tmp_path: Path) -> None:
@@ -252,8 +256,8 @@ def test_a_file_of_windows_is_said_to_be_one(tmp_path: Path) -> None:
     prepared = run(tmp_path, text.encode("cp1252"))
     assert "ort:Zürich1" in data_of(prepared).space.names
     assert prepared.warnings[0] == (
-        "the file is not UTF-8, for byte 0xfc in line 2; it is read as Windows-1252, --encoding "
-        "says otherwise"
+        "the file is not UTF-8, because of byte 0xfc in line 2; it is read as Windows-1252; use "
+        "--encoding for another encoding"
     )
     assert "cp1252" not in "".join(run(tmp_path, text.encode("cp1252"), encoding="cp1252").warnings)
 

@@ -600,7 +600,7 @@ def test_list_says_what_is_here(run: Invoke, tiny: bytes) -> None:
     text = run("datasets", "list").stdout
     for name in ("house", "health", "abalone"):
         assert re.search(rf"^  {name} +\d+ x \d+  wrong ", text, re.M)
-    assert "datasets verify house health abalone says what is wrong" in text
+    assert "datasets verify house health abalone to see what is wrong" in text
     assert run("datasets", "list", "--markdown").stdout == readme()
 
 
