@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from sklearn.datasets import load_diabetes
 from typer.testing import CliRunner
 
@@ -80,16 +76,11 @@ def test_verbose_says_how_attacks_get_on_and_what_it_says_is_kept(bench):
     assert "statp" not in "".join(kept["poison_file"])
 
 
-def test_verbose_is_heard_from_other_processes(bench):
+@pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_verbose_is_heard_from_other_processes(bench, capfd, jobs):
     config = {**CONFIG, "attack": {"name": "optp", "iterations": 1}, "defense": "none"}
-    (bench.folder / "x.yaml").write_text(yaml.safe_dump(config))
-    said = subprocess.run(
-        [sys.executable, "-m", "poisonbench", "run", "x.yaml", "-v", "-q", "--jobs", "2"],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stderr
+    bench.invoke(config, "-v", "-q", "--jobs", jobs)
+    said = capfd.readouterr().err
     assert len(re.findall(r"^diabetes, seed [01], .*: round 1: W = 0\.\d+$", said, re.M)) == 4
 
 
@@ -153,13 +144,13 @@ def test_more_axes_in_another_order_change_no_row(bench):
         **CONFIG,
         "attack": ["statp", "none", {"name": "optp", "iterations": 1}],
         "outer_objective": ["training", "validation"],
-        "poisoning_rate": [0.2, 0.3, 0.1, 0],
+        "poisoning_rate": [0.2, 0.1, 0],
         "defense": ["oracle", {"name": "trim", "restarts": 2}, {"name": "roni", "trials": 2},
                     {"name": "trim", "restarts": 1}, "none"],
         "seeds": [2, 1, 0],
     }  # fmt: skip
     rows = by_key(bench.run(large, out="large"))
-    assert len(rows) == (3 * 4 + 1) * 5 * 3
+    assert len(rows) == (3 * 3 + 1) * 5 * 3
     assert {key: rows[key] for key in small} == small
     files = {path.name: path.read_bytes() for path in (bench.folder / "large/poison").iterdir()}
     for path in (bench.folder / "small" / "poison").iterdir():

@@ -518,7 +518,16 @@ def test_a_cell_under_the_name_of_another_is_made_again(out):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-@pytest.mark.parametrize("command", [["status", "out"], ["merge", "out"], ["show", "x.yaml"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["status", "out"],
+        *(
+            pytest.param(one, marks=pytest.mark.slow)
+            for one in (["merge", "out"], ["show", "x.yaml"])
+        ),
+    ],
+)
 def test_standard_output_that_is_full(out, command):
     """The folder has no part in it."""
     Path("x.yaml").write_text(yaml.safe_dump(CONFIG))
