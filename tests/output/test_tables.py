@@ -122,7 +122,9 @@ def test_the_printed_table_is_readable(ran):
     text, _ = ran
     assert "nan" not in text.lower()
     assert "None" not in text
-    blocks = [block.splitlines() for block in text.split("\n\n") if ": test MSE by" in block]
+    blocks = [
+        block.splitlines() for block in text.strip().split("\n\n") if ": test MSE by" in block
+    ]
     assert len(blocks) == 4  # 2 models, 2 kinds of rate
     means = r"test MSE by poisoning rate p/(n|\(n\+p\)), mean \(standard deviation\) over 3 seeds"
     for title, head, rule, *rows in blocks:
