@@ -1,7 +1,7 @@
-"""Attacks, one a file; initializations and outer objectives beside them.
+"""The attacks, one in each file, and the initializations and outer objectives.
 
-All of them can be imported from here.  The registry finds them when one is asked for, so a new file
-needs no line in this one.
+All of them can be imported from here.  The registry finds them when they are needed, so a new file
+does not have to be listed here.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Adaptive: poison tuned to the defense that it will meet.
+"""Adaptive: poison tuned to the defense that is used against it.
 
 A defense has to be judged by the worst attack of somebody who knows it (Tramèr, Carlini, Brendel &
 Madry, "On Adaptive Attacks to Adversarial Example Defenses", NeurIPS 2020).  A robust regression
@@ -21,11 +21,11 @@ largest |t.z| and the signs of t.z.  No iteration decreases the form.  Further c
 copies of fewer rows; rows moved to the corners of the box; rows at the ends of single features;
 small categories.
 
-The real defense need not have a K, and how large a delta it tolerates is not known beforehand.  So
+The real defense may not have a K, and how large a delta it tolerates is not known beforehand.  So
 every candidate is tried on the defense itself, with different values of delta, and the one with the
-largest error on the attacker's validation rows is kept.  Quick forms of the other attacks are also
-candidates, so on these rows `adaptive` is never weaker than they are.  In full strength, another
-attack may still do more damage to a defense that breaks down anyway.
+largest error on the attacker's validation rows is kept.  Fast versions of the other attacks are
+also candidates, so on these rows `adaptive` is never weaker than they are.  At full strength,
+another attack may still do more damage to a defense that breaks down anyway.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from poisonbench.problem import AttackProblem, PoisonSet
 logger = logging.getLogger(__name__)
 
 DELTAS = (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0, np.inf)
-"""Values of delta to begin with; if it is infinite, responses are 0 or 1."""
+"""Values of delta in the first trials; if delta is infinite, the responses are 0 or 1."""
 
 COPIES = (1, 2, 4)
 """Possible numbers of copies of each row in a candidate."""
@@ -89,7 +89,7 @@ class _Pull:
 
 @dataclass(frozen=True)
 class _Trial:
-    """The error of the defense if the rows of a pull have residuals of delta sigma."""
+    """The error of the defense when the rows of a pull have residuals of delta sigma."""
 
     error: float
     poison: PoisonSet
@@ -98,7 +98,7 @@ class _Trial:
 
 
 class Adaptive(Attack):
-    """Poison tuned to one defense, by trying candidates on it that it may not reject.
+    """Poison tuned to one defense, by trying out candidates that the defense may not reject.
 
     The attacker can run the defense with its default parameters, and with the true p if the defense
     uses it, but does not know its random numbers.  The attack costs one fit of the defense to the
@@ -108,7 +108,7 @@ class Adaptive(Attack):
     Parameters
     ----------
     defense : str, default="mm"
-        The defense to attack.  Other defenses in the config meet the same poison.
+        The defense to attack.  The other defenses in the config get the same poison.
     candidates : int, default=40
         Number of random candidates, in addition to those of other attacks.
     refinements : int, default=20
@@ -127,7 +127,7 @@ class Adaptive(Attack):
     """
 
     name = "adaptive"
-    reference = "Tramèr et al. 2020, On Adaptive Attacks; the sets tried are this project's"
+    reference = "Tramèr et al. 2020, On Adaptive Attacks; the candidates are new in poisonbench"
     fixed_axes: ClassVar[Mapping[str, str]] = {"outer_objective": "validation"}
 
     def __init__(
@@ -192,7 +192,7 @@ def _unaware(problem: AttackProblem) -> Iterator[PoisonSet]:
 
 
 def _pulls(problem: AttackProblem, rng: np.random.Generator) -> Iterator[_Pull]:
-    """Yield candidates for ever: maximisers for each K, ends of features, categories, and again."""
+    """Yield candidates forever: in turn maximisers for each K, ends of features, and categories."""
     form, movable, categories = _Form(problem), _movable(problem), _categories(problem)
     while True:
         for K in form.inverses:

@@ -20,7 +20,7 @@ AXES = ("variables", "initialization", "outer_objective")
 class Attack(ABC):
     """A way to choose p poison rows.
 
-    Call :meth:`poison` for poison rows for data of your own.
+    To attack your own data, call :meth:`poison`.
 
     A subclass has a ``name`` and a ``reference``, stores its parameters in ``__init__``, and
     implements :meth:`generate`, which an experiment calls.  If it has a parameter
@@ -82,9 +82,9 @@ class Attack(ABC):
         return None
 
     def rows_seen(self) -> IntArray | None:
-        """Return the data rows that the attack's own rows were made with, or None if unknown.
+        """Return the rows of the data set that were used to make the attack's own rows.
 
-        They must not be test rows.
+        These must not be test rows.  None if they are not known.
         """
         return None
 
@@ -95,7 +95,7 @@ class Attack(ABC):
         Parameters
         ----------
         problem : AttackProblem
-            Everything that the attacker knows, and its budget.
+            Everything that the attacker knows, and the number of poison rows.
 
         Returns
         -------
@@ -117,50 +117,50 @@ class Attack(ABC):
         y_box: own_data.Box | None = None,
         random_state: int | None = None,
     ) -> PoisonSet:
-        """Return poison rows for data of your own, in the data's own units.
+        """Return poison rows for your own data, in the data's own units.
 
-        The rows are scaled to the box [0, 1], attacked, and the poison is scaled back.  So the
-        learner is attacked as it is after ``MinMaxScaler``, and its strength refers to features
-        and responses in the box, as in a config.
+        The rows are scaled to the box [0, 1], the attack runs there, and the poison rows are scaled
+        back.  So the attack is on the learner behind ``MinMaxScaler``, and the learner's strength
+        refers to features and responses in the box, as in a config.
 
         Parameters
         ----------
         X : array-like or DataFrame of shape (n, d)
-            The clean training rows, all numbers; categories one-hot.
+            The clean training rows, which must be numbers; categories are one-hot columns.
         y : array-like or Series of shape (n,)
             Their responses.
         model : LinearModel or scikit-learn estimator, optional
             The learner: one of :mod:`poisonbench.models`, or scikit-learn's ``LinearRegression``,
             ``Ridge``, ``Lasso`` or ``ElasticNet``; ``Ridge()`` of :mod:`poisonbench.models` if
-            None.  It is neither changed nor needs to be fitted.
+            None.  It is not changed, and does not have to be fitted.
         n_poison : int, optional
-            Number of poison rows p; only an attack that brings its own rows needs none.
+            Number of poison rows p; required unless the attack brings its own rows.
         X_val, y_val : array-like of shape (m, d) and (m,), optional
             The attacker's validation rows.
         groups : sequence of sequence of int or str, optional
-            The columns of each one-hot group, by index or name.  If None, columns of a data frame
-            named ``Group:value`` that hold 0 and 1 only are the groups.
+            The columns of each one-hot group, by index or name.  If None, the groups are the
+            columns of a data frame that are named ``Group:value`` and contain only 0 and 1.
         box : tuple of (low, high), optional
-            Smallest and largest values that features may have, outside groups: two numbers, or
-            two arrays of shape (d,).  If None, those of the training rows.
+            Smallest and largest values that numeric features may have: two numbers, or two arrays
+            of shape (d,).  If None, those of the training rows.
         y_box : tuple of (float, float), optional
             The same for the response.
         random_state : int, optional
-            Seed of the attack's random numbers; with None they differ from call to call.
+            Seed of the attack's random numbers; with None, they differ between calls.
 
         Returns
         -------
         PoisonSet
-            With ``X`` of shape (p, d) and ``y`` of shape (p,): legal rows in the data's units, as
-            a data frame and a series where `X` and `y` are such.  Its objectives are in the box.
+            Legal rows in the data's units: ``X`` of shape (p, d) and ``y`` of shape (p,), as a
+            data frame and a series if `X` and `y` are such.  Its objectives refer to the box.
 
         Raises
         ------
         ValueError
-            The rows cannot be used, some lie outside a box that is given, a parameter of the
-            attack is out of its range, or the attack needs validation rows and has none.
+            The rows cannot be used, some lie outside the given box, a parameter of the attack is
+            out of range, or the attack needs validation rows and has none.
         TypeError
-            The learner is none that can be attacked.
+            The learner is not one that can be attacked.
 
         Examples
         --------

@@ -29,13 +29,14 @@ from poisonbench.features import FeatureSpace, FloatArray
 from poisonbench.problem import AttackProblem, PoisonSet, Sample
 
 SMALL = 2e5
-"""Most rows times numeric columns times squared columns for which values are refined."""
+"""Numeric values are refined if the number of rows, times the number of numeric columns, times the
+squared number of columns is at most this."""
 
 REFITS = 3000
-"""Most refits of a sweep that judges every move by one, with LASSO and elastic net."""
+"""For LASSO and elastic net, every move is judged by a refit if a sweep takes at most this many."""
 
 POLISHES = 3
-"""Most rounds at the end."""
+"""Maximum number of polishing rounds at the end."""
 
 REDRAWN = 0.25
 """Share of the distinct rows that a perturbation redraws."""
@@ -64,20 +65,20 @@ PRESETS = {
 class Coordinate(Attack):
     """Exact coordinate ascent over legal rows and responses in {0, 1}.
 
-    The effect of a change is exact for ridge and full-rank OLS.  For LASSO and elastic net the
-    climb follows an adaptive ridge with the same gradient, and for rank-deficient OLS a small
-    ridge.  ``objective_final`` is that of the learner trained afresh on the rows returned, whatever
-    was climbed.  A LASSO whose minimiser is not unique is taken as coordinate descent finds it from
-    zero, column by column in their order; another solver may find another W.
+    The effect of a change is exact for ridge and full-rank OLS.  For LASSO and elastic net, the
+    ascent uses an adaptive ridge with the same gradient, and for rank-deficient OLS a small ridge.
+    ``objective_final`` is always that of the learner itself, trained on the poison rows that are
+    returned.  If the minimiser of LASSO is not unique, it is the one that coordinate descent finds
+    from zero, in the order of the columns; another solver may find another W.
 
-    Where there are few rows and columns the end is exact in two more ways: numeric columns take the
-    best real value, by a line search in closed form, beside `levels`; and with LASSO and elastic
-    net every single move is judged by a refit.
+    With few rows and columns, the last rounds are exact in two more ways: numeric columns may take
+    any real value, which a line search finds in closed form, and not only `levels`; and for LASSO
+    and elastic net, every single move is judged by a refit.
 
     Parameters
     ----------
     initialization : str, default="bflip"
-        How the starting rows are made; their numeric features are not rounded.
+        How the starting rows are made; numeric features are not rounded.
     outer_objective : str, default="validation"
         What the attack maximises.
     preset : {"fast", "standard", "strong"}, default="standard"
@@ -118,7 +119,7 @@ class Coordinate(Attack):
     """
 
     name = "coordinate"
-    reference = "this project, engines/quadratic_sweep.py and engines/row_sweep.py"
+    reference = "introduced in poisonbench; see engines/quadratic_sweep.py and engines/row_sweep.py"
     engine: ClassVar[str | None] = f"{climb.ENGINE} {climb.VERSION}"
 
     def __init__(
@@ -190,7 +191,7 @@ class Coordinate(Attack):
         start = next(starts)
         best = self._polished(ascent, ascent(start, m, refine=self.warm_start == "optp"), m)
         for other in starts:
-            # Each is polished before they are compared, so that more starts never end lower.
+            # Polish each result before comparing them, so that more starts never end lower.
             reached = self._polished(ascent, ascent(other, m), m)
             best = max(best, reached, key=lambda reached: reached.W)
         rng = problem.generator()
@@ -200,8 +201,8 @@ class Coordinate(Attack):
                 best = replace(perturbed, trace=best.trace + perturbed.trace)
         if settings.perturbations:
             best = self._polished(ascent, best, m)
-        # W of the learner as anybody trains it: what the climb followed may be a surrogate, or one
-        # of several minimisers of the LASSO.
+        # Compute W for the learner trained in the usual way, because the ascent may have used a
+        # surrogate, or one of several minimisers of LASSO.
         initial, final = ascent.fresh(start, m), ascent.fresh(best.rows, m)
         if final < initial:
             # Possible with a surrogate, with kappa > 0, or if the functions climbed first led away
@@ -218,7 +219,7 @@ class Coordinate(Attack):
         )
 
     def _polished(self, ascent: Climb, best: Reached, m: FloatArray) -> Reached:
-        """Return the rows after what only small problems can afford."""
+        """Return the rows after polishing, which only small problems can afford."""
         space, n_rows = ascent.problem.space, len(best.rows)
         d, climbed = space.n_features, ascent.stages[-1].climbed
         if not n_rows:
@@ -273,6 +274,6 @@ class Coordinate(Attack):
 
 
 def _multiplicities(n_poison: int, max_distinct: int | None) -> FloatArray:
-    """Return the number of copies of each distinct row; they differ by 1 at most."""
+    """Return the number of copies of each distinct row; these differ by at most 1."""
     n_distinct = min(max_distinct or n_poison, n_poison)
     return np.bincount(np.arange(n_poison) % max(n_distinct, 1)).astype(np.float64)

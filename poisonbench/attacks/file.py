@@ -111,15 +111,16 @@ class File(Attack):
                 np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)
             ):
                 raise DatasetError(f"{path}: array '{array}' has shape {values.shape} and type "
-                                   f"{values.dtype}, expected {axes} axes of numbers")  # fmt: skip
+                                   f"{values.dtype}, expected a {axes}-dimensional array of "
+                                   "numbers")  # fmt: skip
         if len(X) != len(y) or X.shape[1] != space.n_features:
-            raise DatasetError(f"{path}: X has shape {X.shape} and y {y.shape}, expected (p, "
-                               f"{space.n_features}) and (p,)")  # fmt: skip
+            raise DatasetError(f"{path}: X has shape {X.shape} and y has shape {y.shape}, expected "
+                               f"(p, {space.n_features}) and (p,)")  # fmt: skip
         if "feature_names" in arrays:
             names = [str(name) for name in arrays["feature_names"].ravel()]
             if sorted(names) != sorted(space.names):
                 odd = next((name for name in names if name not in space.names), names[0])
                 raise DatasetError(f"{path}: its feature_names are not the data set's columns "
-                                   f"('{odd}', for one)")  # fmt: skip
+                                   f"(for example, '{odd}')")  # fmt: skip
             X = X[:, [names.index(name) for name in space.names]]
         return X.astype(np.float64), y.astype(np.float64)

@@ -86,9 +86,9 @@ class Validation(OuterObjective):
 class PredictionShift(OuterObjective):
     """The mean squared change of the predictions on the clean training rows, W'_tr.
 
-    Its gradient here is that of W'_tr itself.  Eq. (15) of Jagielski et al. 2018, as printed, is
-    not: it agrees only where y_c = f(x_c, theta_0), the clean model's prediction for the poison
-    row; elsewhere the two can point in opposite directions.
+    The gradient used here is that of W'_tr itself.  Eq. (15) of Jagielski et al. 2018, as printed,
+    is not this gradient: the two agree only if y_c = f(x_c, theta_0), the clean model's prediction
+    for the poison row, and can otherwise point in opposite directions.
 
     Examples
     --------
@@ -111,14 +111,14 @@ class PredictionShift(OuterObjective):
 
 
 class Clipped(OuterObjective):
-    """The mean squared error on the attacker's validation rows, predictions clipped to [0, 1].
+    """The mean squared error on the attacker's validation rows with predictions clipped to [0, 1].
 
     This is the error of a user who clips predictions to the known range of the response.  The
-    squared error of a row is then at most 1, so an attack has to move many rows instead of moving
-    a few of them far.  W is constant in a prediction that is clipped already, and has poor local
-    maxima.  So an ascent first moves the predictions on validation and training rows towards a
-    point far outside the box, on the side away from the mean response; then it climbs the error
-    clipped to a wider box, and at last W itself.
+    squared error of a row is then at most 1, so an attack has to move many predictions instead of
+    moving a few of them far.  W does not change with a prediction that is already clipped, and has
+    poor local maxima.  So an ascent first moves the predictions on validation and training rows
+    towards a point far outside the box, on the side away from the mean response.  Then it maximises
+    the error with predictions clipped to a wider box, and finally W itself.
 
     Examples
     --------
@@ -133,7 +133,7 @@ class Clipped(OuterObjective):
     """
 
     name = "clipped"
-    reference = "this project"
+    reference = "introduced in poisonbench"
     needs_validation = True
     quadratic = False
 

@@ -1,11 +1,11 @@
-"""Sever: copies of one or two rows, which a regularised fit is bound to follow.
+"""Sever: copies of one or two rows, which a regularised fit has to follow.
 
 Diakonikolas, Kamath, Kane, Li, Steinhardt & Stewart, "Sever: A Robust Meta-Algorithm for
 Stochastic Optimization" (ICML 2019), attack regression with p copies of one point, chosen so that
 the poisoned model fits it well.  A defense that looks for large losses, leverages or gradients does
 not notice it.  Their point lies far outside the data.  Within the box, a training row with a
-response of 0 or 1 has the same effect if it is copied often enough; or two such rows, with p/2
-copies each.
+response of 0 or 1 has the same effect if it is copied often enough, and so do two such rows with
+p/2 copies each.
 
 This breaks TRIM if fitting the copied point and removing the p worst clean rows gives a lower
 trimmed loss than removing the poison.  The copies then have residuals near 0, and the trimmed
@@ -38,10 +38,11 @@ from poisonbench.features import FloatArray
 from poisonbench.problem import AttackProblem, PoisonSet
 
 SCREENED = 5000
-"""Maximum number of training rows that are scored; of more rows, every second, third, ... is."""
+"""Maximum number of training rows that are scored; of more rows, only every second, third, ... is
+scored."""
 
 PAIRED = 40
-"""Number of best single points of which pairs are formed."""
+"""Number of best single points from which pairs are formed."""
 
 
 class Sever(Attack):

@@ -49,9 +49,9 @@ class StatP(Attack):
 def nearest_corners(space: FeatureSpace, X: FloatArray) -> FloatArray:
     """Return the legal corner of the box nearest to each row of `X`; shape (m, d).
 
-    Each column is rounded.  Of a one-hot group the largest entry becomes 1 if it is above one
-    half; otherwise the group is all zero where that is legal, and where it is not the largest
-    entry becomes 1 all the same.
+    Each column is rounded.  The largest entry of a one-hot group becomes 1 if it is above one half.
+    Otherwise the group becomes all zero if that is legal; if it is not, the largest entry becomes 1
+    nevertheless.
     """
     corners: FloatArray = np.round(space.project(X))
     for group in space.choices:

@@ -60,7 +60,7 @@ class Synthetic(DatasetLoader):
     """
 
     name = "synthetic"
-    reference = "this project"
+    reference = "introduced in poisonbench"
 
     def __init__(
         self,

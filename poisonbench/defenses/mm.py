@@ -4,12 +4,12 @@
 
 with Tukey's biweight rho, the learner's penalty, and a heavy ridge penalty G on the columns C of
 categories (Yohai 1987; for ridge Maronna 2011, for the LASSO Smucler and Yohai 2017; the penalty on
-C is new here).  Without the penalty G, poison can hide in a small category, whose coefficient
-follows the poison rows at almost no cost.  With it, the rows of the other categories outvote them,
-and the poison rows get large residuals.  The starting point is least trimmed squares on three
-quarters of the rows.  It also gives the scale s, which is then fixed.  Only residuals within three
-scales enter s, because poison would increase the scale of all residuals and would then not be
-rejected.
+C is new in poisonbench).  Without the penalty G, poison can hide in a small category, whose
+coefficient follows the poison rows at almost no cost.  With it, the rows of the other categories
+outvote them, and the poison rows get large residuals.  The starting point is least trimmed squares
+on three quarters of the rows.  It also gives the scale s, which is then fixed.  Only residuals
+within three scales enter s, because poison would increase the scale of all residuals and would then
+not be rejected.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class MMRegressor(Defense):
     Yohai, "High breakdown-point and high efficiency robust estimates for regression", 1987;
     Maronna, "Robust ridge regression for high-dimensional data", 2011; Smucler and Yohai, "Robust
     and sparse estimators for linear regression models", 2017.  The penalty on categories and the
-    bound above: this project.
+    bound above are new in poisonbench.
 
     Examples
     --------
@@ -155,7 +155,7 @@ class MMRegressor(Defense):
     """
 
     name = "mm"
-    reference = "Yohai 1987; Maronna 2011; the penalty on categories is new here"
+    reference = "Yohai 1987; Maronna 2011; the penalty on categories is new in poisonbench"
     row_attributes = ("weights_", "support_")
 
     def __init__(

@@ -2,8 +2,8 @@
 
 L(D, theta) = (1/N) sum_i (f(x_i) - y_i)^2 + lambda * Omega(w),  f(x) = w.x + b,
 
-after Jagielski et al. 2018, Eq. 1.  Each learner is a scikit-learn estimator that keeps the
-regularisation strength in either convention, whatever the number of rows that it is given.
+after Jagielski et al. 2018, Eq. 1.  Each learner is a scikit-learn estimator.  Its regularisation
+strength, given in either convention, does not depend on the number of rows.
 """
 
 from poisonbench.models.base import LinearModel

@@ -82,7 +82,7 @@ class LinearModel(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return copy
 
     def penalty(self, w: FloatArray) -> Any:
-        """Return Omega(w), or that of each row of weights of shape (..., d)."""
+        """Return Omega(w), for a vector of weights or for each vector in an array (..., d)."""
         rho = self.l1_ratio()
         return rho * np.abs(w).sum(axis=-1) + (1 - rho) / 2 * (w * w).sum(axis=-1)
 
@@ -104,9 +104,10 @@ class PenalizedModel(LinearModel):
     Parameters
     ----------
     lam : float, optional
-        The paper's lambda, kept fixed whatever the number of rows.
+        The paper's lambda, which is the same for every number of rows.
     alpha : float, optional
-        scikit-learn's alpha, kept fixed whatever the number of rows.  Give at most one of the two.
+        scikit-learn's alpha, which is the same for every number of rows.  Give at most one of the
+        two.
     """
 
     DEFAULT_LAMBDA: ClassVar[float] = 1e-3
@@ -122,7 +123,8 @@ class PenalizedModel(LinearModel):
 
     def _check_strength(self) -> None:
         if self.lam is not None and self.alpha is not None:
-            raise ValueError("give lam (the paper's lambda) or alpha (scikit-learn's), not both")
+            raise ValueError("both lam (the paper's lambda) and alpha (scikit-learn's) are given; "
+                             "expected at most one of them")  # fmt: skip
         for name, value in (("lam", self.lam), ("alpha", self.alpha)):
             if value is not None and not 0 < value < np.inf:
                 raise ValueError(f"{name} is {value}, expected a positive number")

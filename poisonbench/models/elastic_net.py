@@ -1,8 +1,8 @@
 """Elastic net: Omega(w) = rho ||w||_1 + (1 - rho)/2 ||w||_2^2.
 
-Half the paper's objective is scikit-learn's, with alpha = lambda / 2 and l1_ratio = rho.  Where
-LASSO has several minimisers, as with copies of a column, the one returned is that of
-``engines/active_set``: weights go to the first columns, whatever the order of the rows.
+Half the paper's objective is scikit-learn's objective with alpha = lambda / 2 and l1_ratio = rho.
+If LASSO has several minimisers, for example because of copies of a column, the result is that of
+``engines/active_set``: the first columns get the weights, for any order of the rows.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from poisonbench.models.engines.active_set import solve_elastic_net
 TOLERANCE = 1e-12
 """Duality gap, relative to the sum of squares of y, at which coordinate descent stops.
 
-The weights are off by about the root of the gap: 1e-8 would leave errors of 1e-7 in them.
+The error in the weights is about the square root of the gap.
 """
 
 MAX_ITERATIONS = 100_000
 
 MOST_COLUMNS = 2000
-"""Columns up to which a fit works on the Gram matrix; with more, which need not fit into memory
-twice, it is scikit-learn's coordinate descent on the rows."""
+"""With at most this many columns, a fit uses the Gram matrix; with more, which might not fit into
+memory twice, it is scikit-learn's coordinate descent on the rows."""
 
 
 class ElasticNet(PenalizedModel):
@@ -39,7 +39,7 @@ class ElasticNet(PenalizedModel):
     Parameters
     ----------
     lam : float, optional
-        The paper's lambda, kept fixed whatever the number of rows; 1e-3 if neither is given.
+        The paper's lambda, which is the same for every number of rows; 1e-3 if neither is given.
     alpha : float, optional
         scikit-learn's alpha = lambda / 2.
     rho : float, default=0.5
@@ -87,7 +87,7 @@ class ElasticNet(PenalizedModel):
         return self
 
     def weights(self, X: FloatArray, y: FloatArray) -> FloatArray:
-        """Return the weights for centred rows and responses, which are not checked."""
+        """Return the weights for centred rows and responses, without checking these."""
         n_rows = len(y)
         if X.shape[1] > MOST_COLUMNS:
             solver = self.solver(n_rows).set_params(fit_intercept=False)

@@ -11,7 +11,7 @@ class Lasso(ElasticNet):
     Parameters
     ----------
     lam : float, optional
-        The paper's lambda, kept fixed whatever the number of rows; 1e-3 if neither is given.
+        The paper's lambda, which is the same for every number of rows; 1e-3 if neither is given.
     alpha : float, optional
         scikit-learn's alpha = lambda / 2.
 
@@ -32,5 +32,5 @@ class Lasso(ElasticNet):
         super(ElasticNet, self).__init__(lam, alpha=alpha)
 
     def l1_ratio(self) -> float:
-        """Return 1: the penalty is the l1 norm alone."""
+        """Return 1, because the penalty is the l1 norm."""
         return 1.0

@@ -1,13 +1,13 @@
-"""Ordinary least squares: no penalty, the solution of least norm where the design is deficient.
+"""Ordinary least squares without a penalty; of several solutions, the one of minimum norm.
 
-One-hot designs with few rows are rank-deficient, and the minimum-norm solution is then what the
-pseudo-inverse gives once singular values below a relative cut are taken as zero.  The cut is
-1e-6: with a much smaller one, directions that are null but for rounding get coefficients of 1e12.
-It is applied to columns that are centred and scaled to norm 1, so that the rank, and with it the
-predictions, do not depend on the units of the columns: a share stays in the model beside a time
-in Unix seconds.  The norm that is least is that of the weights in the units given, and only
-directions that are null but for rounding are free to shorten them: a direction below the cut that
-the rows do have would change the fit.
+One-hot designs with few rows are rank-deficient.  The minimum-norm solution is that of the
+pseudo-inverse, where singular values below a relative cut are treated as zero.  The cut is 1e-6;
+with a much smaller one, directions that are null except for rounding would get coefficients of
+1e12.  It is applied to columns that are centred and scaled to norm 1, so that the rank, and with it
+the predictions, do not depend on the units of the columns: a column of shares is not dropped
+because another column is in Unix seconds.  The norm to minimise is that of the weights in the given
+units.  Only directions that are null except for rounding are used to make the weights shorter: the
+rows do have the other directions below the cut, so a step along them would change the fit.
 """
 
 from __future__ import annotations
@@ -25,23 +25,24 @@ RELATIVE_CUT = 1e-6
 """Singular values of the standardised design below this share of the largest count as zero."""
 
 NULL = 1e-13
-"""Singular values below this share of the largest are rounding alone."""
+"""Singular values below this share of the largest are nothing but rounding errors."""
 
 CONSTANT = 1e-14
-"""A column whose entries deviate by less than this share of their size is constant."""
+"""A column is constant if its entries deviate from their mean by less than this share of their
+size."""
 
 
 class OLS(LinearModel):
-    """Ordinary least squares, minimum norm; lambda = 0.
+    """Ordinary least squares of minimum norm; lambda = 0.
 
-    Predictions do not depend on the units of the columns where the rows determine them; where they
-    do not, the least norm of the weights does.
+    If the rows determine the weights, predictions do not depend on the units of the columns.
+    Otherwise they do, because the norm of the weights does.
 
     Examples
     --------
     >>> from poisonbench.models import OLS
     >>> model = OLS().fit([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]], [1.0, 3.0, 5.0])
-    >>> model.coef_.round(3)  # of all that fit, those of minimum norm
+    >>> model.coef_.round(3)  # the solution of minimum norm
     array([1., 1.])
     >>> round(model.intercept_, 3)
     1.0
@@ -66,14 +67,14 @@ class OLS(LinearModel):
         return LeastSquares()
 
     def select_lambda(self, X: FloatArray, y: FloatArray, *, random_state: int) -> float:
-        """Return 0: there is nothing to select."""
+        """Return 0, because there is nothing to select."""
         return 0.0
 
 
 class LeastSquares(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """scikit-learn's ``LinearRegression`` with a rank that does not depend on units.
 
-    It takes its input as it is, unchecked.
+    It does not check its input.
     """
 
     def fit(self, X: FloatArray, y: FloatArray, sample_weight: FloatArray | None = None) -> Self:
@@ -84,7 +85,7 @@ class LeastSquares(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         X, y : ndarray of shape (N, d) and (N,)
             The rows.
         sample_weight : ndarray of shape (N,), optional
-            Their weights, at least 0 and not all 0.
+            Their weights, which must be at least 0 and not all 0.
         """
         mean, mean_y = np.average(X, 0, sample_weight), float(np.average(y, 0, sample_weight))
         centred, target = X - mean, y - mean_y
@@ -94,7 +95,7 @@ class LeastSquares(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         size = column_size(centred, np.abs(X).max(axis=0))
         design = centred / size
         if len(design) > 2 * X.shape[1]:
-            # The triangle of [X, y] has the same products as the rows.
+            # The triangular factor of [X, y] has the same inner products as the rows.
             triangle: Any = np.linalg.qr(np.column_stack([design, target]), mode="r")
             design, target = triangle[:, :-1], triangle[:, -1]
         U, singular, Vt = np.linalg.svd(design, full_matrices=False)
@@ -113,14 +114,14 @@ class LeastSquares(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def column_size(centred: FloatArray, largest: FloatArray) -> FloatArray:
-    """Return the norm of each centred column; infinity where only rounding is left of it.
+    """Return the norm of each centred column, or infinity for a constant column.
 
     Parameters
     ----------
     centred : ndarray of shape (N, d)
-        Columns less their means.
+        Columns minus their means.
     largest : ndarray of shape (d,)
-        The largest entries in size of the columns as they were.
+        The largest absolute value in each column before centring.
     """
     # Entries as small as 1e-200 have squares that underflow.
     deviation = np.abs(centred).max(axis=0, initial=0.0)
@@ -131,17 +132,17 @@ def column_size(centred: FloatArray, largest: FloatArray) -> FloatArray:
 
 
 def least_norm(along: FloatArray, basis: FloatArray, size: FloatArray) -> FloatArray:
-    """Return the shortest weights w with basis' (size w) = along.
+    """Return the weights w of minimum norm with basis' (size w) = along.
 
     Parameters
     ----------
     along : ndarray of shape (r,)
-        What the rows say of the weights of standardised columns, size w: their component along
-        each vector of the basis.
+        The component along each vector of the basis of size w, the weights of the standardised
+        columns.
     basis : ndarray of shape (d, r)
-        An orthonormal basis of what the standardised rows span.
+        An orthonormal basis of the space that the standardised rows span.
     size : ndarray of shape (d,)
-        The size that each column was divided by.  Where it is infinite the weight is 0.
+        The size by which each column was divided.  If it is infinite, the weight is 0.
 
     Returns
     -------
@@ -150,8 +151,8 @@ def least_norm(along: FloatArray, basis: FloatArray, size: FloatArray) -> FloatA
     standard = basis @ along
     varies = np.isfinite(size)
     if 0 < basis.shape[1] < varies.sum():
-        # w = D basis R^-1 R'^-1 along, with D basis = Q R; one correction makes up for rounding,
-        # as R is as badly conditioned as the units of the columns differ.
+        # w = D basis R^-1 R'^-1 along, with D basis = Q R.  One correction step removes rounding
+        # errors, because R is ill-conditioned if the units of the columns differ.
         Q, R = np.linalg.qr(size[varies, None] * basis[varies])
         diagonal = np.abs(np.diag(R))
         if diagonal.min() > np.finfo(float).eps * diagonal.max():

@@ -1,7 +1,7 @@
 """Ridge regression: Omega(w) = 1/2 ||w||_2^2.
 
-(1/N) ||y - Xw - b||^2 + (lambda/2) ||w||^2, times N, is scikit-learn's objective with
-alpha = N lambda / 2.
+N times the paper's objective, (1/N) ||y - Xw - b||^2 + (lambda/2) ||w||^2, is scikit-learn's
+objective with alpha = N lambda / 2.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from poisonbench.features import FloatArray
 from poisonbench.models.base import PenalizedModel
 
 ALPHAS = np.logspace(-4, 3, 29)
-"""Values of scikit-learn's alpha that cross-validation compares."""
+"""The values of scikit-learn's alpha that cross-validation compares."""
 
 
 class Ridge(PenalizedModel):
@@ -25,9 +25,9 @@ class Ridge(PenalizedModel):
     Parameters
     ----------
     lam : float, optional
-        The paper's lambda, kept fixed whatever the number of rows; 1e-3 if neither is given.
+        The paper's lambda, which is the same for every number of rows; 1e-3 if neither is given.
     alpha : float, optional
-        scikit-learn's alpha, kept fixed whatever the number of rows.
+        scikit-learn's alpha, which is the same for every number of rows.
 
     Examples
     --------
@@ -42,7 +42,7 @@ class Ridge(PenalizedModel):
     name = "ridge"
 
     def l1_ratio(self) -> float:
-        """Return 0: the penalty is the squared norm alone."""
+        """Return 0, because the penalty is the squared norm."""
         return 0.0
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The learner that stands for an estimator of scikit-learn."""
+"""Convert an estimator of scikit-learn to the learner with the same minimiser."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from poisonbench.models.lasso import Lasso
 from poisonbench.models.ols import OLS
 from poisonbench.models.ridge import Ridge
 
-# By exact type: subclasses such as MultiTaskLasso minimise something else.
+# Exact types only, because subclasses such as MultiTaskLasso minimise something else.
 _COUNTERPARTS: dict[type, Callable[[Any], LinearModel]] = {
     linear_model.LinearRegression: lambda model: OLS(),
     linear_model.Ridge: lambda model: Ridge(alpha=model.alpha),
@@ -24,7 +24,7 @@ _COUNTERPARTS: dict[type, Callable[[Any], LinearModel]] = {
 
 
 def learner_of(model: Any) -> LinearModel:
-    """Return an unfitted learner with the minimiser of `model`.
+    """Return an unfitted learner with the same minimiser as `model`.
 
     Parameters
     ----------
@@ -34,14 +34,14 @@ def learner_of(model: Any) -> LinearModel:
     Returns
     -------
     LinearModel
-        The learner.  scikit-learn's ``alpha`` is held fixed whatever the number of rows.
+        The learner.  scikit-learn's ``alpha`` is the same for every number of rows.
 
     Raises
     ------
     TypeError
-        It is another estimator, or a class in place of an instance.
+        `model` is another estimator, or a class instead of an instance.
     ValueError
-        It has no intercept, or only positive weights: no learner here is like that.
+        `model` has no intercept or only positive weights, which no learner here has.
 
     Examples
     --------
@@ -59,6 +59,6 @@ def learner_of(model: Any) -> LinearModel:
         )
     for parameter, expected in (("fit_intercept", True), ("positive", False)):
         if getattr(model, parameter) is not expected:
-            raise ValueError(f"model is {model!r}; expected {parameter}={expected}, as the "
-                             "learners that can be attacked have it")  # fmt: skip
+            raise ValueError(f"model is {model!r}; expected {parameter}={expected}, as in all "
+                             "learners that can be attacked")  # fmt: skip
     return _COUNTERPARTS[type(model)](model)

@@ -91,12 +91,18 @@ def test_csv_is_in_the_datas_own_units_and_any_order(
     [
         ({"X": None}, r"poison.npz: no array 'X', expected X, y"),
         ({"y": None}, r"poison.npz: no array 'y', expected X, y"),
-        ({"X": np.zeros(6)}, r"array 'X' has shape \(6,\) and type float64, expected 2 axes"),
-        ({"y": np.zeros((5, 1))}, r"array 'y' has shape \(5, 1\) .* expected 1 axes of numbers"),
+        ({"X": np.zeros(6)}, r"array 'X' has shape \(6,\) and type float64, expected a 2-d"),
+        (
+            {"y": np.zeros((5, 1))},
+            r"array 'y' has shape \(5, 1\) .* expected a 1-dimensional array",
+        ),
         ({"y": np.array(list("abcde"))}, r"array 'y' has shape \(5,\) and type <U1"),
-        ({"X": np.zeros((5, 4))}, r"X has shape \(5, 4\) and y \(5,\), expected \(p, 6\) and"),
-        ({"y": np.zeros(4)}, r"X has shape \(5, 6\) and y \(4,\)"),
-        ({"feature_names": list("abcdef")}, r"not the data set's columns \('a', for one\)"),
+        (
+            {"X": np.zeros((5, 4))},
+            r"X has shape \(5, 4\) and y has shape \(5,\), expected \(p, 6\)",
+        ),
+        ({"y": np.zeros(4)}, r"X has shape \(5, 6\) and y has shape \(4,\)"),
+        ({"feature_names": list("abcdef")}, r"not the data set's columns \(for example, 'a'\)"),
         ({"feature_names": ["x0"] * 6}, r"feature_names are not the data set's columns"),
         ({"feature_names": ["x0", "x1"]}, r"feature_names are not the data set's columns"),
         ({"X": np.array([[None] * 6] * 5)}, r"poison.npz: not a readable .npz file"),

@@ -134,7 +134,7 @@ def test_a_bad_strength_is_named(cls: Any, name: str, value: float) -> None:
 
 @PENALIZED
 def test_two_strengths_are_refused(cls: Any) -> None:
-    with pytest.raises(ValueError, match=r"lam .* or alpha .*, not both"):
+    with pytest.raises(ValueError, match=r"both lam .* and alpha .* are given"):
         cls(0.1, alpha=0.1).fit(*regression())
 
 
