@@ -385,11 +385,11 @@ def test_losses_are_the_attacks_objectives(make_problem, model):
 @pytest.mark.parametrize("all_zero", [False, True])
 def test_the_strongest_attack_comes_close_and_does_not_exceed(make_problem, objective, all_zero):
     attacked = make_problem(
-        Ridge(alpha=0.1), n=60, groups=(3, 4), numeric=4, all_zero=all_zero, n_poison=12
+        Ridge(alpha=0.1), n=60, groups=(3, 4), numeric=3, all_zero=all_zero, n_poison=8
     )
-    attack = Coordinate(outer_objective=objective, restarts=4)
+    attack = Coordinate(outer_objective=objective, restarts=2)
     reached = attack.generate(attacked).objective_final
-    problem = Poisoning.of(attacked.train, attacked.model, 12, attacked.space)
+    problem = Poisoning.of(attacked.train, attacked.model, 8, attacked.space)
     clean = np.append(attacked.model.coef_, attacked.model.intercept_)
     loss = {
         "training": Loss.training(problem),

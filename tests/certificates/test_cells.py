@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,15 +20,20 @@ CONFIG = {
     "model": [{"name": "ridge", "alpha": 0.1}, {"name": "lasso", "lambda": 0.002}],
     "attack": [COORDINATE, {**COORDINATE, "outer_objective": "training"}, "statp"],
     "poisoning_rate": [0, 0.1],
-    "split": {"train": 60, "validation": 30, "test": 40},
+    "split": {"train": 40, "validation": 30, "test": 40},
     "defense": ["none", "median"],
     "seeds": 1,
 }
 COLUMNS = ["objective_ceiling", "ceiling_share", "test_mse_ceiling", "ceiling_note"]
 
 
-def test_every_row_has_its_ceilings(bench):
-    rows = bench.results(CONFIG)
+@pytest.fixture(scope="module")
+def rows(shared_bench):
+    """The rows of the results of CONFIG, whose output folder is not to be touched."""
+    return shared_bench.results(CONFIG)
+
+
+def test_every_row_has_its_ceilings(shared_bench, rows):
     clean, poisoned = rows[rows["n_poison"] == 0], rows[rows["n_poison"] > 0]
     assert clean[COLUMNS].isna().all(axis=None)
     assert poisoned["ceiling_note"].isna().all()
@@ -38,12 +44,14 @@ def test_every_row_has_its_ceilings(bench):
     assert attacked["ceiling_share"].between(0.5, 1).all()
     assert poisoned.loc[poisoned["attack"] == "statp", COLUMNS[:2]].isna().all(axis=None)
     # One for each learner, amount of poison and loss, whatever the attack and the defense.
-    names = sorted(path.name.split("-p")[0] for path in (bench.folder / "out/ceilings").iterdir())
+    names = sorted(
+        path.name.split("-p")[0] for path in (shared_bench.folder / "out/ceilings").iterdir()
+    )
     assert names == sorted(["test", "training", "validation"] * 2)
 
 
-def test_they_are_stored_and_shared(bench, monkeypatch):
-    rows = bench.results(CONFIG)
+def test_they_are_stored_and_shared(bench, shared_bench, rows, monkeypatch):
+    shutil.copytree(shared_bench.folder / "out", bench.folder / "out")
     [path, *others] = sorted((bench.folder / "out/ceilings").iterdir())
     before = path.read_bytes()
     for cell in (bench.folder / "out/cells").glob("*/*.json"):
@@ -59,23 +67,22 @@ def test_they_are_stored_and_shared(bench, monkeypatch):
     assert len(others) == 5
 
 
-def test_a_ceiling_that_fails_fails_nothing_else(bench, monkeypatch):
+def test_a_ceiling_that_fails_fails_nothing_else(bench, rows, monkeypatch):
     def broken(self):
         raise RuntimeError("out of ideas")
 
-    rows = bench.results(CONFIG, out="right")
     monkeypatch.setattr(CeilingTask, "compute", broken)
-    failed = bench.results(CONFIG, out="broken")
+    failed = bench.results(CONFIG)
     pd.testing.assert_frame_equal(failed.drop(columns=COLUMNS), rows.drop(columns=COLUMNS))
     notes = failed.loc[failed["n_poison"] > 0, "ceiling_note"]
     assert notes.str.contains("RuntimeError: out of ideas").all()
 
 
-def test_off_means_off(bench):
-    on, off = bench.results(CONFIG, out="on"), bench.results({**CONFIG, "ceiling": "off"})
+def test_off_means_off(bench, rows):
+    off = bench.results({**CONFIG, "ceiling": "off"})
     assert off[COLUMNS].isna().all(axis=None)
     assert not (bench.folder / "out/ceilings").exists()
-    pd.testing.assert_frame_equal(off.drop(columns=COLUMNS), on.drop(columns=COLUMNS))
+    pd.testing.assert_frame_equal(off.drop(columns=COLUMNS), rows.drop(columns=COLUMNS))
 
 
 @pytest.mark.parametrize("value", ["maybe", True, ["on", "off"], None])
@@ -145,6 +152,7 @@ def test_an_attack_above_its_ceiling_fails_loudly(bench, monkeypatch):
         return replace(found, bound=found.bound * 0.5)
 
     monkeypatch.setattr(CeilingTask, "compute", too_low)
-    result = bench.invoke(CONFIG, "--output", "out", code=1)
+    config = {**CONFIG, "attack": COORDINATE, "defense": "none"}
+    result = bench.invoke(config, "--output", "out", code=1)
     assert "exceeds its proved ceiling" in result.stderr
     assert (bench.folder / "out/results.csv").is_file()  # nothing is lost
