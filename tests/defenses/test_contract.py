@@ -144,7 +144,7 @@ def test_parameters_are_described(defense: Any) -> None:
 
 @rule("Row order")
 @EVERY
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 10_000))
 def test_row_order_does_not_matter(defense: Any, seed: int) -> None:
     X, y, _ = poisoned(n=50, p=10, seed=seed)
@@ -177,7 +177,7 @@ def tied(seed: int, n: int = 30, p: int = 6) -> tuple[Any, Any]:
 @pytest.mark.parametrize(
     "learner", [OLS(), Ridge(alpha=0.1), Lasso(5e-3), ElasticNet(5e-3)], ids=str
 )
-@settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 10_000), auto=st.booleans())
 def test_row_order_does_not_matter_with_ties(
     defense: Any, learner: Any, seed: int, auto: bool
@@ -391,7 +391,7 @@ def test_what_is_no_learner_is_refused(defense: Any, estimator: Any) -> None:
     ids=lambda estimator: f"{type(estimator).__module__}.{type(estimator).__name__}",
 )
 def test_wraps_any_linear_regressor(defense: Any, estimator: Any) -> None:
-    X, y, _ = poisoned(n=60, p=12)
+    X, y, _ = poisoned(n=40, p=8)
     before = repr(estimator)
     model = quick(defense, estimator=estimator).fit(X, y)
     assert repr(estimator) == before
