@@ -53,7 +53,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pipeline")
     work = planned(folder)
     store.open_folder(folder / "out", work)
-    assert not engine.run(work, folder / "out", RunOptions(jobs=1, quiet=True)).failures
+    assert not engine.run(work, folder / "out", RunOptions(jobs=0, quiet=True)).failures
     tables.write_csvs(tables.collect(work.rows, folder / "out"), folder / "out")
     return folder / "out"
 
@@ -377,7 +377,7 @@ def computed(folder: Path, **words: Any) -> pd.DataFrame:
     """Return the results of CONFIG with these words."""
     work = planned(folder, **words)
     store.open_folder(folder / "out", work)
-    assert not engine.run(work, folder / "out", RunOptions(jobs=1, quiet=True)).failures
+    assert not engine.run(work, folder / "out", RunOptions(jobs=0, quiet=True)).failures
     return tables.collect(work.rows, folder / "out").results
 
 

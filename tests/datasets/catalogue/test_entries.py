@@ -192,7 +192,8 @@ def test_by_name_is_the_same_as_by_path(
 
 def test_a_run_by_name_gives_the_numbers_of_a_run_by_path(run: Invoke, house_csv: Path) -> None:
     by_path = f"dataset={{name: csv, path: {house_csv}, target: SalePrice, scaling: none}}"
-    common = ["defense=[none, huber]", "model.alpha=0.1", "--jobs", "1", "--quiet"]
+    common = ["defense=[none, trim]", "model.alpha=0.1", "split.train=100", "split.validation=50",
+              "split.test=100", "--jobs", "0", "--quiet"]  # fmt: skip
     assert run("run", "x.yaml", by_path, *common, "--output", "path").exit_code == 0
     folder = ["--data-dir", str(house_csv.parent)]
     assert run("run", "x.yaml", *common, *folder, "--output", "name").exit_code == 0
