@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 import poisonbench
-from poisonbench import registry
+from poisonbench import attacks, datasets, defenses, registry
+from poisonbench.cli.app import app
+from poisonbench.config import choices
 from poisonbench.datasets import catalogued
 from poisonbench.datasets.catalogue.entries import Entry
 
@@ -33,19 +35,6 @@ import poisonbench.attacks, poisonbench.datasets, poisonbench.defenses
 
 for package in (poisonbench.attacks, poisonbench.datasets, poisonbench.defenses):
     package.__path__.append(package.__name__.replace("poisonbench", {folder!r}).replace(".", "/"))
-"""
-
-COMMANDS = """
-import json, sys
-import with_examples
-from typer.testing import CliRunner
-from poisonbench.cli.app import app
-
-results = []
-for arguments in json.load(sys.stdin):
-    result = CliRunner().invoke(app, arguments)
-    results.append([result.exit_code, result.stdout, result.stderr])
-print(json.dumps(results))
 """
 
 CONFIG = """
@@ -83,30 +72,37 @@ def environment(page: str, tmp_path: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def test_the_command_line_and_a_run_know_the_examples(
-    tmp_path: Path, environment: dict[str, str]
-) -> None:
-    commands = [
-        ["list", "attacks"],
-        ["list", "flipped-copies"],
-        ["list", "trim-once"],
-        ["schema"],
-        ["run", "--help"],
-        ["validate", "wrong.yaml"],
-        ["validate", "guess.yaml"],
-        ["run", "x.yaml", "--output", "out", "--jobs", "0"],
-    ]
-    done = subprocess.run(
-        [sys.executable, "-c", COMMANDS], input=json.dumps(commands), env=environment,
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    results = dict(zip(map(" ".join, commands), json.loads(done.stdout), strict=True))
+@pytest.fixture
+def examples(
+    tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Add the printed files to the package, for this process and for one test."""
+    del environment
+    monkeypatch.chdir(tmp_path)
+    before = set(sys.modules)
+    caches = (registry.components, choices.parameters)
+    with monkeypatch.context() as patch:
+        for package in (attacks, datasets, defenses):
+            folder = tmp_path / "examples" / package.__name__.partition(".")[2]
+            patch.setattr(package, "__path__", [*package.__path__, str(folder)])
+        for cache in caches:
+            cache.cache_clear()
+        yield
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            package, _, module = name.rpartition(".")
+            delattr(sys.modules[package], module)
+            del sys.modules[name]
+    for cache in caches:
+        cache.cache_clear()
 
-    def printed(command: str) -> Any:
-        code, output, errors = results[command]
-        assert code == 0, errors
-        return output
+
+@pytest.mark.usefixtures("examples")
+def test_the_command_line_and_a_run_know_the_examples(tmp_path: Path) -> None:
+    def printed(command: str, code: int = 0) -> str:
+        result = CliRunner().invoke(app, command.split())
+        assert result.exit_code == code, result.output
+        return result.stderr if code else result.stdout
 
     assert "flipped-copies    Copies of training rows with responses moved" in (
         printed("list attacks")
@@ -118,12 +114,10 @@ def test_the_command_line_and_a_run_know_the_examples(
     assert "How far a response moves" in schema
     assert "flipped-copies" in printed("run --help").split("attacks:")[1].split(":")[0]
 
-    code, _, errors = results["validate wrong.yaml"]
-    assert code == 2
+    errors = printed("validate wrong.yaml", code=2)
     assert "wrong.yaml:3: " in errors
     assert "share" in errors
-    code, _, errors = results["validate guess.yaml"]
-    assert code == 2
+    errors = printed("validate guess.yaml", code=2)
     assert "guess.yaml:5: defense.2.n_poison: 'estimated'" in errors
 
     assert "flipped-copies" in printed("run x.yaml --output out --jobs 0")
@@ -137,8 +131,8 @@ def test_the_command_line_and_a_run_know_the_examples(
 def test_the_examples_keep_the_rules_and_a_broken_rule_is_shown(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    attacks = tmp_path / "examples" / "attacks"
-    code = (attacks / "flipped_copies.py").read_text()
+    folder = tmp_path / "examples" / "attacks"
+    code = (folder / "flipped_copies.py").read_text()
     for old, new in (
         ("problem.generator()", "np.random.default_rng()"),
         ("flipped-copies", "broken-copies"),
@@ -146,12 +140,13 @@ def test_the_examples_keep_the_rules_and_a_broken_rule_is_shown(
     ):
         assert old in code
         code = code.replace(old, new)
-    (attacks / "broken_copies.py").write_text(code)
+    (folder / "broken_copies.py").write_text(code)
     words = ["flipped", "FlippedCopies", "least-absolute", "LeastAbsolute", "trim-once", "TrimOnce",
              "friedman", "(entropy and broken)"]  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "with_examples", "-p", "no:cacheprovider", "-rAf",
-         "-q", "-n", "0", "-c", REPOSITORY / "pyproject.toml", "--rootdir", REPOSITORY,
+         "-q", "-n", "0", "--assert=plain", "-c", REPOSITORY / "pyproject.toml",
+         "--rootdir", REPOSITORY,
          *(REPOSITORY / "tests" / name for name in CONTRACTS),
          "-k", " or ".join(words), "-m", "slow or not slow"],
         env=environment, cwd=tmp_path, capture_output=True, text=True, check=False,
@@ -211,8 +206,6 @@ def test_a_class_that_lacks_the_base_of_its_kind_is_named(
     (tmp_path / "lonely.py").write_text(
         "class Lonely:\n    name = 'lonely'\n    reference = 'nobody'\n"
     )
-    from poisonbench import defenses
-
     monkeypatch.setattr(defenses, "__path__", [*defenses.__path__, str(tmp_path)])
     registry.components.cache_clear()
     try:

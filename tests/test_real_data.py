@@ -101,7 +101,7 @@ def test_clipping_is_no_defense_against_who_expects_it(bench, house_csv):
     assert medians["clipped"] >= 1.3 * medians["validation"]
 
 
-@pytest.mark.parametrize("model", ["lasso", "elastic-net"])
+@pytest.mark.parametrize("model", ["lasso", pytest.param("elastic-net", marks=pytest.mark.slow)])
 def test_sparse_models_get_worse_with_the_rate(bench, house_csv, model):
     results = bench.results(
         {
