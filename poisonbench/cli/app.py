@@ -167,23 +167,20 @@ def run(
             fetch_data(experiment, data_dir, progress=not quiet)
         work = make_plan(experiment, data_dir, force=force)
     say_notes(work, quiet=quiet)
+    options = RunOptions(
+        jobs=jobs,
+        quiet=quiet,
+        verbose=verbose,
+        extend=extend or add,
+        predictions=predictions,
+        fail_fast=fail_fast,
+        retry_crashed=retry_crashed,
+        time_limit=time_limit,
+    )
     if dry_run:
-        dry_run_of(work, out, extend=extend or add)
+        dry_run_of(work, out, options)
     else:
-        carry_out(
-            work,
-            out,
-            RunOptions(
-                jobs=jobs,
-                quiet=quiet,
-                verbose=verbose,
-                extend=extend or add,
-                predictions=predictions,
-                fail_fast=fail_fast,
-                retry_crashed=retry_crashed,
-                time_limit=time_limit,
-            ),
-        )
+        carry_out(work, out, options)
 
 
 @app.command(cls=ConfigCommand)
@@ -313,26 +310,24 @@ def sweep(
             request["processors"] = max(jobs, 1)
         words += ["--time-limit", str(time_limit)] if time_limit is not None else []
         emit_slurm_script(work, config, words, out, request, data_dir, extend=extend)
-    elif dry_run:
-        dry_run_of(work, out, extend=extend, shard=part)
+        return
+    options = RunOptions(
+        jobs=jobs,
+        quiet=quiet,
+        verbose=verbose,
+        extend=extend,
+        predictions=predictions,
+        fail_fast=fail_fast,
+        retry_crashed=retry_crashed,
+        time_limit=time_limit,
+        shard=part,
+        dask=dask,
+        tables_if_incomplete=False,
+    )
+    if dry_run:
+        dry_run_of(work, out, options)
     else:
-        carry_out(
-            work,
-            out,
-            RunOptions(
-                jobs=jobs,
-                quiet=quiet,
-                verbose=verbose,
-                extend=extend,
-                predictions=predictions,
-                fail_fast=fail_fast,
-                retry_crashed=retry_crashed,
-                time_limit=time_limit,
-                shard=part,
-                dask=dask,
-                tables_if_incomplete=False,
-            ),
-        )
+        carry_out(work, out, options)
 
 
 @app.command()

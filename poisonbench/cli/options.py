@@ -85,7 +85,11 @@ Predictions = Annotated[
     ),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print what would run, without running anything.")
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Say what would run, how long it would take and how much memory, without running it.",
+    ),
 ]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")]
 RetryCrashed = Annotated[

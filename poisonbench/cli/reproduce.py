@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +23,7 @@ from poisonbench.cli.run import carry_out, dry_run_of, fetch_data
 
 if TYPE_CHECKING:
     from poisonbench.execution.options import RunOptions
-    from poisonbench.plan.groups import Plan
+    from poisonbench.plan.groups import Group, Plan
 
 PAPERS = ("jagielski2018",)
 """The papers that can be reproduced.
@@ -78,12 +78,11 @@ def reproduce_paper(
             if fetch:
                 fetch_data(experiment, data_dir, progress=not options.quiet)
             plans[name] = make_plan(experiment, data_dir)
+    if dry_run:
+        _dry_run(plans, out, options)
+        return
     worst = 0
     for name, plan in plans.items():
-        if dry_run:
-            say(f"== {name}")
-            dry_run_of(plan, out / name, extend=False)
-            continue
         start = time.monotonic()
         share_poison(plan, out, name)
         try:
@@ -94,11 +93,34 @@ def reproduce_paper(
             worst = max(worst, ended.exit_code)
         if not options.quiet:
             to_stderr(f"{name}: {time.monotonic() - start:.0f} s")
-    if dry_run:
-        return
     _conclude(paper, out, quiet=options.quiet, data_dir=data_dir)
     if worst:
         raise typer.Exit(worst)
+
+
+def _dry_run(plans: Mapping[str, Plan], out: Path, options: RunOptions) -> None:
+    """Print what would run, and what all of it would take."""
+    from poisonbench.execution import engine
+    from poisonbench.output.status import in_words
+
+    jobs = engine.default_jobs() if options.jobs is None else options.jobs
+    made: set[str] = set()
+    total = 0.0
+    for name, plan in plans.items():
+        say(f"== {name}")
+        made |= {group.id for group in plan.groups if _made_elsewhere(group, out, name)}
+        found = dry_run_of(plan, out / name, options, made)
+        total += found.wall(jobs) if found.seconds else 0.0
+        made |= {group.id for group in plan.groups}
+    say(f"== in all\ntime: about {in_words(total)}" if total else "== nothing is left to compute")
+
+
+def _made_elsewhere(group: Group, out: Path, name: str) -> Path | None:
+    """Return the poison file of a group in the folder of another experiment of the paper."""
+    if group.poison_file is None or not out.is_dir():
+        return None
+    others = (place / group.poison_file for place in out.iterdir() if place.name != name)
+    return next((path for path in others if path.is_file()), None)
 
 
 def share_poison(plan: Plan, out: Path, name: str) -> None:
@@ -107,13 +129,11 @@ def share_poison(plan: Plan, out: Path, name: str) -> None:
     A poison file's name contains a hash of everything that the poison set depends on, so files of
     the same name are interchangeable.
     """
-    others = [place for place in (out.iterdir() if out.is_dir() else ()) if place.name != name]
     with using(out):
         for group in plan.groups:
             if group.poison_file is None or (out / name / group.poison_file).exists():
                 continue
-            source = next((place / group.poison_file for place in others
-                           if (place / group.poison_file).is_file()), None)  # fmt: skip
+            source = _made_elsewhere(group, out, name)
             if source is None:
                 continue
             # The output folder must contain its plan before anything else.

@@ -9,7 +9,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +21,7 @@ from poisonbench.cli.messages import say, to_stderr, usage, user_errors, using
 
 if TYPE_CHECKING:
     from poisonbench.config import Config
+    from poisonbench.execution.estimate import Estimate
     from poisonbench.execution.options import RunOptions
     from poisonbench.output.index import Index
     from poisonbench.plan.groups import Plan
@@ -152,22 +153,36 @@ def emit_slurm_script(
         f"{len(work.groups)} attack groups, and the merge after them.")  # fmt: skip
 
 
-def dry_run_of(
-    work: Plan, out: Path, *, extend: bool, shard: tuple[int, int] | None = None
-) -> None:
-    """Print what would run."""
+def dry_run_of(work: Plan, out: Path, options: RunOptions, made: Collection[str] = ()) -> Estimate:
+    """Print what would run, and what it would take; return the latter.
+
+    Parameters
+    ----------
+    work : Plan
+        The plan.
+    out : Path
+        The output folder.
+    options : RunOptions
+        How it would run.
+    made : collection of str, optional
+        Identities of groups whose poison sets will be there by then.
+    """
     with user_errors(), using(out):
         from poisonbench.execution import engine
+        from poisonbench.execution.estimate import estimate
         from poisonbench.output import store
         from poisonbench.plan import summary
 
-        store.check_folder(out, work, extend=extend)
-        done = store.n_done(out, work)
-        say(f"{summary.describe(work)}\n{done} cells are already in {out}")
-        if shard is not None:
-            groups = engine.share(work, shard)
+        store.check_folder(out, work, extend=options.extend)
+        groups = engine.share(work, options.shard)
+        say(f"{summary.describe(work)}\n{store.n_done(out, work)} cells are already in {out}")
+        if options.shard is not None:
             n_cells = sum(len(group.tasks) for group in groups)
-            say(f"shard {shard[0]}/{shard[1]} has {n_cells} of these cells")
+            say(f"shard {options.shard[0]}/{options.shard[1]} has {n_cells} of these cells")
+        jobs = engine.default_jobs() if options.jobs is None else options.jobs
+        found = estimate(work, engine.missing_of(groups, out, options)[1], out, jobs, made)
+        say(found.report(jobs))
+    return found
 
 
 def carry_out(work: Plan, out: Path, options: RunOptions) -> None:

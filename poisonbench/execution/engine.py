@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from poisonbench.execution import dask_cluster, own_process
+from poisonbench.execution.estimate import estimate
 from poisonbench.execution.group import Job, Result, run_group
 from poisonbench.execution.options import RunOptions
 from poisonbench.execution.progress import Progress
@@ -152,7 +153,7 @@ def run(
     """
     groups = share(plan, options.shard)
     n_cells = sum(len(group.tasks) for group in groups)
-    done, todo = _todo(groups, out, options)
+    done, todo = missing_of(groups, out, options)
     if done == n_cells and not todo:
         return Outcome(n_cells, 0, 0, (), 0, 0)
     missing = {task.id for group in todo for task in group.tasks}
@@ -160,11 +161,19 @@ def run(
         Job(group, plan.datasets[group.data], out, options.verbose, options.predictions)
         for group in todo
     ]
-    shown = Progress(n_cells, done, shown=bool(todo) and not options.quiet, lines=options.verbose)
     n_processes = default_jobs() if options.jobs is None else options.jobs
+    says = bool(todo) and not options.quiet
+    shown = Progress(
+        n_cells,
+        done,
+        estimate(plan, todo, out, n_processes).seconds if says else {},
+        n_processes=None if dask is not None else n_processes,
+        shown=says,
+        lines=options.verbose,
+    )
     with shown, closing(_results(work, n_processes, dask)) as results:
         for id_, n_done, n_failed in results:
-            shown.update(n_done, n_failed)
+            shown.update(id_, n_done, n_failed)
             log.info("%s: %d cells done, %d failed", id_[:12], n_done, n_failed)
             if stop is not None:
                 stop.check()
@@ -190,7 +199,7 @@ def run(
     return Outcome(n_cells, n_computed, n_warned, tuple(failures), n_crashed, n_missing)
 
 
-def _todo(groups: list[Group], out: Path, options: RunOptions) -> tuple[int, list[Group]]:
+def missing_of(groups: Sequence[Group], out: Path, options: RunOptions) -> tuple[int, list[Group]]:
     """Return how many cells are done, and the unfinished groups with their missing cells."""
     n_done, todo = 0, []
     for group in groups:

@@ -1,4 +1,9 @@
-"""The progress of a run: a bar on a terminal, or lines with the time in a log."""
+"""The progress of a run: a bar on a terminal, lines with the time in a log.
+
+The time left follows from work, not from numbers of cells, as an attack may take a second or an
+hour: the estimated seconds of the groups that have ended say how fast this run is, and those of the
+others what it still has to do.  Cells that were done before count for neither.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -16,6 +21,9 @@ from tqdm import tqdm
 from poisonbench.output.status import in_words
 
 SECONDS_BETWEEN_LINES = 30
+
+PRIOR = 0.05
+"""Share of the work after which the speed observed weighs as much as the one expected."""
 
 
 class Progress:
@@ -27,16 +35,32 @@ class Progress:
         Number of all cells.
     done : int
         Number of cells that are already done.
+    work : mapping of str to float
+        Estimated seconds of each group that is to be computed, by its identity.
+    n_processes : int or None
+        Processes that compute them; None if that is not known.
     shown : bool
         Whether to show anything.
     lines : bool
         Whether to write lines even on a terminal.
     """
 
-    def __init__(self, total: int, done: int, *, shown: bool, lines: bool = False) -> None:
+    def __init__(
+        self,
+        total: int,
+        done: int,
+        work: Mapping[str, float],
+        *,
+        n_processes: int | None,
+        shown: bool,
+        lines: bool = False,
+    ) -> None:
         self.total = total
         self.done = self.done_before = done
         self.failed = 0
+        self.work = dict(work)  # of the groups that have not ended
+        self.all_work = self.work_left = sum(work.values())
+        self.n_processes = n_processes
         self.start = self.last = time.monotonic()
         on_terminal = sys.stderr.isatty() and not lines
         # The terminal of a recording or a container may report 0 columns or lines.  Then use the
@@ -46,7 +70,7 @@ class Progress:
         self.bar = tqdm(
             total=total,
             initial=done,
-            unit="cell",
+            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} cells [{elapsed}{postfix}]",
             disable=not (shown and on_terminal),
             file=sys.stderr,
             mininterval=0.2,
@@ -56,6 +80,8 @@ class Progress:
         self.lines = shown and not on_terminal
 
     def __enter__(self) -> Progress:
+        self._show_on_bar()
+        self.bar.refresh()
         if self.lines:
             self._line()
         return self
@@ -70,27 +96,47 @@ class Progress:
         if self.lines:
             self._line()
 
-    def update(self, n_done: int, n_failed: int) -> None:
-        """Add to the numbers of finished and of failed cells."""
+    def update(self, group: str, n_done: int, n_failed: int) -> None:
+        """Count further cells, of a group that has ended, as done and as failed."""
         self.done += n_done
         self.failed += n_failed
+        self.work_left -= self.work.pop(group, 0.0)
+        self._show_on_bar()
         self.bar.update(n_done)
-        if n_failed:
-            self.bar.set_postfix(failed=self.failed)
         if self.lines and time.monotonic() >= self.last + SECONDS_BETWEEN_LINES:
             self._line()
 
     def _line(self) -> None:
         self.last = time.monotonic()
-        computed = self.done - self.done_before
         parts = [f"{self.done} of {self.total} cells", f"{self.failed} failed"]
-        if computed:
-            rate = computed / max(self.last - self.start, 1e-3)
-            parts.append(f"{rate:.3g} cells/s")
-            if left := self.total - self.done - self.failed:
-                parts.append(f"about {in_words(left / rate)} left")
+        if computed := self.done - self.done_before:
+            parts.append(f"{computed / max(self.last - self.start, 1e-3):.3g} cells/s")
+        parts += self._left()
         sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {', '.join(parts)}\n")
         sys.stderr.flush()
+
+    def _show_on_bar(self) -> None:
+        failed = [f"{self.failed} failed"] if self.failed else []
+        self.bar.set_postfix_str(", ".join([*self._left(), *failed]), refresh=False)
+
+    def _left(self) -> list[str]:
+        left = self.seconds_left(time.monotonic() - self.start)
+        return [] if left is None else [f"about {in_words(left)} left"]
+
+    def seconds_left(self, elapsed: float) -> float | None:
+        """Return the time that the other groups will take; None if there are none, or no telling.
+
+        Parameters
+        ----------
+        elapsed : float
+            Seconds since the start.
+        """
+        ended, seconds = self.all_work - self.work_left, elapsed
+        if self.n_processes is not None:
+            # As if a share of the work had been done before, at the speed that is expected.
+            ended += PRIOR * self.all_work
+            seconds += PRIOR * self.all_work / max(self.n_processes, 1)
+        return self.work_left * seconds / ended if self.work and ended > 0 else None
 
 
 @contextmanager

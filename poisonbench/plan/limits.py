@@ -57,11 +57,12 @@ def check_limits(config: Config) -> None:
 
 def _check_sizes(config: Config) -> None:
     """Raise ConfigError if the data or the poison would not fit into memory."""
-    total = 0
+    total = 0.0
     for choice in config.datasets:
         n_rows, n_columns = expected_size(choice)
-        total += 8 * COPIES * n_rows * n_columns
-        needed = total + 8 * SQUARES * n_columns**2
+        rows, matrices = held(n_rows, n_columns).values()
+        total += rows
+        needed = total + matrices
         if needed > MOST_BYTES:
             raise config.error(
                 choice.where,
@@ -83,6 +84,14 @@ def _check_sizes(config: Config) -> None:
                     f"{rate.value} of {rate.of} means {p} poison rows for {counts.train} clean "
                     f"rows; expected poison rows with at most {MOST_VALUES:.0e} values",
                 )
+
+
+def held(n_rows: int, n_columns: int) -> dict[str, float]:
+    """Return what a process holds of data of this size, in bytes, by what it is."""
+    return {
+        "of rows": 8.0 * COPIES * n_rows * n_columns,
+        "of a learner's matrices": 8.0 * SQUARES * n_columns**2,
+    }
 
 
 def expected_size(choice: Choice) -> tuple[int, int]:

@@ -103,8 +103,10 @@ def test_dry_run_says_what_would_run_and_runs_nothing(bench):
         "1 dataset, 1 split, 1 model, 2 attack variants, 2 rates, 2 defenses, 2 seeds, "
         "8 poison sets, 16 cells"
     )
-    assert len(lines) == 2 + 4
-    assert lines[-1] == "0 cells are already in results/x"
+    assert len(lines) == 2 + 4 + 2
+    assert lines[-3] == "0 cells are already in results/x"
+    assert lines[-2].startswith("time: about ")
+    assert lines[-1].startswith("memory: about ")
     assert [path.name for path in bench.folder.iterdir()] == ["x.yaml"]
     bench.run(CONFIG)
     assert "16 cells are already in out" in bench.invoke(CONFIG, "--dry-run", "-o", "out").stdout

@@ -30,6 +30,7 @@ from poisonbench.execution.options import RunOptions
 from poisonbench.execution.progress import Progress
 from poisonbench.execution.signals import EXIT_CODES, Stopped, stoppable
 from poisonbench.output import store
+from poisonbench.plan import costs
 from poisonbench.plan.make import make_plan
 
 REPOSITORY = Path(__file__).parents[2]
@@ -550,27 +551,89 @@ def test_the_bar_on_a_terminal(monkeypatch, lines, columns, width):
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     with open(ours, "rb", 0) as screen, open(theirs, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
-        with Progress(total=10, done=2, shown=True) as shown:
-            shown.update(n_done=3, n_failed=1)
+        work = {"a": 300.0, "b": 600.0}
+        with Progress(10, 2, work, n_processes=1, shown=True) as shown:
+            shown.update("a", n_done=3, n_failed=1)
         said = ""
         while "\n" not in said:  # its end
             said += screen.read(10_000).decode()
-    assert " 2/10 [" in said
+    assert " 2/10 cells [" in said
+    assert ", about 15 min left]" in said
     last = said.split("\r")[-2]
     assert "50%" in last
-    assert " 5/10 [" in last
-    assert "cell" in last
-    assert "failed=1" in last
+    assert " 5/10 cells [" in last
+    assert re.search(r", about \d+ (s|min) left, 1 failed\]", last)
     assert 0 <= width - len(last) <= 1
 
 
 def test_lines_with_the_time_in_a_log(capsys):
-    with Progress(total=10, done=2, shown=True) as shown:
-        shown.update(n_done=3, n_failed=1)
+    with Progress(10, 2, {"a": 1e-3, "b": 2e-3}, n_processes=1, shown=True) as shown:
+        shown.update("a", n_done=3, n_failed=1)
     first, last = capsys.readouterr().err.splitlines()
     time_ = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "
-    assert re.fullmatch(time_ + "2 of 10 cells, 0 failed", first)
+    assert re.fullmatch(time_ + "2 of 10 cells, 0 failed, about 1 s left", first)
     assert re.fullmatch(time_ + r"5 of 10 cells, 1 failed, \S+ cells/s, about 1 s left", last)
+
+
+def progress(work: dict[str, float], n_processes: int | None) -> Progress:
+    return Progress(1000, 900, work, n_processes=n_processes, shown=False)
+
+
+def test_the_time_left_is_that_of_the_work_left_not_of_its_cells():
+    shown = progress({"short": 1.0, "long": 99.0}, 1)
+    assert shown.seconds_left(0.0) == pytest.approx(100.0)  # as estimated
+    shown.update("short", 99, 0)
+    assert 95 < shown.seconds_left(1.0) < 105
+    shown.update("long", 1, 0)
+    assert shown.seconds_left(100.0) is None
+
+
+def test_the_time_left_follows_the_speed_observed():
+    """Two processes, and everything takes three times as long as estimated."""
+    shown = progress({f"group {k}": 1.0 for k in range(100)}, 2)
+    assert shown.seconds_left(0.0) == pytest.approx(50.0)
+    found = []
+    for k in range(99):
+        shown.update(f"group {k}", 1, 0)
+        found.append(shown.seconds_left(1.5 * (k + 1)))
+    assert found[5] > 0.6 * 1.5 * 94
+    assert found[50] == pytest.approx(1.5 * 49, rel=0.1)
+    assert found[-1] == pytest.approx(1.5, rel=0.1)
+
+
+def test_failed_groups_and_groups_tried_again_are_no_work_left():
+    shown = progress({"a": 10.0, "b": 10.0}, 1)
+    shown.update("a", 0, 5)
+    shown.update("a", 0, 1)
+    assert shown.seconds_left(10.0) == pytest.approx(10.0)
+
+
+def test_without_a_number_of_processes_only_what_was_seen_tells():
+    shown = progress({"a": 10.0, "b": 30.0}, None)
+    assert shown.seconds_left(5.0) is None
+    shown.update("a", 1, 0)
+    assert shown.seconds_left(2.0) == pytest.approx(6.0)
+
+
+def test_a_resumed_run_says_the_time_of_what_is_missing(bench, monkeypatch):
+    """What is done already counts for nothing."""
+    monkeypatch.setattr(costs, "ridge_seconds", lambda n, d: 10.0)
+    bench.run({**CONFIG, "seeds": 1})
+    times = []
+    for seeds in (1, 2, 3):
+        config = {**CONFIG, "seeds": seeds}
+        result = bench.invoke(config, "--extend", "--output", "out")
+        lines = [line for line in result.stderr.splitlines() if " cells, " in line]
+        if lines:
+            assert (
+                lines[0]
+                .partition(" ")[2]
+                .partition(" ")[2]
+                .startswith(f"{6 * (seeds - 1)} of {6 * seeds} cells, 0 failed, about ")
+            )
+        times.append(lines)
+    assert times[0] == []
+    assert len(times[1]) == 2
 
 
 def test_how_many_processes(monkeypatch):
