@@ -35,7 +35,7 @@ from scipy.optimize import nnls
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
-from poisonbench import memo, pipeline, registry
+from poisonbench import cache, pipeline, registry
 from poisonbench.certificates.cell_ceilings import CeilingTask
 from poisonbench.config import load
 from poisonbench.execution.estimate import estimate
@@ -102,7 +102,7 @@ def parts(model: str, n: int, d: int, rate: float) -> Iterator[tuple[list[Any], 
     pipeline.own_clean_mse(stage, task)
 
     def select() -> None:
-        memo._memo.clear()
+        cache._kept.clear()
         pipeline.learner(first.model, train, setting, first.seed)
 
     yield ["model", model, "", model], lambda: clone(clean).fit(train.X, train.y)
@@ -110,8 +110,8 @@ def parts(model: str, n: int, d: int, rate: float) -> Iterator[tuple[list[Any], 
     yield ["group", "prepare", "", model], lambda: pipeline.prepare(first, data)
     yield ["cell", "measure", "", model], lambda: pipeline.measure(stage, task, reached)
     for name in ("training", "validation", "test"):
-        question = CeilingTask(name, setting, clean, first.n_poison)
-        yield ["ceiling", name, "", model], question.answer
+        ceiling = CeilingTask(name, setting, clean, first.n_poison)
+        yield ["ceiling", name, "", model], ceiling.compute
     for group, case in zip(plan.groups, ATTACKS, strict=True):
         yield (["attack", *written(case), model],
                lambda group=group: pipeline.attack(group, setting, clean, data))  # fmt: skip

@@ -172,7 +172,7 @@ def test_of_a_shard_only_its_part_is_estimated():
 
 
 def test_poison_that_an_earlier_experiment_makes_is_made_once(monkeypatch):
-    from poisonbench import shipped
+    from poisonbench import packaged_files
     from poisonbench.cli import reproduce
 
     configs = Path("configs/jagielski2018")
@@ -180,7 +180,7 @@ def test_poison_that_an_earlier_experiment_makes_is_made_once(monkeypatch):
     slow = {**CONFIG, "attack": {"name": "bgd", "iterations": 10_000}, "ceiling": "off"}
     for name, defense in (("one", "none"), ("two", "trim")):
         (configs / f"{name}.yaml").write_text(yaml.safe_dump({**slow, "defense": defense}))
-    monkeypatch.setattr(shipped, "folder", {"configs": configs.parent}.__getitem__)
+    monkeypatch.setattr(packaged_files, "folder", {"configs": configs.parent}.__getitem__)
     monkeypatch.setattr(reproduce, "PARTS", {"attacks": ("one",), "defenses": ("two",)})
     command = ["reproduce", "jagielski2018", "--dry-run", "--jobs", "1"]
     said = CliRunner().invoke(app, command).stdout
