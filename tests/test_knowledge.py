@@ -1,4 +1,4 @@
-"""What an attacker has in place of the training set and the learner."""
+"""What an attacker uses in place of the training set and the learner."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """Auto: the worst of a fixed suite of attacks, chosen on the attacker's validation rows.
 
-No single attack is the strongest on every data set, and a table that shows the best of many chosen
-on the test rows shows what no attacker can do.  This one runs a suite without parameters and keeps
-the poison set that does the most damage on the attacker's own rows, as AutoAttack does for
-classifiers (Croce & Hein, "Reliable Evaluation of Adversarial Robustness with an Ensemble of
-Diverse Parameter-free Attacks", ICML 2020).  It is the row to quote where one number stands for
-"under attack".
+No single attack is the strongest on every data set, and a table that shows for each case the attack
+with the largest test error shows what no attacker can do, because no attacker has the test rows.
+This attack runs a suite without parameters and keeps the poison set that does the most damage on
+the attacker's own rows, as AutoAttack does for classifiers (Croce & Hein, "Reliable Evaluation of
+Adversarial Robustness with an Ensemble of Diverse Parameter-free Attacks", ICML 2020).  If only one
+number is quoted for the error under attack, it should be that of this attack.
 """
 
 from __future__ import annotations
@@ -39,22 +39,23 @@ SUITE: Mapping[str, Attack] = {
     "sever": Sever(),
     "statp": StatP(),
 }
-"""The attacks that are run, whatever the defense; their parameters are the defaults."""
+"""The attacks that are always run, with default parameters."""
 
 
 class Auto(Attack):
     """The worst, on the attacker's validation rows, of a fixed suite of attacks.
 
     The suite: ``coordinate`` for the objectives validation, training and clipped,
-    ``subpopulation``, ``sever`` and ``statp``; if a defense is named, ``adaptive`` too, tuned to
-    it.  Without a defense, the damage is the error of the undefended learner; with one, that of
-    the defense, run with its default parameters and told the true p if it uses it.
-    ``chosen_variant`` in the results says which attack was kept.  It costs the sum of its parts.
+    ``subpopulation``, ``sever`` and ``statp``; if a defense is named, also ``adaptive``, tuned to
+    it.  The damage is the validation error of the undefended learner or, if a defense is named, of
+    that defense with its default parameters and, if it uses the number of poison rows, the true p.
+    ``chosen_variant`` in the results names the attack that was kept.  The cost is that of all the
+    attacks together.
 
     Parameters
     ----------
     defense : str, optional
-        The defense to attack.  Other defenses in the config meet the same poison.
+        The defense to attack.  The config may have other defenses; they get the same poison set.
 
     Examples
     --------
@@ -68,7 +69,7 @@ class Auto(Attack):
     """
 
     name = "auto"
-    reference = "this project; the idea is that of AutoAttack, Croce & Hein 2020"
+    reference = "introduced in poisonbench; the idea is that of AutoAttack, Croce & Hein 2020"
     fixed_axes: ClassVar[Mapping[str, str]] = {"outer_objective": "validation"}
     engine: ClassVar[str | None] = Coordinate.engine
 
@@ -104,11 +105,11 @@ class Auto(Attack):
             objective_initial=None,
             objective_final=trained_value(problem, worst, W),
             variant={"attack": name},
-            trace=(),  # of another objective, perhaps
+            trace=(),  # it may be of another objective
         )
 
     def _suite(self, problem: AttackProblem) -> Iterator[tuple[str, PoisonSet]]:
-        """Yield the name and the poison of each attack."""
+        """Yield the name and the poison set of each attack."""
         suite = dict(SUITE)
         if self.defense is not None:
             suite["adaptive"] = Adaptive(defense=self.defense)

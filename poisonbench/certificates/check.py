@@ -17,10 +17,12 @@ into a part that the l1 terms can cancel and a rest r'; then
     max L <= L(theta_*) + ||r'||^2 / (4 sigma)     if S's eigenvalues are at least sigma > 0,
     max L <= L(theta_*) + ||r'|| T + epsilon T^2   if at least -epsilon, and |theta - theta_*| <= T.
 
-OLS drops the directions along which its standardised rows extend less than a cut.  There the normal
-equations are off by s_i u_i.y, s_i the singular value and u_i the left singular vector, so that the
-left side above exceeds the right one by sum_i (s_i v_i.Dw_r) (u_i.y) at most, D the columns' norms:
-no more than cut sqrt(d) (sqrt(N) / 2)^2 ||w_r||, N = n + p, which is added, times m.
+OLS drops the directions in which its standardised rows have a singular value below a cut.  In these
+directions the residual of the normal equations is s_i u_i.y, where s_i is the singular value and
+u_i the left singular vector.  The left side above can therefore exceed the right side, but by at
+most sum_i (s_i v_i.Dw_r) (u_i.y), where v_i is the right singular vector and D the diagonal matrix
+of the columns' norms.  This is at most cut sqrt(d) (sqrt(N) / 2)^2 ||w_r|| with N = n + p.  The
+check adds this bound, times m.
 
 A successful Cholesky factorisation proves that S - sigma I is positive definite (Rump 2006,
 "Verification of positive definiteness").  The proof does not depend on the solver that proposed m,
@@ -179,7 +181,7 @@ def lowest_eigenvalue(S: FloatArray, error: float) -> float:
 
 
 def _dropped(problem: Poisoning, reference: FloatArray) -> float:
-    """Return what the directions that OLS drops can add to the left side."""
+    """Return a bound on what the directions that OLS drops add to the left side."""
     if problem.l1 > 0 or problem.l2 > 0:
         return 0.0
     rows, d = problem.n_rows + problem.n_poison, problem.space.n_features

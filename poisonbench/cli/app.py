@@ -146,9 +146,9 @@ def run(
     failed, 2 if the config is wrong, 3 if some are missing, and 130 or 143 if the run was
     interrupted or terminated.
 
-    With --add, name the output folder in place of the config, and what it shall have besides:
-    data sets, splits, models, attacks, poisoning rates, defenses or seeds.  The grid grows by all
-    combinations with them; finished cells stay as they are.
+    With --add, name an output folder in place of the config, followed by what to add to it: data
+    sets, splits, models, attacks, poisoning rates, defenses or seeds.  The grid grows by all
+    combinations with the new values; finished cells stay as they are.
 
     \b
     Examples:
@@ -245,11 +245,11 @@ def sweep(
     1 if some failed, 2 if the config is wrong, 3 if some are missing, and 130 or 143 if the sweep
     was interrupted or terminated.
 
-    With --add, name the output folder in place of the config, and what it shall have besides:
-    data sets, splits, models, attacks, poisoning rates, defenses or seeds.  The grid grows by all
-    combinations with them, and finished cells stay as they are.  Say results/curve has the seeds
-    0 to 4; these lines give it two defenses, an attack, and the seeds 5 to 9, as those that it has
-    are passed over:
+    With --add, name an output folder in place of the config, followed by what to add to it: data
+    sets, splits, models, attacks, poisoning rates, defenses or seeds.  The grid grows by all
+    combinations with the new values; finished cells stay as they are.  For example, if
+    results/curve has the seeds 0 to 4, these commands add two defenses, an attack, and the seeds
+    5 to 9 (values that the folder already has are ignored):
 
     \b
       poisonbench sweep results/curve --add defense=huber,mm
@@ -334,10 +334,10 @@ def sweep(
 def status(folder: Folder) -> None:
     """Show the progress of an output folder, and the time left.
 
-    This counts the cells that are done, failed and missing.  Where the folder has result files, it
-    also names signs that an attack could be stronger.  It needs neither the config nor the
-    data.  Cells that another machine has just written may not be visible yet.  The exit code is 0,
-    or 2 if DIR is not an output folder or cannot be read.
+    This counts the cells that are done, failed and missing.  If the folder has result files, it
+    also lists signs that an attack could be stronger.  It needs neither the config nor the data.
+    Cells that another machine has just written may not be visible yet.  The exit code is 0, or 2
+    if DIR is not an output folder or cannot be read.
 
     \b
     Examples:

@@ -118,8 +118,8 @@ Add = Annotated[
     bool,
     typer.Option(
         "--add",
-        help="CONFIG is an output folder: add each KEY=VALUE to the lists of its plan, and compute "
-        "what is new.  See below.",
+        help="CONFIG is an output folder: add each KEY=VALUE to the lists in its plan, and compute "
+        "the new cells.  See below.",
     ),
 ]
 Fetch = Annotated[

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def output_folder(config: Path, output: Path | None, ending: str, *, add: bool) -> Path:
-    """Return the output folder: the one given, or the one that the config's name stands for."""
+    """Return the output folder that is given, or the default one, named after the config."""
     if not add:
         return output or Path("results") / f"{config.stem}{ending}"
     if output is not None:
@@ -44,7 +44,7 @@ def experiment_of(
     sweep: bool = False,
     rates: str | None = None,
 ) -> Config:
-    """Return the experiment of a config, or of an output folder with what the words add to it."""
+    """Return the experiment of a config, or of an output folder and the values added to it."""
     from poisonbench.config import load
     from poisonbench.config.addition import added
     from poisonbench.output.stored_plan import config_of
@@ -235,7 +235,7 @@ def carry_out(work: Plan, out: Path, options: RunOptions) -> None:
 def merge_tables(plan: Plan | Index, out: Path, *, quiet: bool) -> None:
     """Write the tables of the finished cells, and print the MSE table.
 
-    If an attack did more than its ceiling says is possible, say so and exit with 1.
+    If an attack exceeded its proved ceiling, print which and exit with 1.
     """
     from poisonbench.output import merging, tables, weak_attacks
 

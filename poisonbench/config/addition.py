@@ -1,7 +1,7 @@
-"""Add values to the lists of a stored config, which then asks for the old grid and more.
+"""Add values to the lists of a stored config, so that its grid grows.
 
-The words are first read in place of the lists that they name, so that a wrong one is refused as in
-any config.  Then each list gets the values that it does not have yet.
+The arguments are first read as replacements of the lists that they name, so that a wrong one is
+refused as in any config.  Then each list gets those values that it does not have yet.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from poisonbench.config.source import Source, assignment
 from poisonbench.config.strict_yaml import ConfigError
 
 LISTS = ("dataset", "split", "model", "attack", "poisoning_rate", "defense", "seeds")
-"""The keys whose values make the grid, and that can be added to."""
+"""The keys whose values make up the grid, and to which values can be added."""
 
 
 def added(stored: Source, words: Sequence[str], rates: str | None = None) -> Config:
-    """Return the experiment with everything of a stored config and what the words name.
+    """Return the experiment of a stored config with the values of the arguments added.
 
-    Values that the config has already are passed over, so the same words may be given again.
+    Values that the config has already are ignored, so the same arguments may be given again.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def added(stored: Source, words: Sequence[str], rates: str | None = None) -> Con
     Raises
     ------
     ConfigError
-        A word is wrong or names no list, or the stored config is not valid here.
+        An argument is not valid or names no list, or the stored config is not valid here.
     """
     origins = {_list_of(word): word for word in words}
     if rates is not None:
@@ -46,8 +46,8 @@ def added(stored: Source, words: Sequence[str], rates: str | None = None) -> Con
     given = load(deepcopy(stored), words, sweep=True, rates=rates)
     grid = replace(stored, data=before.resolved(), places={})
     if rates_before := _values(before, "poisoning_rate"):
-        grid.data["poisoning_rate"] = rates_before  # a list, as a sweep replaces a single rate
-    grid.data.pop("rate_of", None)  # each rate says it itself
+        grid.data["poisoning_rate"] = rates_before  # a list, because a sweep replaces a single rate
+    grid.data.pop("rate_of", None)  # each rate has its own
     for key, origin in origins.items():
         old, new = _values(before, key), _values(given, key)
         values = grid.data[key] = old + [value for value in new if value not in old]
@@ -56,7 +56,7 @@ def added(stored: Source, words: Sequence[str], rates: str | None = None) -> Con
 
 
 def _list_of(word: str) -> str:
-    """Return the key of an argument; complain unless it is one of the lists."""
+    """Return the key of an argument; raise ConfigError if it is not the key of a list."""
     keys, text = assignment(word)
     key = keys[0]
     if key not in LISTS:
@@ -64,14 +64,14 @@ def _list_of(word: str) -> str:
                           f"{fields.hint(key, LISTS)} expected {fields.one_of(LISTS)}")  # fmt: skip
     if len(keys) > 1:
         raise ConfigError(
-            f"command line: {word}: not a whole {key}; expected such as "
+            f"command line: {word}: not a complete {key}; expected "
             f"{key}='{{name: ..., {'.'.join(keys[1:])}: {text}}}'"
         )
     return key
 
 
 def _values(config: Config, key: str) -> list[Any]:
-    """Return the values of a list, as a config may write them."""
+    """Return the values of a list, as they may be written in a config."""
     if key == "poisoning_rate":
         return [{"rate": rate.value, "rate_of": rate.of}
                 for rate in config.rates if rate.value is not None]  # fmt: skip

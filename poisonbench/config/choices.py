@@ -98,7 +98,7 @@ class Choice:
         return " ".join([self.label, *filter(None, self.axes.values())])
 
     def parameters_text(self, but: tuple[str, ...] = ()) -> str:
-        """Return the parameters given, except those named: ``restarts=1,start=random``."""
+        """Return the parameters given, except those in `but`: ``restarts=1,start=random``."""
         return ",".join(f"{key}={text}" for key, text in self.given.items() if key not in but)
 
     def build(self, **injected: Any) -> Any:
@@ -134,7 +134,7 @@ def parameters(kind: str, name: str) -> tuple[Parameter, ...]:
     """Return the parameters that a config may set for a component, in order.
 
     They are those of ``__init__``, and those that only the pipeline uses: how a learner's strength
-    is selected, and how a defense learns the number of poison rows.
+    is selected, and which number of poison rows a defense assumes.
     """
     if kind in AXES or name not in registry.components(kind):
         return ()
@@ -231,11 +231,11 @@ def _refused(kind: str, name: str) -> dict[str, str]:
     fixed = registry.components(kind)[name].fixed_axes
     return {
         axis: (
-            f"{name} is defined with {axis} {fixed[axis]}"
+            f"{name} always has {axis} {fixed[axis]}"
             if axis in fixed
             else f"{name} has no {axis.replace('_', ' ')}"
         )
-        + f"; expected it with {fields.one_of(takers(axis))} only"
+        + f"; expected it only with {fields.one_of(takers(axis))}"
         for axis in AXES
     }
 
@@ -243,17 +243,18 @@ def _refused(kind: str, name: str) -> dict[str, str]:
 def _check_strength(reader: Reader, path: KeyPath, values: Mapping[str, Any]) -> None:
     """Report parameters of a learner that contradict each other."""
     if "alpha" in values and "lambda" in values:
-        # Blame the later one: what the command line adds to the file.
+        # The error is reported for the later one: what the command line adds to the file.
         late = "lambda" if reader.source.from_command_line((*path, "lambda")) else "alpha"
         early = "alpha" if late == "lambda" else "lambda"
         reader.complain(
             (*path, late),
-            f"given beside {early}; expected one of lambda (the paper's) and alpha "
+            f"given together with {early}; expected either lambda (the paper's) or alpha "
             "(scikit-learn's)",
         )
     elif "select_on" in values and values.get("alpha", values.get("lambda", "cv")) != "cv":
         reader.complain(
-            (*path, "select_on"), "the strength is given; expected select_on with lambda cv only"
+            (*path, "select_on"),
+            "not used, because the strength is given; expected select_on only with lambda: cv",
         )
 
 
@@ -299,7 +300,7 @@ def _choice(
         axis = kind == "attack" and key in AXES
         if key not in values and (axis or parameter.required or not _applies(key, values)):
             continue
-        if key == KNOWLEDGE and values.get(key) is None:  # everything is known, as ever
+        if key == KNOWLEDGE and values.get(key) is None:  # the default: everything is known
             continue
         value = complete[key] = values.get(key, parameter.default)
         if not axis and (parameter.required or value != parameter.default):
@@ -324,7 +325,7 @@ def _short(value: Any) -> str:
 
 
 def _knowledge() -> Parameter:
-    """Return the parameter that says what an attacker has in place of what it does not know."""
+    """Return the parameter for an attacker who does not know the training set or the learner."""
     learners: Any = Literal[tuple(registry.components("model"))]
     data = TypedDict("data", {"surrogate": Literal["data"]})  # noqa: UP013
     model = TypedDict(  # noqa: UP013
@@ -339,15 +340,16 @@ def _knowledge() -> Parameter:
         KNOWLEDGE,
         data | model | None,
         None,
-        "What the attacker has in place of what it does not know: surrogate: data is a disjoint "
-        "sample of as many rows as the training set, from rows that the split leaves over; "
-        "surrogate: model another learner, named by model, with its strength selected by "
-        "cross-validation; both is both.  If not given, it knows the training set and the learner.",
+        "What the attacker uses because it does not know the training set or the learner.  With "
+        "surrogate: data, it uses a disjoint sample of the same size as the training set, taken "
+        "from rows that are in no part of the split.  With surrogate: model, it uses another "
+        "learner, named by model, whose strength is selected by cross-validation.  With surrogate: "
+        "both, it uses both.  If not given, it knows the training set and the learner.",
     )
 
 
 KNOWLEDGE = "knowledge"
-"""The parameter of an attack that says what its attacker does not know."""
+"""The parameter of an attack for an attacker who does not know everything."""
 
 _STRENGTH = {
     "lambda": Parameter(
@@ -355,15 +357,15 @@ _STRENGTH = {
         "lam",
         Annotated[float, Gt(0)] | Literal["cv"],
         "cv",
-        "The paper's lambda, kept fixed whatever the number of rows; cv selects it once for each "
-        "split by cross-validation.",
+        "The paper's lambda, the same for every number of rows; cv selects it once for each split "
+        "by cross-validation.",
     ),
     "alpha": Parameter(
         "alpha",
         "alpha",
         Annotated[float, Gt(0)],
         None,
-        "scikit-learn's alpha, kept fixed whatever the number of rows; an alternative to lambda.",
+        "scikit-learn's alpha, the same for every number of rows; an alternative to lambda.",
     ),
 }
 
@@ -372,8 +374,9 @@ _SELECT_ON = Parameter(
     "select_on",
     Literal["clean", "poisoned"],
     "clean",
-    "The rows on which lambda cv is selected: the clean training rows, so that attacker and "
-    "learner share it, or again the poisoned rows that the learner gets.",
+    "The rows on which lambda: cv selects lambda.  clean: the clean training rows, so that the "
+    "attacker and the learner use the same lambda.  poisoned: for the learner, lambda is selected "
+    "again on the poisoned rows that it gets.",
 )
 
 _N_POISON = Parameter(
@@ -381,14 +384,15 @@ _N_POISON = Parameter(
     "n_poison",
     Literal["oracle", "estimated"] | AssumedRate | AssumedCount,
     "oracle",
-    "How the defense learns the number of poison rows: the true number, its own estimate, or an "
-    "assumed rate or count.",
+    "The number of poison rows that the defense assumes: the true number (oracle), its own "
+    "estimate, or a given rate or count.",
 )
 
 _N_POISON_GIVEN = replace(
     _N_POISON,
     annotation=Literal["oracle"] | AssumedRate | AssumedCount,
-    description="How the defense learns the number of poison rows: the true number, or an assumed "
-    "rate or count; it has no estimate of its own.",
+    description="The number of poison rows that the defense assumes: the true number (oracle), or "
+    "a given rate or count.  This defense cannot estimate the number.",
 )
-"""Of a defense without ``contamination``, which is how one is told to estimate."""
+"""The parameter for a defense that cannot estimate the number; those that can have
+``contamination``."""

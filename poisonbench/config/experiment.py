@@ -53,7 +53,7 @@ class Config:
     exclude : tuple of Exclusion
         Combinations that a sweep leaves out of the grid.
     ceiling : bool
-        Whether every row has its ceilings.
+        Whether to compute the ceilings of every row.
     notes : tuple of str
         Remarks on how the config was read, for the user.
     """
@@ -123,13 +123,13 @@ def load(
     Parameters
     ----------
     config : Path, mapping or Source
-        The file, or what it would hold; overrides change a source itself.
+        The file, or its content.  A source is modified by the overrides.
     overrides : sequence of str
         Arguments ``key=value`` of the command line.
     sweep : bool or None, default=False
         Whether to read it as a sweep: with the axes of its ``sweep:`` block, lists
         ``key=value,value`` in `overrides`, and the paper's poisoning rates if none are given.
-        None means: if it has such a block.  With False, the block is ignored.
+        None means yes if it has such a block.  With False, the block is ignored.
     rates : str, optional
         The poisoning rates of a sweep, ``0,0.1``.
 
@@ -141,7 +141,7 @@ def load(
     Raises
     ------
     ConfigError
-        The config is wrong; the exception has a message for each error that was found.
+        The config is not valid; the exception has a message for each error that was found.
     """
     check_given_once(overrides)
     if isinstance(config, Source):
@@ -181,7 +181,7 @@ def load(
     splits = read_splits(reader, data["split"])
     ceiling = read_ceiling(reader, data["ceiling"])
     reader.check()
-    # These checks compare keys with each other, so each key must be valid by itself.
+    # The next checks compare keys with each other, so each key must be valid by itself.
     _check_axes_used(reader, chosen["attack"])
     _check_rate_given(reader, chosen["attack"], found)
     _check_validation_rows(reader, chosen["attack"], splits)
@@ -214,7 +214,7 @@ def load(
 def _rates_of_a_sweep(
     reader: Reader, data: dict[str, Any], found: tuple[Rate, ...]
 ) -> tuple[tuple[Rate, ...], list[str]]:
-    """Return the rates of a list in the config, else the paper's; and remarks on that."""
+    """Return the config's rates if they are a list, else the paper's; and notes for the user."""
     given = data.get("poisoning_rate")
     values = given.get("rate") if isinstance(given, dict) else given
     if isinstance(values, list):
@@ -229,8 +229,8 @@ def _rates_of_a_sweep(
     place = reader.source.where(("poisoning_rate",))
     shown = ", ".join(f"{rate:g}" for rate in rates)
     return found, [
-        f"{place}: the single poisoning_rate {fields.show(values)} is replaced by the paper's, "
-        f"{shown}; --rates {values} keeps it"
+        f"{place}: the single poisoning_rate {fields.show(values)} is replaced by the paper's "
+        f"rates, {shown}; to keep it, use --rates {values}"
     ]
 
 
@@ -274,20 +274,20 @@ def _check_axes_used(reader: Reader, attacks: Sequence[Choice]) -> None:
             continue
         source = reader.source
         if source.from_command_line(("attack",)) and not source.from_command_line((word,)):
-            continue  # the file said it of attacks that the command line has taken out
+            continue  # it was meant for attacks in the file that the command line replaces
         users = [choice for choice in attacks if word in choice.parameters]
         if any(word not in reader.source.part(choice.where) for choice in users):
             continue
         if users:
-            reason = "every attack that takes it sets its own"
+            reason = "every attack that uses it sets its own"
         else:
-            reason = f"no attack here takes it; it is for {fields.one_of(choices.takers(word))}"
+            reason = f"no attack here uses it; it is for {fields.one_of(choices.takers(word))}"
             if any(choice.name in choices.takers(word) for choice in attacks):
                 reason = "best_of tries them all"
             for choice in attacks:
                 fixed = registry.components("attack")[choice.name].fixed_axes
                 if word in fixed:
-                    reason += f", and {choice.name} is defined with {fixed[word]}"
+                    reason += f", and {choice.name} always has {fixed[word]}"
         reader.complain((word,), f"not used: {reason}; expected no {word}")
 
 
@@ -312,8 +312,8 @@ def _check_validation_rows(
             objective = choice.parameters.get("outer_objective")
             why = f" with outer_objective {objective}" if objective else ""
             reader.complain((*without[0].where, "validation"),
-                            f"0 rows, but {choice.name}{why} needs some; expected at least 1, or "
-                            "an outer_objective that needs none")  # fmt: skip
+                            f"0 rows, but {choice.name}{why} needs validation rows; expected at "
+                            "least 1, or an outer_objective that needs none")  # fmt: skip
 
 
 def _entries(items: list[Any]) -> Any:

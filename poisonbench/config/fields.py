@@ -1,9 +1,9 @@
 """One parameter of a config: the check of its value, and its type in words.
 
-Both come from the parameter's annotation.  pydantic checks values against it strictly: the text
-``'0.1'`` is not a number, ``true`` is not 1, and a float may be ``5`` but not infinite.  The type
-in words is made from the JSON Schema of the annotation, so that messages, ``list`` and the schema
-always agree.
+Both come from the parameter's annotation.  pydantic checks values against it strictly: the string
+``'0.1'`` is not a number, ``true`` is not 1, and a float may be written as ``5`` but cannot be
+infinite.  The type in words is made from the JSON Schema of the annotation, so that messages,
+``poisonbench list`` and the schema always agree.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def check(parameter: Parameter, value: Any) -> Any:
         `value` is not of that type; the message says what was expected.
     """
     try:
-        # In JSON mode, strict checks accept a list as a tuple and a text as a path.
+        # In JSON mode, strict checks accept a list as a tuple and a string as a path.
         return _adapter(parameter.annotation).validate_json(json.dumps(value))
     except ValidationError as error:
         kinds = {detail["type"] for detail in error.errors()}
@@ -117,7 +117,7 @@ def _complaint(parameter: Parameter, value: Any, kinds: set[str]) -> str:
     elif "finite_number" in kinds:
         problem = "not a finite number"
     elif isinstance(value, str) and not texts:
-        problem = "a text"
+        problem = "a string"
     else:
         problem = "not valid"
     expected = type_in_words(parameter)
@@ -144,7 +144,7 @@ def _describe(schema: Mapping[str, Any], name: str, definitions: Mapping[str, An
             for key, part in schema.get("properties", {}).items()
         ]
         return "{" + ", ".join(parts) + "}"
-    words = {"string": "a text", "boolean": "true or false", "null": "null"}
+    words = {"string": "a string", "boolean": "true or false", "null": "null"}
     return "the path of a file" if schema.get("format") == "path" else words.get(kind, "a value")
 
 

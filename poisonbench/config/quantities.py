@@ -57,8 +57,8 @@ CEILING = Parameter(
     "ceiling",
     Literal["on", "off"],
     "on",
-    "Whether every row has the proved bounds on what any poison of its size can do, which do not "
-    "depend on the attack.",
+    "Whether to compute, for every row of the results, upper bounds on the damage that any poison "
+    "set of its size can do.  They are proved and do not depend on the attack.",
 )
 SPLIT_FILE = Parameter(
     "indices",
@@ -118,7 +118,7 @@ class SplitChoice:
         return f"{self.train}/{self.validation}/{self.test}"
 
     def resolved(self) -> dict[str, Any] | str:
-        """Return the long form; ``thirds`` has none."""
+        """Return the long form; that of ``thirds`` is ``thirds`` itself."""
         if self.written is not None:
             return {"indices": self.written}
         if self.train == self.validation == self.test == THIRD:
@@ -150,7 +150,11 @@ def read_rates(reader: Reader, data: Mapping[str, Any]) -> tuple[Rate, ...]:
             for of in ([values["rate_of"]] if "rate_of" in values else shares)
         )
     if own and "rate_of" in reader.source.data:
-        reader.complain(("rate_of",), "every poisoning_rate has its own; expected one of the two")
+        reader.complain(
+            ("rate_of",),
+            "not used, because every poisoning_rate has a rate_of of its own; expected one of "
+            "the two",
+        )
     return tuple(reader.distinct(found, lambda rate: f"{rate.value} of {rate.of}"))
 
 
@@ -174,7 +178,7 @@ def read_seeds(reader: Reader, value: Any) -> tuple[int, ...]:
 
 
 def read_ceiling(reader: Reader, value: Any) -> bool:
-    """Read ``ceiling``: one word for the whole experiment."""
+    """Read ``ceiling``, one value for the whole experiment."""
     if isinstance(value, list):
         reader.complain(("ceiling",), f"{fields.show(value)} is a list; expected "
                         f"{fields.type_in_words(CEILING)}")  # fmt: skip

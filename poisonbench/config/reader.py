@@ -39,7 +39,7 @@ class Reader:
             self.messages.append(message)
 
     def _list_hint(self, path: KeyPath) -> str:
-        """Return how a list is written, where an argument looks as if it was meant to be one."""
+        """Return how to write a list if an argument looks as if it was meant to be one."""
         if not self.source.from_command_line(path):
             return ""
         try:
@@ -139,7 +139,7 @@ class Reader:
         owner : str, optional
             The component that it describes, for messages.
         refused : mapping of str to str, optional
-            The reason for each key that is refused with a message of its own.
+            Keys that are refused with a message of their own, each with that message.
 
         Returns
         -------

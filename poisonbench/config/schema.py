@@ -27,7 +27,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _DESCRIPTIONS = {
     "dataset": "The data.",
     "model": "The learner; ridge by default.",
-    "attack": "How poison rows are chosen.",
+    "attack": "How the poison rows are chosen.",
     "initialization": "How an optimisation attack starts; bflip by default.",
     "outer_objective": "What an attack maximises; validation by default.",
     "defense": "The learner's defense; none by default.",

@@ -30,7 +30,7 @@ class Source:
     places : dict of tuple to (int or str)
         For each path of keys, its line in the file, or the override that set it.
     folder : Path, optional
-        Where relative paths start; the folder of the file if not given.
+        The folder that relative paths are relative to; that of the file if not given.
     """
 
     path: Path
@@ -83,7 +83,7 @@ class Source:
         Raises
         ------
         ConfigError
-            The argument is malformed, or there is no such place.
+            The argument is malformed, or the config has no such place.
         """
         keys, text = assignment(argument)
         value, _ = parse(text, f"command line: {argument}")
@@ -115,7 +115,7 @@ class Source:
         Raises
         ------
         ConfigError
-            There is no such place.
+            The config has no such place.
         """
         container: Any = self.data
         path: KeyPath = ()
@@ -128,7 +128,7 @@ class Source:
             path = (*path, step)
             if depth == len(keys) - 1:
                 if value is None and isinstance(place, str) and isinstance(container, dict):
-                    container.pop(step, None)  # as if the file had not said it
+                    container.pop(step, None)  # as if it were not in the file
                     self._forget(path)
                     return
                 container[step] = value
@@ -194,10 +194,11 @@ def load(path: Path, overrides: Sequence[str], long_form: LongForm) -> Source:
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; expected a config in YAML") from None
     except IsADirectoryError:
-        raise ConfigError(f"{path}: is a folder; expected a config file in YAML, or --add and what "
-                          "to add to an output folder") from None  # fmt: skip
+        raise ConfigError(f"{path}: is a folder; expected a config file in YAML, or, for an output "
+                          "folder, --add and the values to add") from None  # fmt: skip
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not a text in UTF-8 (byte {error.start})") from None
+        raise ConfigError(f"{path}: byte {error.start} is not valid UTF-8; expected a text file in "
+                          "UTF-8") from None  # fmt: skip
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"{path}: cannot be read: {reason}") from None
@@ -212,21 +213,24 @@ def load(path: Path, overrides: Sequence[str], long_form: LongForm) -> Source:
 
 
 def from_mapping(mapping: Mapping[str, Any]) -> Source:
-    """Return a config that a program gives in place of a file, relative to the current folder.
+    """Return a config that a program gives in place of a file.
+
+    Its relative paths are relative to the current folder.
 
     Parameters
     ----------
     mapping : mapping
-        What a file would hold; also with tuples, paths and NumPy's numbers and arrays.
+        The content of a config file; tuples, paths, and NumPy's numbers and arrays are accepted
+        too.
 
     Raises
     ------
     ConfigError
-        It is no mapping.
+        `mapping` is not a mapping.
     """
     if not isinstance(mapping, Mapping):
         raise ConfigError(f"config: {mapping!r} is neither the path of a file nor a mapping; "
-                          "expected such as {'dataset': 'diabetes', 'attack': 'optp', "
+                          "expected a config such as {'dataset': 'diabetes', 'attack': 'optp', "
                           "'poisoning_rate': 0.1}")  # fmt: skip
     return Source(Path("config"), _plain(mapping))
 
@@ -239,7 +243,7 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Path):
         return str(value)
-    return value.tolist() if hasattr(value, "tolist") else value  # of NumPy
+    return value.tolist() if hasattr(value, "tolist") else value  # a NumPy array or number
 
 
 def assignment(argument: str) -> tuple[list[str], str]:
@@ -259,7 +263,7 @@ def assignment(argument: str) -> tuple[list[str], str]:
 
 
 def check_given_once(overrides: Sequence[str]) -> None:
-    """Refuse an argument that would silently undo an earlier one.
+    """Refuse an argument that would silently overwrite an earlier one.
 
     Raises
     ------
@@ -272,10 +276,10 @@ def check_given_once(overrides: Sequence[str]) -> None:
         for other, before in known.items():
             if other == keys:
                 raise ConfigError(f"command line: {argument}: {'.'.join(keys)} is given twice, "
-                                  f"{before} before it; expected one of the two")  # fmt: skip
+                                  f"first as {before}; expected one of the two")  # fmt: skip
             if other[: len(keys)] == keys:
-                raise ConfigError(f"command line: {argument}: would undo {before} before it; "
-                                  "expected the other order")  # fmt: skip
+                raise ConfigError(f"command line: {argument}: would overwrite the earlier "
+                                  f"{before}; expected the other order")  # fmt: skip
         known[keys] = argument
 
 
@@ -294,6 +298,6 @@ def _index(
     rest = ".".join(after[1:] if name.lstrip("-").isdecimal() else after)
     example = ".".join(filter(None, [word, "0", rest]))
     raise ConfigError(
-        f"{where}: {word} is a list of {len(values)} and '{name}' is not one of its indices; "
-        f"expected 0 to {len(values) - 1}, such as {example}=..."
+        f"{where}: {word} is a list of length {len(values)}, and '{name}' is not one of its "
+        f"indices; expected 0 to {len(values) - 1}, such as {example}=..."
     )

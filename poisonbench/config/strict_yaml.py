@@ -1,8 +1,8 @@
 """Strict YAML 1.2: mistakes that YAML parsers usually accept are errors, with their line.
 
 Numbers and other plain values follow the core schema, as people expect in a config: ``1e-3`` is a
-number, but ``12:30``, ``1_000``, ``yes`` and dates are texts.  Duplicate keys, keys that are not
-texts, tags, several documents and aliases that contain themselves are errors.
+number, but ``12:30``, ``1_000``, ``yes`` and dates are strings.  Duplicate keys, keys that are not
+strings, tags, several documents and aliases that contain themselves are errors.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CORE_SCHEMA = {
 _TAG = "tag:yaml.org,2002:"
 
 _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
-"""NUL, which ends a path, and halves of characters, which no encoding has."""
+"""NUL, which cannot be in a path, and single surrogates, which cannot be encoded in UTF-8."""
 
 
 class ConfigError(Exception):
@@ -59,13 +59,13 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """A dumper that quotes every text that YAML 1.1 or 1.2 would read as another type."""
+    """A dumper that quotes every string that YAML 1.1 or 1.2 would read as another type."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
-        # In a plain text, characters such as U+0085 would be read as line ends.
+        # In a plain scalar, characters such as U+0085 would be read as line ends.
         style = None if data.isprintable() else '"'
         return self.represent_scalar(_TAG + "str", data, style)
 
@@ -79,7 +79,7 @@ for _name, (_pattern, _first) in _CORE_SCHEMA.items():
 
 
 def parse(text: str, where: str) -> tuple[Any, dict[KeyPath, int]]:
-    """Return the one document in `text`, and the line of each of its parts."""
+    """Return the only document in `text`, and the line of each of its parts."""
     try:
         node = _node(_Loader(text), where)
         if node is None:
@@ -89,7 +89,7 @@ def parse(text: str, where: str) -> tuple[Any, dict[KeyPath, int]]:
     except yaml.MarkedYAMLError as error:
         problem = " ".join(str(error.problem).split())
         if r"'\t'" in problem:
-            problem = "a tab stands where YAML allows only spaces; indent with spaces"
+            problem = "a tab where YAML allows only spaces; indent with spaces"
         elif error.context == "expected a single document in the stream":
             problem = "a second document begins here; expected one document in a file"
         mark = error.problem_mark or error.context_mark
@@ -103,10 +103,10 @@ def parse(text: str, where: str) -> tuple[Any, dict[KeyPath, int]]:
 def _node(loader: _Loader, where: str) -> yaml.Node | None:
     try:
         node: yaml.Node | None = loader.get_single_node()
-    except (ValueError, OverflowError) as error:  # PyYAML does not expect these of an escape
+    except (ValueError, OverflowError) as error:  # PyYAML does not catch these for an escape
         place = _at(where, loader.get_mark())
-        raise ConfigError(f"{place}: not valid YAML: an escape that is no character ({error})"
-                          ) from None  # fmt: skip
+        raise ConfigError(f"{place}: not valid YAML: an escape sequence stands for no character "
+                          f"({error})") from None  # fmt: skip
     return node
 
 
@@ -159,7 +159,8 @@ class _Converter:
         for key_node, value_node in node.value:
             if key_node.tag != _TAG + "str":
                 shown = key_node.value if isinstance(key_node, yaml.ScalarNode) else "a list or map"
-                raise self._error(key_node, f"the key {shown} is not a text; quote it if it is one")
+                raise self._error(key_node, f"the key {shown} is not a string; expected a string, "
+                                            "in quotes if need be")  # fmt: skip
             key = self._text(key_node)
             if key == "<<" and key_node.style is None:
                 raise self._error(key_node, "merge keys (<<) are not part of YAML 1.2; write the "
@@ -188,14 +189,14 @@ class _Converter:
         try:
             return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
         except ValueError:  # Python refuses integers of thousands of digits
-            raise self._error(node, f"a number of {len(text)} digits") from None
+            raise self._error(node, f"a number with {len(text)} digits is too long") from None
 
     def _text(self, node: yaml.Node) -> str:
-        """Return a text, provided that it can be the name of a file and be written to one."""
+        """Return a string, provided that it can be used in file names and written to files."""
         text: str = node.value
         if bad := _NO_TEXT.search(text):
-            raise self._error(node, f"a text holds the character U+{ord(bad[0]):04X}, which no "
-                                    "name and no file can")  # fmt: skip
+            raise self._error(node, f"a string contains the character U+{ord(bad[0]):04X}, which "
+                                    "is not allowed in names and files")  # fmt: skip
         return text
 
     def _error(self, node: yaml.Node, message: str) -> ConfigError:

@@ -20,7 +20,7 @@ from poisonbench.config.source import Source, assignment
 from poisonbench.config.strict_yaml import ConfigError, KeyPath, parse
 
 PAPER_RATES = (0, 0.04, 0.08, 0.12, 0.16, 0.2)
-"""The poisoning rates of the paper's curves: the default of a sweep."""
+"""The poisoning rates of the paper's curves, which are the default of a sweep."""
 
 BLOCK: KeyPath = ("sweep",)
 
@@ -70,7 +70,8 @@ def apply(source: Source, overrides: Sequence[str], rates: str | None) -> bool:
     Raises
     ------
     ConfigError
-        An axis has no such place, an override is inside the block, or rates are given twice.
+        The config has no place with the name of an axis, an override is inside the block, or rates
+        are given twice.
     """
     given = [".".join(assignment(argument)[0]) for argument in overrides]
     axes = {key: values for key, values in block(source).items() if key != "exclude"}
@@ -78,8 +79,8 @@ def apply(source: Source, overrides: Sequence[str], rates: str | None) -> bool:
     if rates is not None:
         twice = [key for key in given if key in for_rates]
         if twice:
-            raise ConfigError(f"command line: --rates {rates}: given beside {twice[0]}=...; "
-                              "expected one of the two")  # fmt: skip
+            raise ConfigError(f"command line: --rates {rates}: given together with "
+                              f"{twice[0]}=...; expected one of the two")  # fmt: skip
         axes = {key: values for key, values in axes.items() if key not in for_rates}
     # An axis inside a key that the command line replaces applies to the new value.
     late = [key for key in axes if any(key.startswith(f"{other}.") for other in given)]
@@ -126,7 +127,7 @@ def block(source: Source) -> dict[str, Any]:
         elif key.partition(".")[0] not in KEYS:
             reader.unknown((*BLOCK, key), [*KEYS, "exclude"])
         elif value is None or value == []:
-            reader.complain((*BLOCK, key), "no values; expected a list of them")
+            reader.complain((*BLOCK, key), "no values; expected a list of values")
     reader.check()
     return found
 
@@ -137,7 +138,7 @@ def exclusions(reader: Reader, things: Mapping[str, Sequence[Thing]]) -> tuple[E
     Parameters
     ----------
     reader : Reader
-        Collects errors, such as an entry that excludes nothing.
+        Collects errors, such as an entry that excludes no combination.
     things : mapping of str to sequence
         For each axis, such as the data sets, splits and models: its values in the grid.
     """
@@ -163,20 +164,22 @@ _OWNERS = {"initialization": "attack", "outer_objective": "attack", "rate_of": "
 
 
 def _meant(reader: Reader, path: KeyPath, wanted: Any, things: Sequence[Thing]) -> list[Thing]:
-    """Return the things whose value at the dotted key, the end of `path`, is the wanted one."""
+    """Return the things whose value at the dotted key, the last part of `path`, is `wanted`."""
     key = str(path[-1])
     values = [(thing, _value(thing, key)) for thing in things]
     found = [thing for thing, value in values if _fits(value, wanted)]
-    # If the command line removed a value from the grid, the file is not to blame.
+    # It is no error in the file if the command line removed a value from the grid.
     if not found and not reader.source.from_command_line((key.partition(".")[0],)):
         present = [fields.show(value) for _, value in values if value is not None]
-        known = fields.one_of(list(dict.fromkeys(present))) or "another key: nothing here has it"
-        reader.complain(path, f"{fields.show(wanted)} excludes nothing; expected {known}")
+        known = fields.one_of(list(dict.fromkeys(present))) or (
+            "another key, because nothing in the grid has this one"
+        )
+        reader.complain(path, f"{fields.show(wanted)} excludes no combination; expected {known}")
     return found
 
 
 def _value(thing: Thing, key: str) -> Any:
-    """Return the value of a thing at a dotted key; None if it has none."""
+    """Return the value of a thing at a dotted key; None if there is none."""
     word, *steps = key.split(".")
     if isinstance(thing, int):
         return None if steps else thing
@@ -219,8 +222,8 @@ def _apply_rates(source: Source, rates: str) -> None:
     known = source.data.get("poisoning_rate")
     if isinstance(known, list) and any(isinstance(one, dict) and "rate_of" in one for one in known):
         raise ConfigError(
-            f"command line: {argument}: the config's poisoning rates say rate_of each; expected "
-            "poisoning_rate='[{rate: ..., rate_of: ...}]'"
+            f"command line: {argument}: in the config, each poisoning rate has its own rate_of; "
+            "expected poisoning_rate='[{rate: ..., rate_of: ...}]'"
         )
     # A mapping keeps its rate_of.
     keys = ["poisoning_rate", "rate"] if isinstance(known, dict) else ["poisoning_rate"]

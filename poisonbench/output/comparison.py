@@ -78,7 +78,7 @@ def with_published(results: pd.DataFrame, reference: pd.DataFrame) -> Comparison
     results = _white_box(distinct(results))
     wanted = reference[
         (reference["metric"] == "test_mse")
-        # The rest would find no row, in several times the time.
+        # The other rows would match nothing, and would take several times as long.
         & reference["dataset"].isin(results["dataset"].unique())
         & reference["model"].isin(results["model"].unique())
     ]

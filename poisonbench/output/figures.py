@@ -32,7 +32,7 @@ LOG_RANGE = 30.0
 """An axis is logarithmic if the largest value is more than this many times the smallest."""
 
 HIGHEST_CEILING = 30.0
-"""Ratio of the ceiling to the largest error up to which the ceiling is drawn."""
+"""The ceiling is drawn only if its ratio to the largest error is at most this."""
 
 MOST_TICKS = 8
 """Largest number of rates that each get a tick on the axis."""
@@ -186,7 +186,7 @@ def _dashed(figure: Figure) -> str:
 def _shaded(figure: Figure) -> str:
     if not any(_has_ceiling(axes) for axes in figure.axes):
         return ""
-    return " Grey above the dotted line: proved to be out of reach of any poison rows."
+    return " It is proved that no poison rows can cause an error in the grey area."
 
 
 def _has_ceiling(axes: Axes) -> bool:
@@ -194,7 +194,7 @@ def _has_ceiling(axes: Axes) -> bool:
 
 
 def _ceiling(axes: Axes, ceilings: pd.Series, highest: float) -> None:
-    """Shade what no poison can reach, unless it lies so high that the curves would be squeezed.
+    """Shade the errors above the ceiling, unless it is so high that the curves would look flat.
 
     Parameters
     ----------
@@ -262,7 +262,7 @@ def _curves(
             axes.set_xticks(rates, [f"{rate:.2g}" for rate in rates])
         axes.set_xlabel("poisoning rate p/n")
         axes.set_ylabel("test MSE (squared box unit)")
-        if axis == "attack":  # a defended model may exceed what bounds the undefended one
+        if axis == "attack":  # a defended model may exceed the bound for the undefended one
             ceilings = block.groupby("x")["test_mse_ceiling"].median()
             _ceiling(axes, ceilings, float(block["test_mse"].max()))
         _log_if_needed(axes)

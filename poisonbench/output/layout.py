@@ -43,7 +43,7 @@ def sealed(content: dict[str, Any], *, compact: bool = False) -> bytes:
 
 
 def is_whole(text: bytes) -> bool:
-    """Return whether a text is unchanged since :func:`sealed` made it."""
+    """Return whether a string is unchanged since :func:`sealed` made it."""
     seal = _SEAL.search(text[-100:])
     if seal is None:
         return False

@@ -99,7 +99,7 @@ def _results(place: Path, defense: str | None) -> pd.DataFrame:
 
 
 def with_labels(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of ``results.csv`` with the labels of :class:`Tables`, but ``folder``."""
+    """Return rows of ``results.csv`` with the labels of :class:`Tables`, except ``folder``."""
     return rows.assign(
         dataset_label=[
             labelled(*both)

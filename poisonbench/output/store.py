@@ -110,8 +110,9 @@ def _check_extension(out: Path, plan: Plan, stored: Any) -> None:
     changed = [name for name, content in contents.items()
                if plan.contents.get(name, content) != content]  # fmt: skip
     if changed:
-        raise StoreError(f"{out} cannot be extended: {', '.join(changed)} has other content than "
-                         "when it was computed; expected the same")  # fmt: skip
+        raise StoreError(f"{out} cannot be extended: the content of {', '.join(changed)} has "
+                         "changed since the folder was computed; expected the same content"
+                         )  # fmt: skip
     cells = {row.labels: row.cell for row in plan.rows}
     lost = [row.labels for row in read_index(out).rows if cells.get(row.labels) != row.cell]
     if lost:

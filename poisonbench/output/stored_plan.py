@@ -16,7 +16,7 @@ def read_plan(folder: Path) -> dict[str, Any]:
     Raises
     ------
     StoreError
-        The folder has no ``plan.json``, or one that is damaged.
+        The folder has no ``plan.json``, or it is damaged.
     """
     path = folder / "plan.json"
     if not folder.is_dir():
@@ -36,8 +36,8 @@ def read_plan(folder: Path) -> dict[str, Any]:
 def config_of(folder: Path) -> Source:
     """Return the config that an output folder was computed from, to be loaded as a sweep.
 
-    Its relative paths are relative to the current folder, as the folder of the config file is not
-    stored.
+    Its relative paths are relative to the current folder, because the folder of the config file is
+    not stored.
 
     Raises
     ------

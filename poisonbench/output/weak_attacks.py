@@ -1,7 +1,7 @@
-"""Signs in results that an attack was weaker than it could have been.
+"""Signs in the results that an attack was weaker than it could have been.
 
-A defense that withstands a weak attack has shown little, and a low error may mean a bad search.
-Each sign is one line that says what was seen, where, and what to try.
+A low error under a weak attack says little about a defense, because it may only mean that the
+attack's search was poor.  Each sign is one line that says what was seen, where, and what to try.
 """
 
 from __future__ import annotations
@@ -18,52 +18,52 @@ NOISE = 1.05
 """Ratio of two medians up to which they count as equal."""
 
 STILL_RISING = 0.01
-"""Relative rise of the objective in the last round from which a search has not converged."""
+"""Relative rise of the objective in the last round above which a search has not converged."""
 
 LOW_SHARE = 0.7
-"""Share of the ceiling below which an attack may be far from the worst."""
+"""Share of the ceiling below which an attack may be far from the worst case."""
 
 ROUNDING = 1e-6
-"""How far above its ceiling, relatively, rounding can bring an attack."""
+"""Relative excess over its ceiling that an attack may have because of rounding."""
 
 SHOWN = 12
-"""How many signs a summary names."""
+"""Largest number of signs in a summary."""
 
 _SETTING = ["dataset_label", "split", "model_label"]
 
 
 def report(out: Path) -> str:
-    """Return the signs in a folder's result files in a few lines; nothing where there are none."""
+    """Return the signs in a folder's result files as a few lines, or '' if there are none."""
     tables = reading.read(out, defense="none")
     found = list(signs(tables.results, tables.convergence))
     if not found:
         return ""
     lines = ["Signs that an attack could be stronger:", *(f"  {sign}" for sign in found[:SHOWN])]
     if len(found) > SHOWN:
-        lines.append(f"  and {len(found) - SHOWN} more; poisonbench report lists all")
+        lines.append(f"  and {len(found) - SHOWN} more; poisonbench report lists all of them")
     return "\n".join(lines)
 
 
 def above_ceiling(results: pd.DataFrame) -> list[str]:
-    """Return a line for each poison set that exceeds what is proved to be possible: a bug."""
+    """Return a line for each poison set above its ceiling, which can only be due to a bug."""
     rows = _undefended(results)
     rows = rows[rows["ceiling_share"].astype(float) > 1 + ROUNDING]
     return [
         f"{row['attack']} on {row['dataset']}, {row['model']}, {row['n_poison']} poison rows, seed "
         f"{row['seed']}: the objective {row['objective_final']:.8g} exceeds its proved ceiling "
-        f"{row['objective_ceiling']:.8g}. This is a fault in poisonbench; please report it with "
+        f"{row['objective_ceiling']:.8g}. This is a bug in poisonbench; please report it with "
         f"{row['poison_file']} and the plan.json beside it."
         for row in rows.to_dict("records")
     ]
 
 
 def signs(results: pd.DataFrame, convergence: pd.DataFrame) -> Iterator[str]:
-    """Yield the signs, those of one data set and learner together.
+    """Yield the signs, grouped by data set, split and learner.
 
     Parameters
     ----------
     results, convergence : pandas.DataFrame
-        The rows of :class:`poisonbench.output.reading.Tables`.
+        As in :class:`poisonbench.output.reading.Tables`.
     """
     for (dataset, _, model), rows in _undefended(results).groupby(_SETTING, sort=False):
         where = f"on {dataset}, {model}"
@@ -80,7 +80,7 @@ def _undefended(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _falling(rows: pd.DataFrame, where: str) -> Iterator[str]:
-    """Yield attacks of which more poison rows do less damage."""
+    """Yield attacks that do less damage with more poison rows."""
     for attack, own in rows.groupby("attack_label", sort=False):
         by_count = own.pivot_table(index="seed", columns="n_poison", values="test_mse").dropna()
         if by_count.empty:
@@ -98,7 +98,7 @@ def _falling(rows: pd.DataFrame, where: str) -> Iterator[str]:
 
 
 def _beaten_by_less_knowledge(rows: pd.DataFrame, where: str) -> Iterator[str]:
-    """Yield attacks that know the learner and the rows, and do less than one that does not."""
+    """Yield attacks that know learner and rows but do less damage than one that knows less."""
     knows_less = rows["attack_parameters"].astype(str).str.contains("knowledge=") | (
         rows["attack"] == "statp"
     )
@@ -109,14 +109,14 @@ def _beaten_by_less_knowledge(rows: pd.DataFrame, where: str) -> Iterator[str]:
             if weakest is not None:
                 p, mine, theirs = weakest
                 yield (
-                    f"{informed} {where}: with {p} rows it does less damage (median test MSE "
-                    f"{mine:.3g}) than {blind} ({theirs:.3g}), which knows less; try coordinate, "
-                    "or attack: [...] with several objectives"
+                    f"{informed} {where}: with {p} poison rows it does less damage (median test "
+                    f"MSE {mine:.3g}) than {blind} ({theirs:.3g}), which knows less; try "
+                    "coordinate, or attack: [...] with several objectives"
                 )
 
 
 def _beaten_on_own_objective(rows: pd.DataFrame, where: str) -> Iterator[str]:
-    """Yield attacks on the validation error that another attack exceeds on that error."""
+    """Yield attacks that maximise the validation error and reach less of it than another attack."""
     maximises = rows["outer_objective"].astype(str) == "validation"
     for attack, own in rows[maximises].groupby("attack_label", sort=False):
         for better, other in rows[rows["attack_label"] != attack].groupby(
@@ -126,9 +126,9 @@ def _beaten_on_own_objective(rows: pd.DataFrame, where: str) -> Iterator[str]:
             if weakest is not None:
                 p, mine, theirs = weakest
                 yield (
-                    f"{attack} {where}: with {p} rows it reaches a validation error of {mine:.3g}, "
-                    f"and {better} {theirs:.3g}, though it is this error that it maximises; try "
-                    "coordinate with preset: strong"
+                    f"{attack} {where}: it maximises the validation error, but with {p} poison "
+                    f"rows it reaches {mine:.3g} and {better} reaches {theirs:.3g}; try coordinate "
+                    "with preset: strong"
                 )
 
 
@@ -137,7 +137,8 @@ def _lowest_ratio(
 ) -> tuple[int, float, float] | None:
     """Return the number of poison rows at which `own` is most below `other`, and both medians.
 
-    Medians are over the seeds that both have; None where none is below by more than noise.
+    The medians are over the seeds that both have.  The result is None if no median of `own` is
+    lower by more than noise.
     """
     key = ["n_poison", "seed"]
     joined = own[[*key, column]].merge(other[[*key, column]], on=key, suffixes=("", "_other"))
@@ -152,7 +153,7 @@ def _lowest_ratio(
 
 
 def _not_converged(rows: pd.DataFrame, convergence: pd.DataFrame, where: str) -> Iterator[str]:
-    """Yield searches whose objective still rose in their last round."""
+    """Yield searches whose objective was still rising in the last round."""
     key = [name for name in ("folder", "poison_file") if name in rows and name in convergence]
     sets = rows.drop_duplicates(key)[[*key, "attack_label"]]
     joined = sets.merge(convergence, on=key).sort_values("round")
@@ -167,19 +168,19 @@ def _not_converged(rows: pd.DataFrame, convergence: pd.DataFrame, where: str) ->
         rising = int((last > STILL_RISING).sum())
         if rising:
             yield (
-                f"{attack} {where}: in {rising} of {len(last)} poison sets the objective still "
+                f"{attack} {where}: for {rising} of {len(last)} poison sets the objective still "
                 f"rose by more than {STILL_RISING:.0%} in the last round; allow more rounds"
             )
 
 
 def _far_from_ceiling(rows: pd.DataFrame, where: str) -> Iterator[str]:
-    """Yield attacks that stay far below what is proved to be out of reach."""
+    """Yield attacks that stay far below the proved ceiling of their objective."""
     known = rows[rows["ceiling_share"].notna()]
     for attack, own in known.groupby("attack_label", sort=False):
         shares = own["ceiling_share"].astype(float).groupby(own["n_poison"]).median()
         if shares.min() < LOW_SHARE:
             yield (
-                f"{attack} {where}: with {shares.idxmin()} rows it reaches {shares.min():.0%} of "
-                "the ceiling of its objective (the true worst may lie lower); try coordinate with "
-                "preset: strong"
+                f"{attack} {where}: with {shares.idxmin()} poison rows it reaches "
+                f"{shares.min():.0%} of the ceiling of its objective (the true maximum may be "
+                "lower); try coordinate with preset: strong"
             )

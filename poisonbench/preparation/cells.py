@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 
 class Cell(NamedTuple):
-    """The value of a text.
+    """The value of a string.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Cell(NamedTuple):
 
 
 Parser = Callable[[str], Cell | None]
-"""Returns the value of a text, or None if the text is not a number (or a date)."""
+"""Returns the value of a string, or None if it is not a number (or a date)."""
 
 EXACT = 2.0**53
 """Whole numbers up to this are exact as floats."""
@@ -135,7 +135,7 @@ def number_parser(decimal: str) -> Parser:
 
 
 def looks_like_number(text: str) -> bool:
-    """Whether a text may be a number or a date in a notation that no parser here knows."""
+    """Whether a string may be a number or a date in a notation that no parser here knows."""
     return _LOOKS_LIKE_NUMBER.fullmatch(text) is not None
 
 

@@ -19,7 +19,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from poisonbench.cli.app import app
-from poisonbench.output import replay, store
+from poisonbench.output import refitting, store
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -110,7 +110,7 @@ def test_a_folder_becomes_that_of_the_larger_config(out, what):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
     n_cells = len(list(whole.glob("cells/*/*.json")))
     assert f"out: {n_cells} cells: {n_cells} done" in invoke("status", "out").stdout
-    assert "are the same, to the last digit" in invoke("rerun", "out", "--jobs", "0").stdout
+    assert "are the same to the last digit" in invoke("rerun", "out", "--jobs", "0").stdout
 
 
 def test_what_is_there_already_is_passed_over(out):
@@ -149,8 +149,8 @@ def test_combinations_that_are_excluded_stay_so(tmp_path, monkeypatch):
     out = compute({**CONFIG, "poisoning_rate": [0.1], "sweep": exclude}, command="sweep")
     assert set(pd.read_csv(out / "results.csv")["attack"]) == {"statp"}
     # A sweep with a single rate is that sweep again, not one over the paper's rates.
-    assert "are the same, to the last digit" in invoke("rerun", "out", "--jobs", "0").stdout
-    assert len(replay.plan_of(out, None).rows) == 2
+    assert "are the same to the last digit" in invoke("rerun", "out", "--jobs", "0").stdout
+    assert len(refitting.plan_of(out, None).rows) == 2
     invoke("run", "out", "--add", "poisoning_rate=0.2", "--jobs", "0", "--quiet")
     results = pd.read_csv(out / "results.csv")
     assert set(zip(results["attack"], results["poisoning_rate"], strict=True)) == {
@@ -158,7 +158,7 @@ def test_combinations_that_are_excluded_stay_so(tmp_path, monkeypatch):
 
 
 def test_rows_of_a_folder_with_a_single_rate_are_found_again(out):
-    assert {row.labels.poisoning_rate for row in replay.plan_of(out, None).rows} == {0.1}
+    assert {row.labels.poisoning_rate for row in refitting.plan_of(out, None).rows} == {0.1}
 
 
 @pytest.mark.parametrize(
@@ -170,13 +170,13 @@ def test_rows_of_a_folder_with_a_single_rate_are_found_again(out):
                             "you mean 'defense'? expected dataset, split, model,"),
         (["ceiling=off"], "nothing can be added to 'ceiling'; expected dataset,"),
         (["outer_objective=training"], "nothing can be added to 'outer_objective'; expected"),
-        (["model.alpha=1"], "command line: model.alpha=1: not a whole model; expected such as "
+        (["model.alpha=1"], "command line: model.alpha=1: not a complete model; expected "
                             "model='{name: ..., alpha: 1}'"),
-        (["seeds=x"], "command line: seeds=x: seeds: 'x' is a text; expected an integer"),
+        (["seeds=x"], "command line: seeds=x: seeds: 'x' is a string; expected an integer"),
         (["poisoning_rate=2"], "2 is out of range"),
-        (["--rates", "0.2", "poisoning_rate=0.2"], "given beside poisoning_rate"),
+        (["--rates", "0.2", "poisoning_rate=0.2"], "given together with poisoning_rate"),
         (["defense=trim,trim"], "listed twice"),
-        (["defense=trim", "defense=huber"], "defense is given twice, defense=trim before it"),
+        (["defense=trim", "defense=huber"], "defense is given twice, first as defense=trim"),
         (["defense"], "not an override; expected key=value"),
         (["split={train: 100, validation: 20, test: 30}"],
          "command line: split={train: 100, validation: 20, test: 30}: split.1"),
@@ -197,7 +197,10 @@ def test_what_is_no_output_folder(out):
     assert said == "x.yaml is a file; expected the output folder of poisonbench run or sweep\n"
     assert "absent: no folder" in invoke("run", "absent", "--add", "seeds=3", code=2).stderr
     assert ".: no plan.json" in invoke("run", ".", "--add", "seeds=3", code=2).stderr
-    assert "or --add and what to add" in invoke("run", "out", "seeds=3", code=2).stderr
+    assert (
+        "for an output folder, --add and the values"
+        in invoke("run", "out", "seeds=3", code=2).stderr
+    )
     (out / "plan.json").write_text("[]")
     assert "not the plan of a run" in invoke("run", "out", "--add", "seeds=3", code=2).stderr
 
@@ -217,7 +220,7 @@ def test_data_of_ones_own(tmp_path, monkeypatch):
     (table * 2).to_csv("d.csv", index=False)
     said = invoke("run", "out", "--add", "seeds=4", code=2).stderr
     assert "out cannot be extended: " in said
-    assert "has other content than when it was computed" in said
+    assert "has changed since the folder was computed" in said
 
 
 def test_a_dry_run_adds_nothing(out):

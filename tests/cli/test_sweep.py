@@ -121,13 +121,13 @@ def test_what_a_rate_is_a_share_of_still_holds(here):
     for config in (read(total), read(total, rates="0,0.3")):
         assert {rate.of for rate in config.rates} == {"total"}
     mixed = {**CONFIG, "poisoning_rate": [{"rate": 0.1, "rate_of": "total"}]}
-    assert "rate_of each" in refusal(mixed, rates="0,0.3")
+    assert "its own rate_of" in refusal(mixed, rates="0,0.3")
 
 
 @pytest.mark.parametrize(
     ("rates", "message"),
     [
-        ("0,x", "command line: --rates 0,x: poisoning_rate.1: 'x' is a text"),
+        ("0,x", "command line: --rates 0,x: poisoning_rate.1: 'x' is a string"),
         ("1", "command line: --rates 1: poisoning_rate.0: 1 is out of range"),
         ("0.1,0.1", "listed twice"),
         ("", "expected a number"),
@@ -138,7 +138,9 @@ def test_bad_rates(here, rates, message):
 
 
 def test_rates_are_given_once(here):
-    assert "given beside poisoning_rate" in refusal(CONFIG, "poisoning_rate=0.1", rates="0.1")
+    assert "given together with poisoning_rate" in refusal(
+        CONFIG, "poisoning_rate=0.1", rates="0.1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,10 +164,11 @@ def test_an_axis_of_the_command_line_is_no_part_of_the_block(here, argument, axi
     ("overrides", "message"),
     [
         (["seeds=1", "model=ols", "seeds=2"],
-         "command line: seeds=2: seeds is given twice, seeds=1 before it"),
+         "command line: seeds=2: seeds is given twice, first as seeds=1"),
         (["model.alpha=1", "model.alpha=1"], "model.alpha is given twice"),
         (["model.alpha=1", "model=lasso"],
-         "command line: model=lasso: would undo model.alpha=1 before it; expected the other order"),
+         "command line: model=lasso: would overwrite the earlier model.alpha=1; expected the other "
+         "order"),
     ],
 )  # fmt: skip
 def test_nothing_is_undone_without_a_word(here, as_sweep, overrides, message):
@@ -207,9 +210,12 @@ def test_axes_of_the_block_and_of_the_command_line(here):
         ({"defense.restarts": [1]}, "not one of its indices; expected 0 to 1"),
         ({"exclude": 3}, "expected a list of combinations"),
         ({"exclude": [{"modle": "ridge"}]}, "did you mean 'model'?"),
-        ({"exclude": [{"model.alpha": 5}]}, "5 excludes nothing; expected 0.1"),
-        ({"exclude": [{"model": "ols"}]}, "'ols' excludes nothing"),
-        ({"exclude": [{"poisoning_rate": 0.5}]}, "excludes nothing; expected 0.0, 0.1 or 0.2"),
+        ({"exclude": [{"model.alpha": 5}]}, "5 excludes no combination; expected 0.1"),
+        ({"exclude": [{"model": "ols"}]}, "'ols' excludes no combination"),
+        (
+            {"exclude": [{"poisoning_rate": 0.5}]},
+            "excludes no combination; expected 0.0, 0.1 or 0.2",
+        ),
     ],
 )
 def test_a_bad_block(here, block, message):
@@ -233,7 +239,7 @@ def test_a_bad_block(here, block, message):
 def test_combinations_that_are_excluded(here, exclude, left):
     config = {**CONFIG, "sweep": {"exclude": exclude}}
     if exclude == [{"initialization": "invflip"}]:
-        assert "excludes nothing" in refusal(config)
+        assert "excludes no combination" in refusal(config)
         return
     said = sweep("--dry-run", config=config).stdout
     assert sum(map(int, re.findall(r": (\d+) rows$", said, re.M))) == left

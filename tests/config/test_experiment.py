@@ -180,17 +180,17 @@ BAD = [
     ({"dataset": "csv"}, "dataset.path: missing; expected the path of a file"),
     ({"dataset": {"name": "diabetes", "scaling": "trin"}}, "did you mean 'train'?"),
     ({"dataset": {"name": "synthetic", "groups": [2.5]}}, "dataset.groups: [2.5] is not valid"),
-    ({"dataset": {"name": "synthetic", "noise": "0.1"}}, "'0.1' is a text; expected a number"),
+    ({"dataset": {"name": "synthetic", "noise": "0.1"}}, "'0.1' is a string; expected a number"),
     ({"model": {"name": "ridge", "lambda": 0}}, "0 is out of range; expected a number > 0 or cv"),
-    ({"model": {"name": "ridge", "alpha": 1, "lambda": 1}}, "given beside lambda"),
-    ({"model": {"name": "ridge", "alpha": 1, "select_on": "clean"}}, "with lambda cv only"),
+    ({"model": {"name": "ridge", "alpha": 1, "lambda": 1}}, "given together with lambda"),
+    ({"model": {"name": "ridge", "alpha": 1, "select_on": "clean"}}, "only with lambda: cv"),
     ({"model": {"name": "ridge", "alpha": 1e999}}, "inf is not a finite number"),
     ({"model": {"name": "ols", "alpha": 1}}, "not a parameter of 'ols'; expected no parameters"),
     ({"initialization": "x"}, "initialization: 'x' is not the name of one of the initializations"),
     ({"poisoning_rate": 1.5}, "1.5 is out of range; expected a number with 0 <= rate < 1"),
     ({"poisoning_rate": 1}, "1 is out of range"),
     ({"poisoning_rate": -0.1}, "-0.1 is out of range"),
-    ({"poisoning_rate": "0.1"}, "'0.1' is a text"),
+    ({"poisoning_rate": "0.1"}, "'0.1' is a string"),
     ({"poisoning_rate": True}, "true is not valid"),
     ({"poisoning_rate": [0.1, 2]}, "poisoning_rate.1: 2 is out of range"),
     ({"poisoning_rate": {"rate_of": "total"}}, "poisoning_rate.rate: missing"),
@@ -202,7 +202,7 @@ BAD = [
     ({"defense": {"name": "trim", "n_poison": {"count": 1, "x": 1}}}, "is not valid"),
     ({"seeds": 0}, "seeds: 0 is out of range"),
     ({"seeds": 10**9}, "is out of range"),
-    ({"seeds": "5"}, "seeds: '5' is a text"),
+    ({"seeds": "5"}, "seeds: '5' is a string"),
     ({"seeds": [1, -1]}, "seeds.1: -1 is out of range; expected an integer >= 0"),
     ({"seeds": []}, "seeds: an empty list"),
     ({"seeds": {"start": 1}}, "seeds.count: missing"),
@@ -219,31 +219,31 @@ def test_bad_values_are_refused_by_load_and_by_the_schema(change, message):
     text = refusal(data)
     assert message in text
     assert text.startswith("configs/x.yaml:")
-    if all(word not in message for word in ("finite", "lambda cv only", "inf ")):
+    if all(word not in message for word in ("finite", "lambda: cv", "inf ")):
         with pytest.raises(jsonschema.ValidationError):
             SCHEMA.validate(data)
 
 
 UNFIT = [
-    ({**BASE, "initialization": "bflip"}, "initialization: not used: no attack here takes it"),
-    ({**BASE, "attack": "bgd", "outer_objective": "training"}, "bgd is defined with training"),
+    ({**BASE, "initialization": "bflip"}, "initialization: not used: no attack here uses it"),
+    ({**BASE, "attack": "bgd", "outer_objective": "training"}, "bgd always has training"),
     ({**OPTP, "attack": {"name": "optp", "initialization": "bflip"}, "initialization": "bflip"},
-     "every attack that takes it sets its own"),
+     "every attack that uses it sets its own"),
     ({**BASE, "attack": {"name": "bgd", "initialization": "bflip"}},
-     "bgd is defined with initialization invflip"),
+     "bgd always has initialization invflip"),
     ({**BASE, "attack": {"name": "statp", "variables": "x"}}, "statp has no variables"),
     ({**OPTP, "attack": {"name": "optp", "best_of": True, "variables": "x"}}, "does not apply"),
     ({**OPTP, "split": {"train": 9, "validation": 0, "test": 9}},
-     "split.validation: 0 rows, but optp with outer_objective validation needs some"),
+     "split.validation: 0 rows, but optp with outer_objective validation needs"),
     ({**OPTP, "attack": {"name": "optp", "best_of": True},
-      "split": {"train": 9, "validation": 0, "test": 9}}, "0 rows, but optp needs some"),
+      "split": {"train": 9, "validation": 0, "test": 9}}, "0 rows, but optp needs validation rows"),
     ({**BASE, "split": {"train": 0.5, "validation": 0.3, "test": 0.3}}, "add up to 1.1"),
     ({**BASE, "defense": ["trim", {"name": "trim"}]}, "defense.1: trim is listed twice"),
     ({**BASE, "poisoning_rate": [0.1, {"rate": 0.1}]}, "0.1 of clean is listed twice"),
     ({**BASE, "seeds": [1, 2, 1]}, "seeds.2: 1 is listed twice"),
     ({**BASE, "seeds": {"start": [0, 1], "count": 3}}, "the ranges overlap"),
     ({**BASE, "rate_of": "clean", "poisoning_rate": {"rate": 0.1, "rate_of": "total"}},
-     "rate_of: every poisoning_rate has its own"),
+     "rate_of: not used, because every poisoning_rate has"),
     ({"dataset": "diabetes", "attack": "none", "rate_of": "total"}, "rate_of: not used"),
 ]  # fmt: skip
 

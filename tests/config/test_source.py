@@ -72,13 +72,13 @@ def test_scalars_are_those_of_yaml_1_2(text, value):
         ("a: *nowhere", "x.yaml:1: not valid YAML: found undefined alias"),
         ("a: !!python/name:os.system x", "x.yaml:1: 'x' does not fit the tag"),
         ("a: !thing {b: 1}", "x.yaml:1: the tag '!thing' is not supported"),
-        ("a: 1\n5: 1", "x.yaml:2: the key 5 is not a text"),
-        ("[a]: 1", "x.yaml:1: the key a list or map is not a text"),
+        ("a: 1\n5: 1", "x.yaml:2: the key 5 is not a string"),
+        ("[a]: 1", "x.yaml:1: the key a list or map is not a string"),
         ("", "x.yaml: the file is empty"),
         ("# only this\n", "x.yaml: the file is empty"),
         ("- a\n", "x.yaml: not a mapping"),
         ("a: " + "[" * 5000, "x.yaml: nested too deeply"),
-        ("a: " + "9" * 5000, "x.yaml:1: a number of 5000 digits"),
+        ("a: " + "9" * 5000, "x.yaml:1: a number with 5000 digits is too long"),
         ("a: \x07", "x.yaml: not valid YAML: unacceptable character"),
         (
             "a: &a [1,1,1,1,1,1,1,1,1]\n"
@@ -123,7 +123,7 @@ def test_files_that_cannot_be_read(tmp_path):
     for name, message in [
         ("absent.yaml", "no such file"),
         (".", "is a folder"),
-        ("latin.yaml", "not a text in UTF-8"),
+        ("latin.yaml", "is not valid UTF-8"),
         ("a\0b", "cannot be read"),
     ]:
         with pytest.raises(ConfigError, match=message):
@@ -167,7 +167,7 @@ def test_what_an_override_set_is_placed_on_the_command_line(source):
         ("a..b=1", "not an override"),
         (".a=1", "not an override"),
         ("a.=1", "not an override"),
-        ("attack.v=x", "attack is a list of 2 and 'v' is not one of its indices; "
+        ("attack.v=x", "attack is a list of length 2, and 'v' is not one of its indices; "
                        "expected 0 to 1, such as attack.0.v=..."),
         ("attack.2.v=x", "such as attack.0.v=..."),
         ("attack.-1=x", "such as attack.0=..."),
@@ -200,10 +200,10 @@ def test_what_is_dumped_is_read_back(data):
 @pytest.mark.parametrize(
     ("escape", "message"),
     [
-        (r"\U00110000", "not valid YAML: an escape that is no character"),
-        (r"\UFFFFFFFF", "not valid YAML: an escape that is no character"),
-        (r"\ud800", r"a text holds the character U\+D800"),
-        (r"\0", r"a text holds the character U\+0000"),
+        (r"\U00110000", "not valid YAML: an escape sequence stands for no character"),
+        (r"\UFFFFFFFF", "not valid YAML: an escape sequence stands for no character"),
+        (r"\ud800", r"a string contains the character U\+D800"),
+        (r"\0", r"a string contains the character U\+0000"),
     ],
 )
 @pytest.mark.parametrize("line", ['b: "x{}"', '"x{}": 1', 'b: [{{"x{}": 1}}]'])

@@ -57,7 +57,7 @@ def test_the_ceiling_is_drawn_unless_it_is_far_above_the_curves(curve):
     axes = drawing.figure.axes[0]
     (ceiling,) = [line for line in axes.lines if line.get_gid() == "ceiling"]
     assert ceiling.get_ydata().tolist() == pytest.approx([0.1, 0.2, 0.3])
-    assert "proved to be out of reach" in drawing.caption
+    assert "proved that no poison rows" in drawing.caption
     assert axes.get_ylim()[1] > 0.3
     far = curve.assign(test_mse_ceiling=100.0)
     assert not any(

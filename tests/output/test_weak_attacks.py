@@ -73,22 +73,22 @@ def test_no_sign_where_nothing_is_weak():
         (
             rows("bgd training", {12: 0.05, 36: 0.06, 60: 0.06}, outer_objective="training"),
             [0.1, 0.1],
-            "with 60 rows it does less damage (median test MSE 0.06) than statp (0.07)",
+            "with 60 poison rows it does less damage (median test MSE 0.06) than statp (0.07)",
         ),
         (
             rows("bgd validation", {12: 0.1, 36: 0.1, 60: 0.3}, **VALIDATION),
             [0.1, 0.1],
-            "with 36 rows it reaches a validation error of 0.1, and optp validation 0.2",
+            "with 36 poison rows it reaches 0.1 and optp validation reaches 0.2",
         ),
         (
             rows("bgd training", {60: 0.3}, outer_objective="training"),
             [0.1, 0.2, 0.3],
-            "in 3 of 3 poison sets the objective still rose by more than 1%",
+            "for 3 of 3 poison sets the objective still rose by more than 1%",
         ),
         (
             rows("bgd training", {60: 0.3}, outer_objective="training", ceiling_share=0.5),
             [0.1, 0.1],
-            "with 60 rows it reaches 50% of the ceiling",
+            "with 60 poison rows it reaches 50% of the ceiling",
         ),
     ],
 )

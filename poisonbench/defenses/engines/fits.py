@@ -37,7 +37,7 @@ CANCELLED = 1e-11
 error."""
 
 GRAM_NULL = 1e-14
-"""Eigenvalues of a Gram matrix below this share of the largest are rounding alone."""
+"""Eigenvalues of a Gram matrix below this share of the largest are nothing but rounding errors."""
 
 FOLDS = 10
 """Number of folds for the residuals of a learner without a formula for leave-one-out residuals."""
