@@ -154,7 +154,7 @@ def test_the_examples_keep_the_rules_and_a_broken_rule_is_shown(
     failed = re.findall(r"^FAILED \S*::(\S+)", done.stdout, re.M)
     assert failed == ["test_the_entropy_alone_decides[broken-copies]"], done.stdout[-3000:]
     assert "the rule of CONTRIBUTING.md that is broken" in done.stdout
-    assert "**Random numbers.** They come from `problem.generator()` alone" in done.stdout
+    assert "**Random numbers.** They come from `problem.generator()` only" in done.stdout
     passed = " ".join(re.findall(r"^PASSED (.*)$", done.stdout, re.M))
     for name in (
         "test_the_entropy_alone_decides[flipped-copies]",
