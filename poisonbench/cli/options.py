@@ -88,7 +88,7 @@ DryRun = Annotated[
     bool,
     typer.Option(
         "--dry-run",
-        help="Say what would run, how long it would take and how much memory, without running it.",
+        help="Print what would run, and how much time and memory it would take, but do not run it.",
     ),
 ]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")]

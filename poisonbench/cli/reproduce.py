@@ -99,7 +99,7 @@ def reproduce_paper(
 
 
 def _dry_run(plans: Mapping[str, Plan], out: Path, options: RunOptions) -> None:
-    """Print what would run, and what all of it would take."""
+    """Print what would run, and the time that all of it would take."""
     from poisonbench.execution import engine
     from poisonbench.output.status import in_words
 
@@ -112,7 +112,7 @@ def _dry_run(plans: Mapping[str, Plan], out: Path, options: RunOptions) -> None:
         found = dry_run_of(plan, out / name, options, made)
         total += found.wall(jobs) if found.seconds else 0.0
         made |= {group.id for group in plan.groups}
-    say(f"== in all\ntime: about {in_words(total)}" if total else "== nothing is left to compute")
+    say(f"== total\ntime: about {in_words(total)}" if total else "== nothing is left to compute")
 
 
 def _made_elsewhere(group: Group, out: Path, name: str) -> Path | None:

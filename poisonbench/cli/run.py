@@ -154,7 +154,7 @@ def emit_slurm_script(
 
 
 def dry_run_of(work: Plan, out: Path, options: RunOptions, made: Collection[str] = ()) -> Estimate:
-    """Print what would run, and what it would take; return the latter.
+    """Print what would run, and how much time and memory it would take; return this estimate.
 
     Parameters
     ----------
@@ -163,9 +163,9 @@ def dry_run_of(work: Plan, out: Path, options: RunOptions, made: Collection[str]
     out : Path
         The output folder.
     options : RunOptions
-        How it would run.
+        The options of the run.
     made : collection of str, optional
-        Identities of groups whose poison sets will be there by then.
+        Identities of groups whose poison sets other experiments will have made by then.
     """
     with user_errors(), using(out):
         from poisonbench.execution import engine

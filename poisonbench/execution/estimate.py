@@ -1,8 +1,9 @@
-"""How long the missing cells will take, and how much memory, before they are computed.
+"""Estimate how much time and memory the missing cells will take, before they are computed.
 
-Times come from the table of costs (:mod:`poisonbench.plan.costs`).  Where the output folder has
-finished cells of the same kind, with the same data set, learner, and attack or defense, the table
-is corrected by how long these took; everything else by the correction in the middle.
+Times come from the table of costs (:mod:`poisonbench.plan.costs`).  If the output folder has
+finished cells of the same kind, with the same data set, learner, and attack or defense, the times
+in the table are multiplied by the ratio of the measured time to the expected time of these cells.
+The times of all other cells are multiplied by the median of these ratios.
 """
 
 from __future__ import annotations
@@ -21,33 +22,34 @@ from poisonbench.plan.groups import Group, Plan
 from poisonbench.plan.work import Part, Work
 
 LIBRARIES = 3e8
-"""Bytes of a process that has loaded Python and the libraries, with compiled code."""
+"""Memory in bytes of a process that has loaded Python and the libraries, with compiled code."""
 
 START = 3.0
 """Seconds until all processes have started."""
 
 SAMPLE = 20
-"""How many finished cells of each kind are looked up."""
+"""Number of finished cells of each kind whose times are read."""
 
 TABLE, MEASURED = 3.0, 1.5
-"""Factors within which an estimate holds that rests on the table, or on finished cells."""
+"""Factors to within which an estimate from the table, or from finished cells, is right."""
 
 MOSTLY = 0.9
-"""Share of the time that must rest on finished cells for the smaller factor."""
+"""Share of the time that must be estimated from finished cells for the smaller factor."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the missing cells of a plan will take.
+    """The time and memory that the missing cells of a plan will take.
 
     Parameters
     ----------
     seconds : mapping of str to float
-        Computing time of each group, by its identity, in their order, on an idle processor.
+        Computing time of each group on an idle processor, by the identity of the group, in the
+        order of computation.
     measured : float
         Share of that time for which there are finished cells of the same kind.
     memory : mapping of str to float
-        The parts of the memory, in bytes, of the process that needs most.
+        The parts of the memory, in bytes, of the process that needs the most memory.
     """
 
     seconds: Mapping[str, float]
@@ -55,14 +57,14 @@ class Estimate:
     memory: Mapping[str, float]
 
     def wall(self, n_processes: int) -> float:
-        """Return the seconds until the last of several processes has ended."""
+        """Return the seconds until the last process has finished."""
         ends = [START] * max(n_processes, 1)
-        for seconds in self.seconds.values():  # whichever process is free takes the next group
+        for seconds in self.seconds.values():  # the first process that is free takes the next group
             heapq.heapreplace(ends, ends[0] + seconds)
         return max(ends)
 
     def report(self, n_processes: int) -> str:
-        """Return what ``--dry-run`` says."""
+        """Return the lines that ``--dry-run`` prints."""
         if not self.seconds:
             return "nothing is left to compute"
         factor, source = TABLE, "a table of costs and the time of a ridge fit here"
@@ -93,20 +95,20 @@ def estimate(
     n_processes: int,
     made: Collection[str] = (),
 ) -> Estimate:
-    """Estimate what groups of a plan take.
+    """Estimate the time and memory that groups of a plan take.
 
     Parameters
     ----------
     plan : Plan
         The plan.
     groups : sequence of Group
-        What is to be computed: each group with its missing cells.
+        The groups to compute, each with its missing cells.
     out : Path
         The output folder; it need not exist.
     n_processes : int
-        Number of processes; some things are computed once in each of them.
+        Number of processes; some results are computed once in each of them.
     made : collection of str, optional
-        Identities of groups whose poison sets will be there by then.
+        Identities of groups whose poison sets other experiments will have made by then.
     """
     work = Work(plan)
     finished = _Finished(work, plan, out)
@@ -134,7 +136,7 @@ def estimate(
 
 
 class _Finished:
-    """Seconds that finished cells took, and what the table says of them, by kind."""
+    """The seconds that finished cells took, and the expected seconds by the table, by kind."""
 
     def __init__(self, work: Work, plan: Plan, out: Path) -> None:
         self.count: Counter[Hashable] = Counter()
@@ -161,13 +163,13 @@ class _Finished:
         self.expected[part.kind] += part.seconds
 
     def corrected(self, part: Part) -> float:
-        """Return the seconds of a part of the work, corrected."""
+        """Return the seconds of a part of the work, corrected by finished cells."""
         if part.kind in self.count:
             return part.seconds * self.taken[part.kind] / self.expected[part.kind]
         return part.seconds * self.usual
 
     @cached_property
     def usual(self) -> float:
-        """The correction in the middle: of the speed of this machine, if the table is right."""
+        """The median of the ratios of measured to expected time; 1 without finished cells."""
         ratios = [self.taken[kind] / self.expected[kind] for kind in self.count]
         return median_low(ratios) if ratios else 1.0

@@ -1,8 +1,9 @@
 """The progress of a run: a bar on a terminal, lines with the time in a log.
 
-The time left follows from work, not from numbers of cells, as an attack may take a second or an
-hour: the estimated seconds of the groups that have ended say how fast this run is, and those of the
-others what it still has to do.  Cells that were done before count for neither.
+The time left is computed from estimated work, not from the number of cells, because an attack may
+take a second or an hour.  The estimated seconds of the groups that are finished show how fast this
+run is, and those of the other groups how much work is left.  Cells that were done before this run
+do not count.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from poisonbench.output.status import in_words
 SECONDS_BETWEEN_LINES = 30
 
 PRIOR = 0.05
-"""Share of the work after which the speed observed weighs as much as the one expected."""
+"""Share of the work after which the observed speed has the same weight as the expected speed."""
 
 
 class Progress:
@@ -36,9 +37,9 @@ class Progress:
     done : int
         Number of cells that are already done.
     work : mapping of str to float
-        Estimated seconds of each group that is to be computed, by its identity.
+        Estimated seconds of each group to compute, by the group's identity.
     n_processes : int or None
-        Processes that compute them; None if that is not known.
+        Number of processes that compute them; None if it is not known.
     shown : bool
         Whether to show anything.
     lines : bool
@@ -58,7 +59,7 @@ class Progress:
         self.total = total
         self.done = self.done_before = done
         self.failed = 0
-        self.work = dict(work)  # of the groups that have not ended
+        self.work = dict(work)  # of the groups that are not finished
         self.all_work = self.work_left = sum(work.values())
         self.n_processes = n_processes
         self.start = self.last = time.monotonic()
@@ -97,7 +98,7 @@ class Progress:
             self._line()
 
     def update(self, group: str, n_done: int, n_failed: int) -> None:
-        """Count further cells, of a group that has ended, as done and as failed."""
+        """Count the cells of a group that is finished as done or failed."""
         self.done += n_done
         self.failed += n_failed
         self.work_left -= self.work.pop(group, 0.0)
@@ -124,7 +125,7 @@ class Progress:
         return [] if left is None else [f"about {in_words(left)} left"]
 
     def seconds_left(self, elapsed: float) -> float | None:
-        """Return the time that the other groups will take; None if there are none, or no telling.
+        """Return the seconds that the other groups will take; None if there are none, or not known.
 
         Parameters
         ----------
@@ -133,7 +134,7 @@ class Progress:
         """
         ended, seconds = self.all_work - self.work_left, elapsed
         if self.n_processes is not None:
-            # As if a share of the work had been done before, at the speed that is expected.
+            # As if a share of the work had already been done, at the expected speed.
             ended += PRIOR * self.all_work
             seconds += PRIOR * self.all_work / max(self.n_processes, 1)
         return self.work_left * seconds / ended if self.work and ended > 0 else None

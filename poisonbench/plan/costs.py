@@ -1,12 +1,12 @@
-"""What attacks, defenses and learners cost: time in multiples of a ridge fit, and memory.
+"""The cost of attacks, defenses and learners: time as a multiple of a ridge fit, and memory.
 
-``costs.csv`` has a line for each component and learner.  Its time on n clean rows, d columns and p
-poison rows is
+``costs.csv`` has a line for each component and learner.  The time of a component on n clean rows, d
+columns and p poison rows is
 
     fits (n / 300)^a (d / 50)^b (p / 60)^c
 
-times that of scikit-learn's ``Ridge.fit`` on the n clean rows, which accounts for the speed of the
-machine.  Its memory, in numbers of 8 bytes on N = n + p rows, is
+times the time of scikit-learn's ``Ridge.fit`` on the n clean rows, which accounts for the speed of
+the machine.  Its memory on N = n + p rows, as a number of values of 8 bytes, is
 
     per_row N + per_value N d + per_pair d^2.
 
@@ -37,13 +37,14 @@ TABLE = Path(__file__).with_name("costs.csv")
 
 REPETITIONS = ("iterations", "restarts", "perturbations", "candidates", "trials", "max_trials",
                "max_subsets")  # fmt: skip
-"""Parameters that the time of a component is proportional to."""
+"""Parameters to which the time of a component is proportional."""
 
 MOST_VALUES = 2 * 10**6
-"""Values of the largest design that is fitted to see how fast the machine is."""
+"""Number of values in the largest design that is fitted to measure the speed of the machine."""
 
 FITS, FIT_SECONDS = 20, 0.1
-"""Ridge fits to see how fast the machine is: this many, or as many as this time allows."""
+"""The speed of the machine is measured with this number of ridge fits, or fewer if they take longer
+than this time."""
 
 
 class Shape(NamedTuple):
@@ -55,11 +56,11 @@ class Shape(NamedTuple):
 
 
 REFERENCE = Shape(300, 50, 60)
-"""The size at which a component takes as many fits as the table says."""
+"""The size at which the time of a component is ``fits`` ridge fits."""
 
 LARGEST = Shape(6400, 200, 1280)
-"""The largest size measured.  With more rows or columns a component counts as as many fits: there
-the time of a fit itself grows as that of what most components compute."""
+"""The largest size that was measured.  With more rows or columns, the number of fits does not grow
+further, because the time of a fit then grows in the same way as that of most components."""
 
 
 @dataclass(frozen=True)
@@ -70,19 +71,19 @@ class Cost:
     ----------
     kind : str
         ``attack``, ``defense``, ``model`` (a fit of the learner), ``selection`` (of its strength),
-        ``ceiling``, or ``cell`` (measuring errors, and the rest).
+        ``ceiling``, ``group`` (preparing the data), or ``cell`` (measuring errors, and the rest).
     name : str
         The component.
     parameters : mapping of str to str
-        The parameters for which the line holds, as text; the others have their defaults.
+        The parameters for which the line is valid, as text; the others have their defaults.
     model : str
-        The learner that it works with.
+        The learner that it is used with.
     fits : float
         Its time at :data:`REFERENCE`, in ridge fits.
     exponents : Shape
         The exponents a, b and c.
     per_row, per_value, per_pair : float
-        Its memory.
+        The coefficients of its memory.
     """
 
     kind: str
@@ -96,14 +97,14 @@ class Cost:
     per_pair: float
 
     def ridge_fits(self, shape: Shape) -> float:
-        """Return the time, as a multiple of that of a ridge fit to the clean rows."""
+        """Return the time as a multiple of that of a ridge fit to the clean rows."""
         n, d, p = shape
         inside = (min(n, LARGEST.n), min(d, LARGEST.d), max(p, 1))
         sizes = zip(inside, REFERENCE, self.exponents, strict=True)
         return float(self.fits * prod((size / of) ** power for size, of, power in sizes))
 
     def memory(self, shape: Shape) -> float:
-        """Return the most bytes that are allocated at a time."""
+        """Return the largest number of bytes that are allocated at a time."""
         N, d = shape.n + shape.p, shape.d
         return 8 * (self.per_row * N + self.per_value * N * d + self.per_pair * d**2)
 
@@ -134,12 +135,12 @@ def table() -> tuple[Cost, ...]:
 @cache
 def _lines(kind: str, model: str) -> tuple[Cost, ...]:
     found = tuple(line for line in table() if (line.kind, line.model) == (kind, model))
-    # Of somebody else's learner: as for ridge.
+    # The costs with a learner that the table does not have are those with ridge.
     return found or _lines(kind, "ridge")
 
 
 def is_small(model: str, shape: Shape) -> bool:
-    """Return whether `coordinate` refines its rows to the end, which takes most of its time."""
+    """Return whether `coordinate` refines its rows fully, which takes most of its time."""
     _, d, p = shape
     return 2 * p * d <= REFITS if model in ("lasso", "elastic-net") else p * d**3 <= 2 * SMALL
 
@@ -147,8 +148,8 @@ def is_small(model: str, shape: Shape) -> bool:
 def cost(kind: str, name: str, parameters: Mapping[str, Any], model: str, shape: Shape) -> Cost:
     """Return the line of the table for a component.
 
-    For one that the table does not know, which another distribution may bring, it is the line in
-    the middle of its kind.
+    If the table does not have the component, as for a plug-in, it is the line with the median
+    number of fits among those of the same kind.
 
     Parameters
     ----------
@@ -176,7 +177,7 @@ def cost(kind: str, name: str, parameters: Mapping[str, Any], model: str, shape:
 def ridge_fits(
     kind: str, name: str, parameters: Mapping[str, Any], model: str, shape: Shape
 ) -> float:
-    """Return the time of a component, as a multiple of that of a ridge fit to the clean rows."""
+    """Return the time of a component as a multiple of that of a ridge fit to the clean rows."""
     found = cost(kind, name, parameters, model, shape)
     times = found.ridge_fits(shape)
     if kind not in registry.KINDS:
@@ -187,7 +188,7 @@ def ridge_fits(
         if isinstance(given, int) and isinstance(usual, int) and key not in found.parameters:
             times *= given / usual
     if kind == "attack" and parameters.get("defense") in registry.components("defense"):
-        # The attack fits this defense over and over.
+        # The attack fits this defense many times.
         tried, usual = (
             cost("defense", defense, {}, model, shape).ridge_fits(shape)
             for defense in (parameters["defense"], defaults["defense"])
@@ -200,7 +201,7 @@ def ridge_fits(
 def ridge_seconds(n: int, d: int) -> float:
     """Return the CPU time of ``Ridge.fit`` on n rows and d columns on this machine.
 
-    It is measured on random rows, in a fraction of a second: on fewer than n where they are many.
+    It is measured on random rows in a fraction of a second; if n is large, on fewer than n rows.
     """
     measured = min(n, max(MOST_VALUES // d, 2))
     rng = np.random.default_rng(0)

@@ -87,7 +87,7 @@ def _check_sizes(config: Config) -> None:
 
 
 def held(n_rows: int, n_columns: int) -> dict[str, float]:
-    """Return what a process holds of data of this size, in bytes, by what it is."""
+    """Return the memory in bytes that a process needs for data of this size, part by part."""
     return {
         "of rows": 8.0 * COPIES * n_rows * n_columns,
         "of a learner's matrices": 8.0 * SQUARES * n_columns**2,

@@ -1,4 +1,4 @@
-"""The work of a group, part by part, in seconds by the table of costs."""
+"""The parts of the work of a group, and the seconds that each takes by the table of costs."""
 
 from __future__ import annotations
 
@@ -26,14 +26,13 @@ class Part(NamedTuple):
     Parameters
     ----------
     seconds : float
-        What it takes by the table.
+        Its time by the table.
     kind : hashable, optional
-        What finished cells have in common that tell how long it takes.
+        A key: the times of finished cells with the same key show how long this part takes.
     once : hashable, optional
-        What groups have in common that do it only once: once in each process, or once at all if
-        `in_each_process` is false.
+        A key: of the groups with the same key, only the first does this part, in each process.
     in_each_process : bool, default=True
-        See `once`.
+        False if, of all processes, only one does the part of `once`.
     """
 
     seconds: float
@@ -56,7 +55,7 @@ class Work:
         self._fits: dict[Hashable, float] = {}
 
     def attack(self, group: Group) -> Part:
-        """Return the attack of a group; of one that brings its rows, nothing."""
+        """Return the attack of a group; it takes no time if the rows are given."""
         attack = group.attack
         if not (group.n_poison and registry.components("attack")[attack.name].takes_rate):
             return Part(0.0)
@@ -66,7 +65,7 @@ class Work:
         return Part(self._seconds(group, attack, model, attack.title), kind)
 
     def defense(self, group: Group, task: Task) -> Part:
-        """Return a fit of the defense of a cell; of a reference row, nothing."""
+        """Return a fit of the defense of a cell; it takes no time for a reference row."""
         defense, model = task.defense, group.model.name
         if defense.name in REFERENCE_ROWS:
             return Part(0.0)
@@ -89,7 +88,7 @@ class Work:
         setup = (group.data, id(group.split), group.seed, model.label)
         strength = Choice("selection", model.name, {})
         yield Part(GROUP + self._seconds(group, Choice("group", "prepare", {}), model.name))
-        # Fitted to the clean rows, and to all.
+        # One fit to the clean rows, and one to all rows.
         yield Part(2 * self._seconds(group, Choice("model", model.name, {}), model.name))
         if model.parameters.get("lambda") == "cv":
             selection = self._seconds(group, strength, model.name)
@@ -108,7 +107,7 @@ class Work:
             yield Part(CELL + self._seconds(group, Choice("cell", "measure", {}), model.name))
             fit = self.defense(group, task)
             yield fit
-            # The same defense on the clean rows, for the ratio to that.
+            # The same defense on the clean rows, for the ratio to its own clean error.
             without = (task.defense.label, task.n_poison_assumed_clean)
             yield fit._replace(once=("own clean", *without, *setup))
 
@@ -119,7 +118,7 @@ class Work:
         return Shape(n, self.plan.datasets[group.data].space.n_features, group.n_poison)
 
     def memory(self, group: Group) -> dict[str, float]:
-        """Return the parts of what a process holds that computes a group, in bytes."""
+        """Return the memory in bytes of a process that computes a group, part by part."""
         shape, model = self.shape(group), group.model.name
         found = held(len(self.plan.datasets[group.data].y), shape.d)
         choices = [group.attack] if shape.p else []

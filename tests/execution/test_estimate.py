@@ -188,7 +188,7 @@ def test_poison_that_an_earlier_experiment_makes_is_made_once(monkeypatch):
     assert one.endswith("min") or int(one.split()[0]) > 20
     assert two.endswith(" s")
     assert int(two.split()[0]) < 10
-    assert said.splitlines()[-2] == "== in all"
+    assert said.splitlines()[-2] == "== total"
     assert said.splitlines()[-1].startswith("time: about ")
 
 
