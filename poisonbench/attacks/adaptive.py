@@ -1,31 +1,43 @@
 """Adaptive: poison tuned to the defense that is used against it.
 
-A defense has to be judged by the worst attack of somebody who knows it (Tramèr, Carlini, Brendel &
-Madry, "On Adaptive Attacks to Adversarial Example Defenses", NeurIPS 2020).  A robust regression
-rejects rows with large residuals.  So the attacker uses poison with moderate residuals, delta times
-the residual scale, all of which move the fit in the same direction.  Let theta_0 be the weights of
-the defended fit f_0 to the clean rows, sigma the scale of its residuals, Z_p the poison rows, each
-with a 1, and s_c = +-1 their signs.  Poison with responses
+A defense has to be judged by the strongest attack of somebody who knows it (Tramèr, Carlini,
+Brendel & Madry, "On Adaptive Attacks to Adversarial Example Defenses", NeurIPS 2020).  A robust
+regression rejects rows with large residuals, or gives them little weight.  So the poison rows here
+have residuals of moderate size, and all of them push the fit in the same direction.
 
-    y_c = f_0(x_c) + delta s_c sigma   moves the fit by   theta - theta_0 = delta sigma K Z_p' s.
+Let f_0 be the defense's fit to the clean rows, theta_0 its weights and intercept, and sigma the
+scale of its residuals there.  A poison row x_c gets a response above f_0 (s_c = 1) or below it
+(s_c = -1), at a distance of delta sigma:
 
-This is exact if the defense is a ridge fit, and K the inverse of its Gram matrix, including poison
-and penalty.  We use one K for all candidates: that of poison distributed like the clean rows.  The
-shift changes the predictions on the m validation rows Z_v by a mean square of
+    y_c = f_0(x_c) + delta s_c sigma.
+
+Let Z_p be the matrix of the poison rows, each with a 1 for the intercept.  If the defense were a
+ridge fit to all rows, they would shift it by exactly
+
+    theta - theta_0 = delta sigma K Z_p' s,
+
+where K is the inverse of the Gram matrix of all rows, poison and penalty included.  For all
+candidates we use the K of poison rows that are distributed like the clean ones.  The shift changes
+the predictions on the m validation rows Z_v by a mean square of
 
     (delta sigma)^2 s' Z_p K A K Z_p' s,   A = Z_v'Z_v / m,
 
-which is a convex quadratic form in the signed rows s_c z_c.  We maximise it like power iteration,
-by alternating two steps: compute the direction t = K A K Z_p' s, then choose the rows with the
-largest |t.z| and the signs of t.z.  No iteration decreases the form.  Further candidates are:
-copies of fewer rows; rows moved to the corners of the box; rows at the ends of single features;
-small categories.
+a convex quadratic form in the signed rows s_c z_c.  It is maximised in a manner like power
+iteration.  Starting from a random direction t, two steps alternate: take the training rows with the
+largest |t.z| as poison, with s_c the sign of t.z; compute t = K A K Z_p' s anew.  The form never
+decreases.  There are four kinds of candidates:
 
-The real defense may not have a K, and how large a delta it tolerates is not known beforehand.  So
-every candidate is tried on the defense itself, with different values of delta, and the one with the
-largest error on the attacker's validation rows is kept.  Fast versions of the other attacks are
-also candidates, so on these rows `adaptive` is never weaker than they are.  At full strength,
-another attack may still do more damage to a defense that breaks down anyway.
+1. these rows, all distinct or several copies of fewer rows;
+2. the same with numeric features moved to the ends of the box, in the direction of t;
+3. rows at the end of one numeric feature, or of a random combination of them;
+4. copies of the rows of a rare category.
+
+A real defense is no such ridge fit, and the largest delta that it tolerates is not known in
+advance.  So each candidate is tried on the defense itself with a delta drawn at random, and the
+best ones are tried again with deltas near theirs.  The one with the largest error on the attacker's
+validation rows is kept.  Quick versions of attacks that do not know the defense are candidates too,
+so on these rows `adaptive` is at least as strong as they are.  At full strength such an attack may
+still do more damage, to a defense that breaks down anyway.
 """
 
 from __future__ import annotations
@@ -54,26 +66,27 @@ from poisonbench.problem import AttackProblem, PoisonSet
 logger = logging.getLogger(__name__)
 
 DELTAS = (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0, np.inf)
-"""Values of delta in the first trials; if delta is infinite, the responses are 0 or 1."""
+"""Values of delta in a candidate's first trial; if it is infinite, the responses are 0 or 1."""
 
 COPIES = (1, 2, 4)
-"""Possible numbers of copies of each row in a candidate."""
+"""How many copies of each distinct row a candidate may have."""
 
 TURNS = 5
-"""Number of alternating steps; the form hardly grows after a few."""
+"""How often the two steps alternate; after a few times the quadratic form hardly grows."""
 
 CATEGORY_PENALTY = 1 / 12
-"""Penalty on one-hot columns, as a share of the rows, in the K of a defense that shrinks them."""
+"""Penalty on each one-hot column, divided by the number of rows, in the second K that is used: that
+of a defense with a heavy penalty on categories, such as `mm`."""
 
 LEAST_SCALE = 1e-2
-"""Smallest sigma, in box units, for clean fits with almost no residuals, as with n < d."""
+"""Least sigma, in units of the box; a clean fit with n < d may have residuals of almost 0."""
 
 UNAWARE_TRIALS = 4
-"""Candidates tried in each of the four attacks on trimming; fewer than their default."""
+"""Value of ``candidates`` of `sever` and `subpopulation` here, less than their default."""
 
 FINALISTS, SPREAD = 3, 0.3
-"""Number of best candidates that are tried with other deltas, and the standard deviation of the
-logarithm of the factor that these are multiplied by."""
+"""How many of the best candidates are tried with further deltas, and how far these are from theirs:
+the standard deviation of the logarithm of the factor between them."""
 
 MAD_TO_SD = 1.4826
 """Standard deviation of a normal variable, divided by its median absolute deviation."""
@@ -81,7 +94,13 @@ MAD_TO_SD = 1.4826
 
 @dataclass(frozen=True)
 class _Pull:
-    """p rows, and the sign of the residual of each; shapes (p, d) and (p,)."""
+    """A candidate before delta is chosen: p rows, and the sign s_c of the residual of each.
+
+    Parameters
+    ----------
+    X, signs : ndarray of shape (p, d) and (p,)
+        The rows, and 1.0 or -1.0 for each.
+    """
 
     X: FloatArray
     signs: FloatArray
@@ -89,7 +108,19 @@ class _Pull:
 
 @dataclass(frozen=True)
 class _Trial:
-    """The error of the defense when the rows of a pull have residuals of delta sigma."""
+    """What came of trying a candidate on the defense.
+
+    Parameters
+    ----------
+    error : float
+        Mean squared error of the defended fit on the validation rows; minus infinity if it failed.
+    poison : PoisonSet
+        The candidate's rows, with the responses that delta gives them.
+    pull : _Pull
+        The candidate.
+    delta : float
+        Size of the residuals of the poison rows, in units of sigma.
+    """
 
     error: float
     poison: PoisonSet
@@ -98,21 +129,21 @@ class _Trial:
 
 
 class Adaptive(Attack):
-    """Poison tuned to one defense, by trying out candidates that the defense may not reject.
+    """Poison tuned to one defense, by trying sets of rows on it that it may not reject.
 
-    The attacker can run the defense with its default parameters, and with the true p if the defense
-    uses it, but does not know its random numbers.  The attack costs one fit of the defense to the
-    clean rows, ``candidates + refinements + 6`` fits to n + p rows, and six runs of other attacks.
-    A candidate on which the defense fails is ignored.
+    The attacker can run the defense, with its default parameters and with the true p if it needs
+    p, but does not know which random numbers it will draw.  The attack costs one fit of the defense
+    to the clean rows, ``candidates + refinements + 6`` fits to n + p rows, and six runs of other
+    attacks.  A candidate that makes the defense fail with an error is dropped.
 
     Parameters
     ----------
     defense : str, default="mm"
-        The defense to attack.  The other defenses in the config get the same poison.
+        The defense to attack.  If the config has other defenses, they meet the same poison.
     candidates : int, default=40
-        Number of random candidates, in addition to those of other attacks.
+        Number of random candidates, in addition to the poison of other attacks.
     refinements : int, default=20
-        Number of further trials of the best candidates with smaller and larger deltas.
+        Number of further trials, in which the best candidates get smaller or larger residuals.
 
     Examples
     --------
@@ -142,7 +173,7 @@ class Adaptive(Attack):
         self.refinements = refinements
 
     def generate(self, problem: AttackProblem) -> PoisonSet:
-        """Return the candidate with the largest validation error of the defense."""
+        """Return the poison that leaves the defense with the largest validation error."""
         train, p = problem.train, problem.n_poison
         if not p:
             return PoisonSet(train.X[:0].copy(), train.y[:0].copy())
@@ -192,7 +223,7 @@ def _unaware(problem: AttackProblem) -> Iterator[PoisonSet]:
 
 
 def _pulls(problem: AttackProblem, rng: np.random.Generator) -> Iterator[_Pull]:
-    """Yield candidates forever: in turn maximisers for each K, ends of features, and categories."""
+    """Yield candidates without end, of each kind in turn; see the module's docstring."""
     form, movable, categories = _Form(problem), _movable(problem), _categories(problem)
     while True:
         for K in form.inverses:
@@ -206,7 +237,7 @@ def _pulls(problem: AttackProblem, rng: np.random.Generator) -> Iterator[_Pull]:
 
 
 class _Form:
-    """The quadratic form of the module's docstring.
+    """The quadratic form that candidates maximise; see the module's docstring.
 
     Parameters
     ----------
@@ -215,10 +246,12 @@ class _Form:
 
     Attributes
     ----------
-    Z, A : ndarray of shape (n, d + 1) and (d + 1, d + 1)
-        The clean rows, each with a 1, and A of the module's docstring.
+    Z : ndarray of shape (n, d + 1)
+        The clean rows, each with a 1.
+    A : ndarray of shape (d + 1, d + 1)
+        Z_v'Z_v / m.
     inverses : tuple of ndarray of shape (d + 1, d + 1)
-        K with the learner's own penalty, and K with an additional penalty on one-hot columns.
+        Two K: with the learner's own penalty, and with an additional penalty on one-hot columns.
     """
 
     def __init__(self, problem: AttackProblem) -> None:
@@ -236,9 +269,18 @@ class _Form:
         )
 
     def pull(self, K: FloatArray, movable: IntArray, rng: np.random.Generator) -> _Pull:
-        """Return rows and signs that nearly maximise the form, from a random start.
+        """Return rows and signs where the climb of the form from a random direction ends.
 
         With probability 1/2, the `movable` columns are then moved to the ends of the box.
+
+        Parameters
+        ----------
+        K : ndarray of shape (d + 1, d + 1)
+            One of ``inverses``.
+        movable : ndarray of int
+            Numeric columns that may take any value.
+        rng : Generator
+            Of the attacker.
         """
         p = self.problem.n_poison
         n_distinct = max(1, p // int(rng.choice(COPIES)))
@@ -255,7 +297,11 @@ class _Form:
 
 
 def _end(problem: AttackProblem, movable: IntArray, rng: np.random.Generator) -> _Pull:
-    """Return rows that are extreme in a feature, or in a random combination, with equal signs."""
+    """Return the training rows at the end of a numeric feature, or of a random combination of them.
+
+    All have the same sign.  With probability 1/2, those features are then moved to the ends of the
+    box.
+    """
     X, p, columns = problem.train.X, problem.n_poison, problem.space.numeric
     direction = np.zeros(problem.space.n_features)
     if rng.random() < 0.5:
@@ -273,14 +319,14 @@ def _end(problem: AttackProblem, movable: IntArray, rng: np.random.Generator) ->
 
 
 def _movable(problem: AttackProblem) -> IntArray:
-    """Return the numeric columns that may be moved to an end of the box."""
+    """Return the numeric columns that may be moved to an end of the box; see `surrogate`."""
     columns = problem.space.numeric
     movable: IntArray = columns[~columns_not_to_touch(problem)[columns]]
     return movable
 
 
 def _categories(problem: AttackProblem) -> list[IntArray]:
-    """Return the training rows of each category that has at most p of them."""
+    """Return, for each category with 1 to p training rows, the indices of these rows."""
     X = problem.train.X
     rows = [np.flatnonzero(X[:, column] == 1) for column in _one_hot(problem.space)]
     return [found for found in rows if 0 < len(found) <= problem.n_poison]

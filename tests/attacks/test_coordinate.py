@@ -136,7 +136,7 @@ def test_the_state_does_not_drift_over_thousands_of_updates():
 @pytest.mark.parametrize("levels", [(0.0, 1.0), (0.0, 0.3, 1.0)])
 def test_machine_code_gives_the_same_rows(seed, levels):
     compiled = pytest.importorskip(
-        "poisonbench.attacks.engines.quadratic_sweep_compiled", reason="needs the extra 'fast'"
+        "poisonbench.attacks.engines.sweeps_compiled", reason="needs the extra 'fast'"
     )
     problem = random_problem(seed, n_numeric=4, groups=(4, 3, 3), p=9)
     W = Validation().function(problem)
@@ -145,7 +145,9 @@ def test_machine_code_gives_the_same_rows(seed, levels):
     for _ in range(4):
         changed = [
             sweep(state, moves, np.arange(9))
-            for sweep, state in zip((quadratic_sweep.sweep, compiled.sweep), states, strict=True)
+            for sweep, state in zip(
+                (quadratic_sweep.sweep, compiled.quadratic_sweep), states, strict=True
+            )
         ]
         np.testing.assert_array_equal(*changed)
     np.testing.assert_array_equal(states[0].X, states[1].X)
@@ -167,12 +169,12 @@ def test_both_engines_give_the_same_poison(
     model, preset, n_numeric, groups, p, max_distinct, monkeypatch
 ):
     compiled = pytest.importorskip(
-        "poisonbench.attacks.engines.quadratic_sweep_compiled", reason="needs the extra 'fast'"
+        "poisonbench.attacks.engines.sweeps_compiled", reason="needs the extra 'fast'"
     )
     problem = random_problem(2, n_numeric, groups, n=60, m=50, p=p, model=model)
     made = []
-    for engine in (quadratic_sweep, compiled):
-        monkeypatch.setattr(climb, "SWEEP", engine.sweep)
+    for sweep in (quadratic_sweep.sweep, compiled.quadratic_sweep):
+        monkeypatch.setattr(climb, "SWEEP", sweep)
         made.append(Coordinate(preset=preset, max_distinct=max_distinct).generate(problem))
     np.testing.assert_array_equal(made[0].X, made[1].X)
     np.testing.assert_array_equal(made[0].y, made[1].y)

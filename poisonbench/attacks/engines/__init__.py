@@ -1,1 +1,1 @@
-"""The mathematics that several attacks share: objectives, retraining, ascents."""
+"""The mathematics that several attacks share: objectives, retraining and ascents."""

@@ -1,12 +1,14 @@
-"""The climb of ``coordinate`` from given rows: sweeps over them until no sweep gains much.
+"""The climb of ``coordinate`` from given rows: sweeps over them until a sweep gains little.
 
-Annealed sweeps come first, under multiples of the penalty: a heavier penalty smooths what is
-climbed.  Where the outer objective has an ``approach``, its functions are climbed one by one.  The
-learner is trained from scratch after so many changed rows that rounding cannot add up.
+Annealed sweeps come first.  They use a multiple of the penalty, since a heavier penalty makes the
+outer objective smoother.  If the outer objective has an ``approach``, the functions in it are
+climbed before it, one after the other.  From time to time the learner is trained from scratch, so
+that rounding errors do not add up.
 
-LASSO and elastic net are attacked through the adaptive ridge whose penalty on w_j,
-N alpha rho / (|w_j| + eps) + N alpha (1 - rho), has the same gradient at the solution: one sweep,
-the true model, the next penalty, with eps shrinking; the best true W is kept.
+LASSO and elastic net are attacked through an adaptive ridge.  As eps goes to 0, its penalty
+N alpha rho / (|w_j| + eps) + N alpha (1 - rho) on w_j has the same gradient at the solution.  A
+round is one sweep with this ridge, a fit of the true model to the new rows, and the next penalty
+from its weights, with a smaller eps.  The rows with the best W of the true model are kept.
 """
 
 from __future__ import annotations
@@ -35,27 +37,28 @@ from poisonbench.problem import AttackProblem, Sample
 try:
     import numba
 
-    from poisonbench.attacks.engines import quadratic_sweep_compiled, row_sweep_compiled
+    from poisonbench.attacks.engines import sweeps_compiled
 except ImportError:  # the extra `fast` is not installed
     SWEEP, ROW_SWEEP = quadratic_sweep.sweep, row_sweep.sweep
     ENGINE, VERSION = "numpy", np.__version__
 else:
-    SWEEP, ROW_SWEEP = quadratic_sweep_compiled.sweep, row_sweep_compiled.sweep
+    SWEEP, ROW_SWEEP = sweeps_compiled.quadratic_sweep, sweeps_compiled.row_sweep
     ENGINE, VERSION = "numba", numba.__version__
 
 logger = logging.getLogger(__name__)
 
 ROUNDS, SHRINK, PATIENCE = 30, 0.75, 4
-"""Of the adaptive ridge: most rounds, how eps shrinks in each, and rounds without gain to stop."""
+"""For the adaptive ridge: the largest number of rounds, the factor of eps from one to the next, and
+the number of rounds without a gain after which it stops."""
 
 REFRESH = 1000
-"""Changed rows after which the learner is trained from scratch, since rounding adds up; a tenth of
-the distinct rows if these are more."""
+"""Number of changes to rows after which the learner is trained from scratch, as rounding errors add
+up; a tenth of the number of distinct rows, if that is more."""
 
 
 @dataclass(frozen=True)
 class Reached:
-    """Distinct rows, the W that they reach, and W on the way."""
+    """Where a climb ended: the distinct rows, their W, and W after each round."""
 
     rows: Sample
     W: float
@@ -74,7 +77,7 @@ def sweep(state: State | RowState, moves: Moves, visited: IntArray) -> IntArray:
 
 @dataclass(frozen=True)
 class Stage:
-    """A function to climb: as it is, and as the sweeps take it."""
+    """A function to climb, as it is and in the form that the sweeps take."""
 
     true: Function
     climbed: Function
@@ -86,7 +89,7 @@ class Climb:
     Parameters
     ----------
     problem : AttackProblem
-        What the attacker knows; its number of poison rows is that of the multiplicities' sum.
+        What the attacker knows; ``n_poison`` is the sum of the multiplicities.
     W : Function
         The outer objective.
     levels, anneal, sweeps, tol, kappa
@@ -95,7 +98,7 @@ class Climb:
     Attributes
     ----------
     is_learner : bool
-        Whether what is trained here is the learner itself, and no surrogate for it.
+        Whether the learner itself is trained here, and not a surrogate for it.
     """
 
     def __init__(
@@ -116,7 +119,7 @@ class Climb:
         sparse = problem.model.l1_ratio() > 0
         alpha = 0.0 if sparse else working_alpha(problem.model, problem.train, n_rows)
         self.penalty = np.full(problem.space.n_features, alpha)
-        # No surrogate, and Cholesky loses less of theta than anybody compares W to.
+        # No surrogate, and so well conditioned that a Cholesky factorisation gives W accurately.
         self.is_learner = sparse or (
             alpha == problem.model.alpha_for(n_rows) > RANK_CUT * self.gram.trace()
         )
@@ -125,7 +128,7 @@ class Climb:
         self.stages = [Stage(f, self._without_penalty(f, kappa)) for f in (*approach, W)]
 
     def _without_penalty(self, W: Function, kappa: float) -> Function:
-        """Return W and kappa's term as the sweeps take them: what is quadratic all in A."""
+        """Return W as the sweeps take it, without l1, with kappa's term and the l2 part in A."""
         if not isinstance(W, Quadratic) or (W.gamma == 0 and kappa == 0):
             return W
         rho, space = self.problem.model.l1_ratio(), self.problem.space
@@ -135,7 +138,7 @@ class Climb:
         return replace(W, A=W.A + np.diag(np.append(diagonal, 0.0)), gamma=0.0)
 
     def __call__(self, start: Sample, m: FloatArray, *, refine: bool = False) -> Reached:
-        """Return where the ascent ends.
+        """Climb from `start` and return where the climb ends.
 
         Parameters
         ----------
@@ -144,7 +147,7 @@ class Climb:
         m : ndarray of shape (r,)
             Their multiplicities.
         refine : bool
-            Whether the rows are good already: then only W is climbed, and nothing annealed.
+            Whether the rows are good already: then W alone is climbed, without annealing.
         """
         trace: list[float] = []
         if not len(m):
@@ -154,7 +157,7 @@ class Climb:
         anneal = () if refine else self.anneal
         for stage in self.stages[-1:] if refine else self.stages:
             rows, W = self._climbed(stage, anneal, rows, m, trace)
-            anneal = ()  # it would undo what has been reached
+            anneal = ()  # annealing would undo what has been reached
         return Reached(rows, W, tuple(trace))
 
     def _climbed(
@@ -165,7 +168,7 @@ class Climb:
         m: FloatArray,
         trace: list[float],
     ) -> tuple[Sample, float]:
-        """Return the rows that a stage reaches, and their W; start and rounds go to `trace`."""
+        """Return the rows that a stage reaches, and their W; extend `trace` by W of each round."""
         if self.problem.model.l1_ratio() > 0:
             return self._adaptive(stage, rows, m, trace)
         everyone = np.arange(len(m))
@@ -187,14 +190,15 @@ class Climb:
             converged = state.W - before <= self.tol * abs(before)
             if converged and len(visited) == len(m):
                 break
-            # Late sweeps change few rows, mostly the same ones: follow those, then look at all.
+            # Late sweeps change few rows, and mostly the same ones: visit those alone until they
+            # gain little, then all rows again.
             visited = everyone if converged else changed
         return Sample(state.X, state.y), trace[-1]
 
     def _adaptive(
         self, stage: Stage, rows: Sample, m: FloatArray, trace: list[float]
     ) -> tuple[Sample, float]:
-        """Return the rows best for a stage on the way of the adaptive ridge, and their W."""
+        """Climb with the adaptive ridge; return the rows best for the stage, and their W."""
         model = self.problem.model
         alpha, rho = model.alpha_for(self.n_rows), model.l1_ratio()
         W, theta = self._trained(rows, m)
@@ -219,16 +223,16 @@ class Climb:
         return best
 
     def objective(self, rows: Sample, m: FloatArray) -> float:
-        """Return W of the learner itself, trained on the clean rows and these."""
+        """Return W of the learner itself, trained on the clean rows and `rows`."""
         if self.is_learner:
             return self._trained(rows, m)[0]
         return trained_value(self.problem, expanded(rows, m), self.W)
 
     def fresh(self, rows: Sample, m: FloatArray) -> float:
-        """Return W of the learner fitted afresh to the clean rows and these.
+        """Return W of the learner fitted to the clean rows and `rows` from scratch.
 
-        Ridge has one minimiser, so the fit from the Gram matrix is that fit, without a copy of the
-        rows.  LASSO may have several, and what anybody's fit returns counts.
+        Ridge has one minimiser, so W can be computed from the Gram matrix, without a copy of the
+        clean rows.  LASSO may have several, so the learner's own ``fit`` decides.
         """
         if self.problem.model.l1_ratio() == 0:
             return self.objective(rows, m)
@@ -237,9 +241,9 @@ class Climb:
     def _trained(
         self, rows: Sample, m: FloatArray, near: FloatArray | None = None
     ) -> tuple[float, FloatArray]:
-        """Return W and theta of the learner, or of its surrogate, in O(d^3) whatever n and p.
+        """Return W and theta of the learner or its surrogate, in O(d^3) for any n and p.
 
-        LASSO and elastic net are solved from the weights of `near` on.
+        For LASSO and elastic net, the search starts from the weights of `near`.
         """
         n, rho = self.n_rows, self.problem.model.l1_ratio()
         gram, moment = with_rows(self.gram, self.moment, rows, m)
@@ -273,7 +277,10 @@ class Climb:
     def _swept(
         self, stage: Stage, state: State | RowState, penalty: FloatArray, visited: IntArray
     ) -> tuple[State | RowState, IntArray]:
-        """Return the state after a sweep, trained from scratch on the way, and what changed."""
+        """Return the state after a sweep, and which rows changed.
+
+        The learner is trained from scratch during the sweep when that is due.
+        """
         every = max(REFRESH, len(state.m) // 10)
         changed = []
         for part in np.split(visited, np.arange(every, len(visited), every)):
@@ -283,12 +290,12 @@ class Climb:
         return state, np.concatenate(changed)
 
     def _note(self, W: float, trace: list[float]) -> None:
-        """Put W after a round into the trace, and the log."""
+        """Write W after a round to the trace and to the log."""
         trace.append(W)
         logger.info("round %d: W = %.6g", len(trace) - 1, W)
 
 
 def expanded(rows: Sample, m: FloatArray) -> Sample:
-    """Return the p rows."""
+    """Return the p rows: each distinct row as often as its multiplicity says."""
     index = np.repeat(np.arange(len(m)), m.astype(np.intp))
     return Sample(rows.X[index], rows.y[index])

@@ -1,11 +1,11 @@
 """Outer objectives W as functions of the trained model theta = (w, b).
 
-Most are a quadratic in theta, plus a multiple of the learner's penalty:
+Most of them are quadratic in theta, plus a multiple of the learner's penalty:
 
     W(theta) = theta' A theta - 2 c' theta + k + gamma * Omega(w),
 
-with A, c, k computed once from the rows.  So a value or a gradient costs O(d^2) however many
-rows there are.  The others are a mean of losses phi of predictions on rows,
+with A, c and k computed once from the rows.  So a value or a gradient costs O(d^2), however many
+rows there are.  The others are a mean over rows of losses phi of the predictions,
 
     W(theta) = (1/m) sum_i phi_i(z_i.theta),
 
@@ -24,11 +24,12 @@ from poisonbench.models.base import LinearModel
 from poisonbench.problem import Sample
 
 BEYOND = 2.0
-"""How far outside the box lies the point that a climb of the clipped error first heads for."""
+"""How far outside the box the point lies that a climb of the clipped error first heads for."""
 
 
 MARGIN = 0.5
-"""How much wider the box is in which the clipped error is climbed next."""
+"""How much wider than [0, 1] the box is, on both sides, in the climb of the clipped error after
+that."""
 
 
 def with_intercept(X: FloatArray) -> FloatArray:
@@ -37,9 +38,9 @@ def with_intercept(X: FloatArray) -> FloatArray:
 
 
 def moments(sample: Sample) -> tuple[FloatArray, FloatArray]:
-    """Return Z'Z and Z'y of rows z = (x, 1), without a copy of them.
+    """Return Z'Z and Z'y of the rows z = (x, 1), without a copy of the rows.
 
-    Shapes (d + 1, d + 1) and (d + 1,).
+    The shapes are (d + 1, d + 1) and (d + 1,).
     """
     X, y = sample.X, sample.y
     gram = np.empty((X.shape[1] + 1, X.shape[1] + 1))
@@ -50,7 +51,7 @@ def moments(sample: Sample) -> tuple[FloatArray, FloatArray]:
 
 
 class Function(ABC):
-    """An outer objective for one problem, as a function of theta: a quadratic, or row losses."""
+    """An outer objective of one problem as a function of theta."""
 
     def value(self, theta: FloatArray) -> float:
         """Return W(theta)."""
@@ -107,7 +108,7 @@ class Quadratic(Function):
         """Return W for each row of `thetas`; shape (candidates,)."""
         A, c, weights = self.A, self.c, thetas
         used = np.flatnonzero(thetas.any(axis=0))
-        if 4 * len(used) < 3 * len(c):  # candidates for a sparse model have zeros in common
+        if 4 * len(used) < 3 * len(c):  # all candidates for a sparse model have zeros in common
             A, c, weights = A[used][:, used], c[used], thetas[:, used]
         W: FloatArray = np.einsum("ij,ij->i", weights @ A - 2 * c, weights) + self.k
         if self.gamma:
@@ -133,7 +134,7 @@ class RowLosses(Function):
     y : ndarray of shape (m,)
         Their responses.
     approach : tuple of Function, default=()
-        What an ascent should climb first, one after the other, on its way to W.
+        Functions that an ascent should climb before W, one after the other.
     """
 
     Z: FloatArray
@@ -163,13 +164,13 @@ class RowLosses(Function):
 class ClippedError(RowLosses):
     """The mean squared error of predictions clipped to the box, (clip(f, 0, 1) - y)^2.
 
-    Its gradient is that of the plain error, of the rows whose predictions lie inside the box
-    alone: the others do not feel a small change of the model.
+    Its gradient is that of the squared error on those rows whose predictions lie inside the box: a
+    small change of the model does not change the clipped prediction of the others.
 
     Parameters
     ----------
     margin : float, default=0.0
-        How much wider the box is taken on both sides.
+        How much wider than [0, 1] the box is, on both sides.
     """
 
     margin: float = 0.0

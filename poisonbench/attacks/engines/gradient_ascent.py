@@ -1,10 +1,10 @@
 """Algorithm 1 of Jagielski et al. 2018: poison rows climb the outer objective one at a time.
 
 Repeat { for each poison row: a line search along the hypergradient, with true retraining on the
-clean rows and *all* present poison rows } until W changes by less than a tolerance.  The search
-looks at legal rows only: a step is projected on the box and its one-hot groups are repaired
-before W is evaluated, because a climb through the relaxation loses what it gained when the
-groups are repaired at the end.
+clean rows and *all* current poison rows } until W changes by less than a tolerance.  The search
+considers legal rows only: every step is projected on the box and its one-hot groups are made legal
+before W is evaluated.  A climb through points that are not legal would lose its gain when its last
+point is made legal.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 STEPS = np.geomspace(0.05, 25.0, 20)
 """Lengths of the steps tried along the normalised gradient.
 
-A box of d features has a diagonal of sqrt(d) and a gradient spreads over all of them, so a step
-that carries most to the boundary is many units long.
+The box of d features has a diagonal of sqrt(d), and a gradient is spread over all features.  So a
+step that takes most of them to the boundary is many units long.
 """
 
 
@@ -50,11 +50,11 @@ def gradient_ascent(
     objective : OuterObjective
         W.
     variables : {"x", "xy"}
-        Whether the responses move too.
+        Whether only the features of a row move, or its response too.
     iterations : int
-        Rounds over all rows; 0 returns the initialization.
+        Largest number of rounds over all rows; 0 returns the initialization.
     tol : float
-        The climb ends when a round changes W by less than this, relative to W.
+        The climb ends when a round changes W by at most this, relative to W.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def gradient_ascent(
             break
     reached = Sample(learner.Z[:, :-1].copy(), learner.y.copy())
     final = trained_value(problem, reached, W)
-    # Only where a surrogate stood in for the learner, or LASSO has more than one minimiser.
+    # This happens only with a surrogate for the learner, or if LASSO has more than one minimiser.
     if final < initial:
         reached, final = start, initial
     return PoisonSet(

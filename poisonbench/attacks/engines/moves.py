@@ -1,8 +1,9 @@
-"""The single changes to a row that keep it legal.
+"""Moves: the single changes to a row that keep it legal.
 
-A block of columns is what one change sets: a numeric or binary column by itself, or the columns of
-a one-hot group together.  A block holds a value in one of its columns and 0 in the others, so a
-row is one column and one value for each block, and a move puts another pair in the place of one.
+A block is a set of columns that one move changes: a numeric or binary column by itself, or the
+columns of a one-hot group together.  A block holds a value in one of its columns and 0 in the
+others.  So a row is described by one column and one value for each block, and a move replaces this
+pair in one block.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ class Moves:
     Parameters
     ----------
     column, value : ndarray of shape (moves,)
-        What a move puts into its block; the value 0 leaves a group without a choice.
+        The column and the value that a move puts into its block.  The value 0 in a group means
+        that none of its columns holds a 1.
     block : ndarray of shape (moves,)
-        The block.  The last one is for the intercept's column, and move 0 leaves it as it is:
-        it stands for the row itself.
+        The block of each move; the moves of a block follow each other.  The last block is that of
+        the intercept.  Its only move is move 0, which leaves the row as it is.
     block_of : ndarray of shape (d + 1,)
-        The block of each column, and of the intercept.
+        The block of each column, the intercept's last.
     """
 
     column: IntArray
@@ -44,11 +46,12 @@ class Moves:
         Parameters
         ----------
         space : FeatureSpace
-            The columns and what is legal in them.
+            The columns, and which rows are legal.
         levels : tuple of float
-            Values in [0, 1] for numeric columns.
+            Values in [0, 1] that moves give to numeric columns.
         fixed : ndarray of bool of shape (d,), optional
-            Columns that no move gives a value; one of a group may still lose the one it has.
+            Columns to which no move gives a value.  A fixed column of a group may still lose its 1
+            to another column.
         """
         d = space.n_features
         free = np.ones(d, dtype=bool) if fixed is None else ~fixed
@@ -71,13 +74,13 @@ class Moves:
 
     @cached_property
     def first(self) -> IntArray:
-        """The first column of each block."""
+        """The first column of each block; shape (blocks,)."""
         first: IntArray = np.unique(self.block_of, return_index=True)[1]
         return first
 
     @cached_property
     def columns_of(self) -> list[slice | IntArray]:
-        """The columns of each block; a slice, which is faster, where they stand together."""
+        """The columns of each block; as a slice, which is faster, if they are adjacent."""
         found: list[slice | IntArray] = []
         for b in range(len(self.first)):
             columns = np.flatnonzero(self.block_of == b)
@@ -87,7 +90,7 @@ class Moves:
 
 
 class Row:
-    """A row and all that its moves could make of it.
+    """A row and the moves from it.
 
     Parameters
     ----------
@@ -99,10 +102,10 @@ class Row:
     Attributes
     ----------
     z : ndarray of shape (d + 1,)
-        The row as it is now, and 1.
+        The row as it is now, followed by a 1.
     column, value : ndarray of shape (moves + blocks,)
-        What each move would put into its block, and what each block holds now.  The intercept is
-        no part of this: its block holds 0.
+        First the column and the value of each move, then those that each block holds now.  The
+        intercept's block counts as empty, with value 0, although z has a 1 there.
     """
 
     def __init__(self, moves: Moves, x: FloatArray) -> None:
@@ -116,11 +119,11 @@ class Row:
         self.value[places] = x[nonzero]
 
     def place(self, move: int) -> int:
-        """Return where what the move would displace stands in `column` and `value`."""
+        """Return the index in `column` and `value` of what the move would replace."""
         return self.n_moves + int(self.moves.block[move])
 
     def entry(self, place: int) -> tuple[int, float]:
-        """Return a column and a value."""
+        """Return the column and the value at an index."""
         return int(self.column[place]), float(self.value[place])
 
     def holds(self, move: int) -> bool:

@@ -1,15 +1,17 @@
-"""The last word on small problems: real values for numeric columns, and moves judged by refits.
+"""Final steps on small problems: real values for numeric columns, and moves judged by refits.
 
-Sweeps try the ends of a numeric column's range, and with LASSO and elastic net they judge a move by
-an adaptive ridge.  Both lose a little, which on a few rows and columns is cheap to get back.
+Sweeps try only the ends of a numeric column's range, and with LASSO and elastic net they judge a
+move by an adaptive ridge.  Both lose a little of W, which is cheap to regain with few rows and
+columns.
 
-With a quadratic penalty and one row out, W after row z joins with response y is
+With a quadratic penalty and one row taken out, W after a row z joins with response y is
 
     W_out + s a.z + s^2 z'Qz,    s = m (y - z.theta) / (1 + m z'Kz),
 
-so along one column, z + v e_j, it is N(v) / D(v)^2 with N of degree 4 and D = 1 + m z'Kz of degree
-2.  Its stationary points are roots of N'D - 2 N D', a quartic, and the best value in [0, 1] is one
-of those or an end.
+in the notation of ``quadratic_sweep``.  So as a function of the value v that z has in one column,
+it is W_out + N(v) / D(v)^2, with N of degree 4 and D = 1 + m z'Kz of degree 2.  Its stationary
+points are the real roots of the quartic N'D - 2 N D'.  The best value in [0, 1] is one of them, or
+0, or 1.
 """
 
 from __future__ import annotations
@@ -26,27 +28,27 @@ from poisonbench.features import FloatArray, IntArray
 from poisonbench.problem import Sample
 
 GAIN = 1e-6
-"""Relative gain of W below which it is not worth another move."""
+"""Relative gain of W below which a move is not made."""
 
 FAR = 1e-12
-"""Leading coefficient, relative to the largest, of a polynomial of lower degree."""
+"""Leading coefficient of a quartic, relative to its largest one, up to which it counts as zero."""
 
 SWEEPS = 20
-"""Most sweeps over all rows."""
+"""Largest number of sweeps over all rows, and of moves in one visit to a row."""
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A learner with a quadratic penalty, and what is climbed.
+    """A learner with a quadratic penalty, and the objective that is climbed.
 
     Parameters
     ----------
     gram, moment : ndarray of shape (d + 1, d + 1) and (d + 1,)
         Z'Z and Z'y of the clean rows.
     penalty : ndarray of shape (d,)
-        scikit-learn's alpha for each weight.
+        scikit-learn's alpha, for each weight.
     W : Quadratic
-        The outer objective, without a penalty term of its own.
+        The outer objective, with gamma = 0.
     """
 
     gram: FloatArray
@@ -55,23 +57,23 @@ class Learner:
     W: Quadratic
 
     def trained(self, rows: Sample, m: FloatArray) -> State:
-        """Return the state of the learner on the clean rows and these."""
+        """Return the learner's state after training on the clean rows and `rows`."""
         return State.trained(self.gram, self.moment, rows, m, self.penalty, self.W)
 
 
 def real_valued(learner: Learner, rows: Sample, m: FloatArray, columns: IntArray) -> Sample:
-    """Return rows from which no change of one value in one column raises W.
+    """Return rows in which no change of one value, with either response, raises W.
 
     Parameters
     ----------
     learner : Learner
-        What answers to the rows.
+        The learner that is poisoned.
     rows : Sample
         The distinct rows to start from.
     m : ndarray of shape (r,)
         Their multiplicities.
     columns : ndarray of int
-        Columns whose values may be anything in [0, 1].
+        The numeric columns, whose values may be any number in [0, 1].
     """
     X, y = rows.X.copy(), rows.y.copy()
     for _ in range(SWEEPS):
@@ -91,7 +93,7 @@ def real_valued(learner: Learner, rows: Sample, m: FloatArray, columns: IntArray
 
 
 def joined(out: State, x: FloatArray, y: float, m: float) -> float:
-    """Return W after a row joins, m times."""
+    """Return W after a row (x, y) joins m times."""
     z = np.append(x, 1.0)
     s = m * (y - z @ out.theta) / (1 + m * (z @ out.KQ[0] @ z))
     return float(out.W + s * (out.a @ z) + s**2 * (z @ out.KQ[1] @ z))
@@ -100,7 +102,7 @@ def joined(out: State, x: FloatArray, y: float, m: float) -> float:
 def best_on_a_line(
     out: State, x: FloatArray, m: float, columns: IntArray
 ) -> tuple[float, int, float, float]:
-    """Return the highest W that one column of a row can reach, the column, value and response.
+    """Return the highest W that a row reaches by another value in one column, and how.
 
     Parameters
     ----------
@@ -112,6 +114,11 @@ def best_on_a_line(
         Its multiplicity.
     columns : ndarray of int of shape (J,)
         Columns to try.
+
+    Returns
+    -------
+    tuple of float, int, float and float
+        W, the column, its value and the row's response.
     """
     z, j = np.append(x, 1.0), columns
     held, responses = z[j], np.array([[0.0], [1.0]])
@@ -180,7 +187,7 @@ def _real_roots(coefficients: FloatArray) -> FloatArray:
     """
     size = np.abs(coefficients).max(axis=1, keepdims=True)
     monic = coefficients / np.where(size > 0, size, 1.0)
-    # A quartic that is a cubic has a root far away.
+    # A cubic, taken as a quartic with a tiny leading coefficient, has one more root, far away.
     leading = np.where(np.abs(monic[:, 4]) > FAR, monic[:, 4], FAR)
     companion = np.zeros((len(monic), 4, 4))
     companion[:, [1, 2, 3], [0, 1, 2]] = 1.0
@@ -191,18 +198,18 @@ def _real_roots(coefficients: FloatArray) -> FloatArray:
 def by_refits(
     value: Callable[[Sample], float], rows: Sample, moves: Moves, sweeps: int
 ) -> tuple[Sample, float]:
-    """Return rows from which no single move raises the objective of a refit, and its value.
+    """Return rows for which no single move raises W of a refitted learner, and that W.
 
     Parameters
     ----------
     value : callable
-        From the distinct rows to W of the learner trained on them.
+        Takes the distinct rows and returns W of the learner fitted with them.
     rows : Sample
         The rows to start from.
     moves : Moves
-        The moves.
+        The moves to try.
     sweeps : int
-        Most sweeps over all rows.
+        Largest number of sweeps over all rows.
     """
     best, highest = rows, value(rows)
     for _ in range(sweeps):
@@ -218,7 +225,7 @@ def by_refits(
 
 
 def changed(rows: Sample, c: int, moves: Moves) -> Iterator[Sample]:
-    """Yield the rows with each move of row `c` made, with both responses."""
+    """Yield the rows after each move of row `c`, with each of the two responses."""
     for move in range(len(moves.column)):
         X = rows.X.copy()
         z = with_intercept(X[c : c + 1])[0]

@@ -1,28 +1,48 @@
 """Exact coordinate ascent on poison rows for a learner with a quadratic penalty.
 
-For ridge and full-rank OLS theta is affine in a response y_c, so every quadratic outer objective
-is convex in it and the best response is 0 or 1.  With the other rows as they are, all changes of
-one numeric feature to a level, or of one one-hot group to another choice, times both responses,
-can be scored exactly in O(d).  Keep
+For ridge and full-rank OLS, theta is affine in the response y_c of a poison row.  So a quadratic
+outer objective W = theta'A theta - 2 c'theta + const is convex in y_c, and the best response is 0
+or 1.  While the other rows stay fixed, the effect of every single move (one numeric feature to
+another level, or one one-hot group to another choice) with either response is computed exactly;
+all moves together cost O(d).  Keep
 
     K = (Z'MZ + P)^{-1},   Q = K A K,   theta,   a = K dW/dtheta,   W,
 
-where M holds multiplicities (m identical rows cost no more than one), P the penalty, and
-W = theta'A theta - 2 c'theta + k.  With one row out, a candidate row z with response y gives
+where Z holds the rows z = (x, 1), clean and poisoned, the diagonal of M their multiplicities (m
+identical rows cost no more than one), and P the penalty.  A visit to a row z with response y and
+multiplicity m:
 
-    k = Kz,  q = Qz,  h = z.k,  qq = z.q,  s = m (y - z.theta)/(1 + m h),
-    W_new = W + s (a.z) + s^2 qq.
+1. Take the row out.  With  u = Kz,  q = Qz,  g = m / (1 - m z.u),  rho = g (z.theta - y),
 
-Take a block of columns that one change sets (see ``moves``) out of z, and let k_j, q_j be entries
-of Kz and Qz for the z without the block of j.  Then a value v in column j adds
+       K += g uu',   Q += up' + pu'  with  p = g q + (g^2/2) (z.q) u,   theta += rho u,
+       W += rho a.z + rho^2 z.q,   a += 2 rho q + g (a.z + 2 rho z.q) u.
 
-    v (2 k_j + v K_jj),   v (2 q_j + v Q_jj),   v a_j,   v theta_j
+2. Score the moves.  If a row z with response y joins now, then with
 
-to h, qq, a.z and theta.z, whatever the block held before; and a change in one block adds a
-multiple of one or two rows of K and Q to the k_j, q_j of the others.  Rows out and in are rank-one
-updates of K and rank-two updates of Q; they are made once, when a row has changed.
+       h = z'Kz,   qq = z'Qz,   az = a.z,   zt = theta.z,
+       gain = m / (1 + m h),   s = gain (y - zt),
 
-:func:`sweep` here is NumPy; ``quadratic_sweep_compiled.sweep`` does the same steps in machine code.
+   W grows by s az + s^2 qq.  A block is the set of columns that one move sets (see ``moves``).  Let
+   near_j be the entry j of Kz, and near'_j of Qz, each for z with the block of column j set to 0.
+   Then a value v in column j of that z adds
+
+       v (2 near_j + v K_jj),   v (2 near'_j + v Q_jj),   v a_j,   v theta_j
+
+   to its h, qq, az and zt.
+
+3. Make the best move, which changes near and near' in the other blocks by a multiple of one or two
+   rows of K and Q, and go back to 2, until no move raises W.
+
+4. Put the row in.  With  k = Kz,  q = Qz  and h, qq, az, zt, gain, s as above,
+
+       K -= gain kk',   Q += rk' + kr'  with  r = (gain^2/2) qq k - gain q,   theta += s k,
+       W += s az + s^2 qq,   a += 2 s q - gain (az + 2 s qq) k.
+
+If the row has not changed, 4 would undo 1.  So K and Q stay as they are until the row has changed,
+and then get both updates at once.
+
+:func:`sweep` here is NumPy; ``sweeps_compiled.quadratic_sweep`` takes the same steps in machine
+code.
 """
 
 from __future__ import annotations
@@ -39,28 +59,29 @@ from poisonbench.features import FloatArray, IntArray
 from poisonbench.problem import Sample
 
 TIE = 1e-10
-"""Scores closer than this, relative to W, are a tie, won by the first: rounding decides nothing."""
+"""Scores that differ by less than this, relative to W, count as equal, and the first move wins: so
+rounding decides nothing."""
 
 MAX_STEPS = 1000
-"""Changes to one row in one visit, a bound that rounding alone could reach."""
+"""Most moves in one visit to a row.  Every move raises W, so only rounding could need so many."""
 
 
 @dataclass
 class State:
-    """The learner trained on the clean rows and the present poison rows.
+    """The learner, trained on the clean rows and the current poison rows.
 
     Parameters
     ----------
     X, y, m : ndarray of shape (r, d), (r,) and (r,)
         The distinct poison rows, their responses and multiplicities.
     KQ : ndarray of shape (2, d + 1, d + 1)
-        K and Q of the module's docstring.
+        K and Q; see the module's docstring.
     theta, a : ndarray of shape (d + 1,)
-        As in the module's docstring.
+        The weights and the intercept, and K dW/dtheta.
     W : float
         The outer objective.
     updates : int
-        Rows that have changed since it was trained from scratch.
+        Number of changes to rows since the learner was trained from scratch.
     """
 
     X: FloatArray
@@ -82,7 +103,7 @@ class State:
         penalty: FloatArray,
         W: Quadratic,
     ) -> State:
-        """Return the state trained from scratch.
+        """Train from scratch.
 
         Parameters
         ----------
@@ -93,9 +114,9 @@ class State:
         m : ndarray of shape (r,)
             Their multiplicities.
         penalty : ndarray of shape (d,)
-            scikit-learn's alpha for each weight.
+            scikit-learn's alpha, for each weight.
         W : Quadratic
-            The outer objective, without a penalty term of its own.
+            The outer objective, with all that is quadratic in A and gamma = 0.
         """
         K, theta = inverse(gram, moment, rows, m, penalty)
         KQ = np.empty((2, *K.shape))
@@ -108,7 +129,7 @@ class State:
 def with_rows(
     gram: FloatArray, moment: FloatArray, rows: Sample, m: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return Z'Z and Z'y with `rows`, each m times, beside the clean rows."""
+    """Return Z'Z and Z'y of the clean rows and of `rows`, each of which counts m times."""
     Z = with_intercept(rows.X)
     return gram + (Z * m[:, None]).T @ Z, moment + Z.T @ (m * rows.y)
 
@@ -116,10 +137,11 @@ def with_rows(
 def inverse(
     gram: FloatArray, moment: FloatArray, rows: Sample, m: FloatArray, penalty: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return K and theta from scratch; parameters as in :meth:`State.trained`."""
+    """Compute K and theta from scratch; parameters as in :meth:`State.trained`."""
     H, moment = with_rows(gram, moment, rows, m)
     H[np.diag_indices(len(penalty))] += penalty
-    # The transposed view is what LAPACK takes without a copy; it fills the lower triangle.
+    # LAPACK expects columns first: it takes the transposed view without a copy, and fills the lower
+    # triangle.
     lower, _ = linalg.cho_factor(H.T, lower=True, overwrite_a=True, check_finite=False)
     half, _ = linalg.lapack.dpotri(lower, lower=True, overwrite_c=True)
     K = np.triu(half.T)
@@ -137,10 +159,10 @@ def _visit(state: State, moves: Moves, c: int) -> bool:
     """Climb to a local maximum in row `c`; return whether it changed."""
     m, y, row = state.m[c], state.y[c], Row(moves, state.X[c])
     out = _Without(state, row.z, y, m)
-    # h, qq, a.z, theta.z of the row; the entries of Kz and Qz without their blocks; and what each
-    # move, and what each block holds, adds to the former.
+    # h, qq, az and zt of the row.
     totals = np.concatenate([out.products @ row.z, out.slopes @ row.z])
     near = out.products - out.held(row)
+    # What each move would add to the totals, and after those what each block adds now.
     added = np.empty((4, len(row.column)))
     square = row.value**2 * out.diagonals.take(row.column, axis=1)
     added[2:] = row.value * out.slopes.take(row.column, axis=1)
@@ -148,7 +170,7 @@ def _visit(state: State, moves: Moves, c: int) -> bool:
 
     gain = m / (1 + m * totals[0])
     best = _score(gain * (y - totals[3]), totals[2], totals[1])
-    s = np.empty((2, row.n_moves))  # the factors s for the responses 0 and 1
+    s = np.empty((2, row.n_moves))  # s for the responses 0 and 1
     moved = False
     for _ in range(MAX_STEPS):
         near.take(row.column, axis=1, out=added[:2], mode="clip")
@@ -184,19 +206,19 @@ def _visit(state: State, moves: Moves, c: int) -> bool:
 
 
 def _score(s: Any, az: Any, qq: Any) -> Any:
-    """Return by how much W grows; see the module's docstring."""
+    """Return by how much W grows when a row joins; see the module's docstring."""
     return s * (az + s * qq)
 
 
 class _Without:
-    """The state with one row taken out: K + g uu' and Q + p u' + u p', which are not written out.
+    """The state without one row; its K + g uu' and Q + up' + pu' are not written out.
 
     Parameters
     ----------
     state : State
-        With the row.
+        The state with the row.
     z, y, m : ndarray of shape (d + 1,), float and float
-        The row, with its 1, response and multiplicity.
+        The row with its 1, its response and its multiplicity.
 
     Attributes
     ----------
@@ -205,7 +227,7 @@ class _Without:
     slopes : ndarray of shape (2, d + 1)
         a and theta.
     products, diagonals : ndarray of shape (2, d + 1)
-        Kz and Qz for the row that is out, and the diagonals of K and Q.
+        Kz and Qz of the row taken out, and the diagonals of K and Q.
     """
 
     def __init__(self, state: State, z: FloatArray, y: float, m: float) -> None:
@@ -224,12 +246,12 @@ class _Without:
         self.diagonals += state.KQ.reshape(2, -1)[:, :: len(z) + 1]
 
     def _correction(self, u: float, p: float) -> FloatArray:
-        """Return what is to be added to Kv and Qv, given u.v and p.v."""
+        """Return what g uu' and up' + pu' add to Kv and Qv, given u.v and p.v."""
         correction: FloatArray = np.array([[self._g * u, 0.0], [p, u]]).dot(self._up)
         return correction
 
     def change(self, column: int, value: float, old: int, held: float) -> FloatArray:
-        """Return the change of Kz and Qz where z gets a value in a column for one in another."""
+        """Return how Kz and Qz change when z gets `value` in `column` and loses `held` in `old`."""
         change = self._correction(*(value * self._up[:, column] - held * self._up[:, old]))
         change += value * self._KQ[:, column]
         if held:
@@ -237,7 +259,7 @@ class _Without:
         return change
 
     def held(self, row: Row) -> FloatArray:
-        """Return the parts of entries of Kz and Qz that come from the blocks of their columns."""
+        """Return what the block of each column adds to that column's entries of Kz and Qz."""
         D, (u, p) = len(row.z), self._up
         column, value = (
             each[row.n_moves :].take(row.moves.block_of) for each in (row.column, row.value)
@@ -249,17 +271,17 @@ class _Without:
         return held
 
     def put(self, state: State, z: FloatArray, y: float, m: float) -> None:
-        """Put another row in, bringing the state up to date with both changes at once."""
+        """Put a row in, and bring the state up to date with both changes at once."""
         k, q = _products(self._KQ, z) + self._correction(*(self._up @ z))
         (a, theta), (u, p) = self.slopes, self._up
         h, qq, az, zt = z @ k, z @ q, z @ a, z @ theta
-        i = m / (1 + m * h)
-        s = i * (y - zt)
+        gain = m / (1 + m * h)
+        s = gain * (y - zt)
         state.W = float(self.W + _score(s, az, qq))
         state.theta[:] = theta + s * k
-        state.a[:] = a + 2 * s * q - (i * (az + 2 * s * qq)) * k
-        r = (i**2 * qq / 2) * k - i * q
-        _add(state.KQ[0], [self._g * u, -i * k], [u, k])
+        state.a[:] = a + 2 * s * q - (gain * (az + 2 * s * qq)) * k
+        r = (gain**2 * qq / 2) * k - gain * q
+        _add(state.KQ[0], [self._g * u, -gain * k], [u, k])
         _add(state.KQ[1], [p, u, r, k], [u, p, k, r])
 
 
@@ -271,7 +293,7 @@ def _products(KQ: FloatArray, z: FloatArray) -> FloatArray:
 
 def _add(matrix: FloatArray, left: list[FloatArray], right: list[FloatArray]) -> None:
     """Add the sum of outer products left_i right_i' to a symmetric matrix, in place."""
-    # The transposed view is what BLAS takes without a copy.
+    # BLAS expects columns first: it takes the transposed view without a copy.
     linalg.blas.dgemm(
         1.0, np.array(left).T, np.array(right), beta=1.0, c=matrix.T, overwrite_c=True
     )

@@ -1,18 +1,18 @@
 """The learner trained on D_tr and D_p, kept exact while poison rows change one at a time.
 
-A gradient attack on a bilevel problem asks three things of the learner: its present theta, the
+A gradient attack on a bilevel problem needs three things from the learner: its current theta, the
 effect of a small change of one row (the hypergradient), and the best of several replacements of
-one row (a line search with true retraining).  With H the Hessian of the
-learner's objective over all N = n + p rows, r_c the residual of row c, W the outer objective and
-v = H^{-1} dW/dtheta (the adjoint, one solve for all rows):
+one row (a line search with true retraining).  Let H be the Hessian of the learner's objective over
+all N = n + p rows, r_c the residual of row c, W the outer objective and v = H^{-1} dW/dtheta the
+adjoint, which takes one solve for all rows.  Then
 
     dW/dx_c = -(2/N) [ (v.z_c) w + r_c v_w ],      dW/dy_c = (2/N) (v.z_c).
 
-This is Jagielski et al. 2018, Eqs. 7-14, with Sigma and mu those of the training set that the
-learner sees, and without a system of equations for every poison row.
+This is Jagielski et al. 2018, Eqs. 7-14, with Sigma and mu of the training set that the learner
+sees, and without a system of equations for every poison row.
 
-Ridge and OLS follow a change of one row by two rank-one updates of the inverse Gram matrix; LASSO
-and elastic net by an active-set solve on the Gram matrix from the present solution.
+After a change of one row, ridge and OLS are retrained by two rank-one updates of the inverse Gram
+matrix, and LASSO and elastic net by an active-set search that starts from the current solution.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from poisonbench.problem import Sample
 
 
 class Retraining(ABC):
-    """The learner on D_tr and the present poison rows.
+    """The learner on D_tr and the current poison rows.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Retraining(ABC):
         c : int
             Which poison row.
         gradient : ndarray of shape (d + 1,)
-            dW/dtheta at the present theta.
+            dW/dtheta at the current theta.
         """
         v = self._adjoint(gradient)
         z = self.Z[c]
@@ -70,14 +70,14 @@ class Retraining(ABC):
         return dx, scale * float(pull)
 
     def _refit(self) -> None:
-        """Train on the present rows from scratch."""
+        """Train on the current rows from scratch."""
         gram = self._clean_gram + self.Z.T @ self.Z
         moment = self._clean_moment + self.Z.T @ self.y
         self._start(gram, moment)
 
     @abstractmethod
     def _start(self, gram: FloatArray, moment: FloatArray) -> None:
-        """Set up the solver's state and ``theta`` for Z'Z and Z'y of all rows."""
+        """Set the solver's state and ``theta``, given Z'Z and Z'y of all rows."""
 
     @abstractmethod
     def _adjoint(self, gradient: FloatArray) -> FloatArray:
@@ -89,16 +89,16 @@ class Retraining(ABC):
 
     @abstractmethod
     def improve(self, c: int, Z: FloatArray, y: FloatArray, W: Function) -> bool:
-        """Replace poison row `c` by the best of the candidates, if it raises W.
+        """Replace poison row `c` by the best of the candidates, if that raises W.
 
         Parameters
         ----------
         c : int
             Which poison row.
         Z, y : ndarray of shape (m, d + 1) and (m,)
-            The candidates, with their column of ones.
+            The candidates, with a column of ones.
         W : Function
-            The outer objective, evaluated on the model retrained with the candidate.
+            The outer objective; it is evaluated for the model retrained with each candidate.
 
         Returns
         -------
@@ -138,11 +138,15 @@ class RidgeRetraining(Retraining):
     train, poison : Sample
         As in the base class.
     alpha : float
-        scikit-learn's penalty; K = (Z'Z + alpha D)^{-1} is kept up to date.
+        scikit-learn's penalty.
+
+    Notes
+    -----
+    K = (Z'Z + alpha D)^{-1} is kept up to date, where D is the identity with 0 for the intercept.
     """
 
     REFIT_EVERY = 500
-    """Replacements after which K is computed anew, so that rounding does not build up."""
+    """Replacements after which K is computed from scratch, since rounding errors add up."""
 
     def __init__(self, train: Sample, poison: Sample, alpha: float) -> None:
         self.alpha = alpha
@@ -186,7 +190,7 @@ class RidgeRetraining(Retraining):
             self._refit()
 
     def _add_to_inverse(self, k: FloatArray, factor: float) -> None:
-        """Add factor * kk' to K in place; a temporary d x d matrix would cost more than the sum."""
+        """Add factor * kk' to K in place; a temporary matrix would cost more than the addition."""
         self.K = linalg.blas.dger(factor, k, k, a=self.K, overwrite_a=True)
 
 
@@ -197,11 +201,11 @@ Row = tuple[FloatArray, float]
 class ElasticNetRetraining(Retraining):
     """Exact retraining for LASSO and elastic net by an active-set method on the Gram matrix.
 
-    The intercept is a weight without a penalty, so that a change of one row is one of two terms of
-    Z'Z, and the inverse of its active block follows in two rank-one updates.  The Hessian is taken
-    on the active set A: a small change of a row moves only the weights that are not zero.
-    Candidates are ranked by the model that they would give if A and the signs stayed as they are,
-    and the first that raises W after true retraining is taken.
+    The intercept is a weight without a penalty, instead of centred columns: so replacing a row
+    changes Z'Z by two terms zz', and the inverse of its active block by two rank-one updates.  The
+    Hessian is that of the active set A, since a small change of a row changes only the weights that
+    are not zero.  Candidates are ranked by W of the models that they would give if A and the signs
+    did not change.  The first that raises W after true retraining replaces the row.
 
     Parameters
     ----------
@@ -212,10 +216,10 @@ class ElasticNetRetraining(Retraining):
     """
 
     TRIES = 3
-    """Candidates that are retrained on before a row is left as it is."""
+    """Candidates tried with true retraining before a row is left as it is."""
 
     GAIN = 1e-9
-    """Least relative gain of W for which a row is replaced, so that rounding decides nothing."""
+    """Least relative gain of W for which a row is replaced; rounding errors are smaller."""
 
     def __init__(self, train: Sample, poison: Sample, alpha: float, l1_ratio: float) -> None:
         n_rows, penalised = len(train) + len(poison), np.ones(train.X.shape[1] + 1)
@@ -255,7 +259,7 @@ class ElasticNetRetraining(Retraining):
             present, pair = self._gram[touched], np.array([z, z_out])
             self._gram[touched] = present + (pair[:, touched] * [[1.0], [-1.0]]).T @ pair
             moment = self._moment + y * z - y_out * z_out
-            # Rows tried resemble each other: the last one's solution is near the next one's.
+            # Candidates resemble each other, so the search goes on from the last one's solution.
             state.add_row(z)
             state.remove_row(near, self.l1)
             near = z
@@ -268,7 +272,7 @@ class ElasticNetRetraining(Retraining):
         return False
 
     def _predicted(self, c: int, Z: FloatArray, y: FloatArray) -> FloatArray:
-        """Return theta with each candidate for row `c`, A and the signs left as they are."""
+        """Return theta for each candidate for row `c`, as if A and the signs did not change."""
         state, z_out = self._state.copy(), self.Z[c]
         residual = z_out @ state.w - self.y[c]
         state.remove_row(z_out, self.l1)
@@ -282,7 +286,7 @@ class ElasticNetRetraining(Retraining):
 
 
 def retraining(model: LinearModel, train: Sample, poison: Sample) -> Retraining:
-    """Return the exact retraining for `model`, or its stated surrogate.
+    """Return the exact retraining of `model`, or of the ridge that stands in for deficient OLS.
 
     Parameters
     ----------

@@ -1,20 +1,34 @@
 """Exact coordinate ascent where the outer objective is a mean of row losses.
 
-The steps are those of ``quadratic_sweep``, but W is no quadratic in theta, so a change is scored
-on the predictions that it makes.  Keep
+The steps are those of ``quadratic_sweep``.  But W is not quadratic in theta, so a move is scored by
+the predictions that it leads to.  Keep
 
     K = (Z'MZ + P)^{-1},   R = K Z_v',   theta,   F = Z_v theta,   W = (1/m_v) sum_i phi_i(F_i),
 
-where Z_v are the rows that W is about.  With one poison row out, a candidate row z with response y
-and multiplicity m gives
+where Z_v are the m_v rows that W is a mean over.  A visit to a row z with response y and
+multiplicity m:
 
-    h = z'Kz,  v = z'R,  s = m (y - z.theta)/(1 + m h),   W_new = (1/m_v) sum_i phi_i(F_i + s v_i),
+1. Take the row out.  With  u = Kz,  w = z'R,  g = m / (1 - m z.u),  rho = g (z.theta - y),
 
-and a value in a column adds a multiple of a row of R to v: O(m_v) a change, for any phi.  Only
-responses 0 and 1 are tried; for losses that are not convex in the prediction, as after clipping,
-others may be better.
+       K += g uu',   R += g uw',   theta += rho u,   F += rho w.
 
-:func:`sweep` here is NumPy and takes any row losses; ``row_sweep_compiled.sweep`` does the same
+2. Score the moves.  If a row z with response y joins now, then with
+
+       h = z'Kz,   zt = theta.z,   v = z'R,   gain = m / (1 + m h),   s = gain (y - zt),
+
+   F becomes F + s v.  A value in a column adds a multiple of a row of R to v.  So a move costs
+   O(m_v), for any phi.
+
+3. Make the best move and go back to 2, until no move raises W.
+
+4. Put the row in.  With  k = Kz  and v, gain, s as above,
+
+       K -= gain kk',   R -= gain kv',   theta += s k,   F += s v.
+
+Only the responses 0 and 1 are tried.  Where a loss is not convex in the prediction, as after
+clipping, a response between them may be better.
+
+:func:`sweep` here is NumPy and takes any row losses; ``sweeps_compiled.row_sweep`` takes the same
 steps in machine code for the clipped squared error.
 """
 
@@ -33,24 +47,22 @@ from poisonbench.problem import Sample
 
 @dataclass
 class RowState:
-    """The learner trained on the clean rows and the present poison rows.
+    """The learner, trained on the clean rows and the current poison rows.
 
     Parameters
     ----------
     X, y, m : ndarray of shape (r, d), (r,) and (r,)
         The distinct poison rows, their responses and multiplicities.
-    K : ndarray of shape (d + 1, d + 1)
-        As in the module's docstring.
-    R : ndarray of shape (d + 1, m_v)
-        As in the module's docstring.
+    K, R : ndarray of shape (d + 1, d + 1) and (d + 1, m_v)
+        See the module's docstring.
     theta, F : ndarray of shape (d + 1,) and (m_v,)
-        As in the module's docstring.
+        The weights and the intercept, and the predictions on the rows that W is a mean over.
     W : float
-        The outer objective.
+        The value of the outer objective.
     objective : RowLosses
-        What it is.
+        The outer objective.
     updates : int
-        Rows that have changed since it was trained from scratch.
+        Number of changes to rows since the learner was trained from scratch.
     """
 
     X: FloatArray
@@ -74,7 +86,7 @@ class RowState:
         penalty: FloatArray,
         W: RowLosses,
     ) -> RowState:
-        """Return the state trained from scratch; see ``quadratic_sweep.State.trained``."""
+        """Train from scratch; parameters as in ``quadratic_sweep.State.trained``."""
         K, theta = inverse(gram, moment, rows, m, penalty)
         F = W.Z @ theta
         R = np.ascontiguousarray(K @ W.Z.T)
@@ -103,7 +115,7 @@ def _visit(state: RowState, moves: Moves, c: int) -> bool:
     best, moved = state.W, False
     for _ in range(MAX_STEPS):
         k, v = K @ z, z @ R
-        # What each block holds, and what h, v and z.theta are without it.
+        # What each block holds, and h, v and zt without it.
         j, x = row.column[row.n_moves :], row.value[row.n_moves :]
         near = k - x[moves.block_of] * K[np.arange(len(k)), j[moves.block_of]]
         h_b = z @ k - x * (2 * near[j] + x * diagonal[j])
@@ -127,11 +139,12 @@ def _visit(state: RowState, moves: Moves, c: int) -> bool:
             row.make(move)
     if not moved:
         return False
+    # Put the new row in.
     k, v = K @ z, z @ R
-    i = m / (1 + m * (z @ k))
-    s = i * (y - z @ theta)
-    state.K = K - np.outer(i * k, k)
-    state.R = R - np.outer(i * k, v)
+    gain = m / (1 + m * (z @ k))
+    s = gain * (y - z @ theta)
+    state.K = K - np.outer(gain * k, k)
+    state.R = R - np.outer(gain * k, v)
     state.theta, state.F = theta + s * k, F + s * v
     state.W = float(losses(state.F).mean())
     state.X[c], state.y[c] = z[:-1], y

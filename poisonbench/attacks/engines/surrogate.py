@@ -1,4 +1,4 @@
-"""The ridge surrogate that stands in for rank-deficient OLS, and the check of what it found."""
+"""The ridge surrogate for rank-deficient OLS, and W of the learner itself to check its results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from poisonbench.problem import AttackProblem, PoisonSet, Sample
 
 
 def trained_value(problem: AttackProblem, poison: Sample | PoisonSet, W: Function) -> float:
-    """Return W of the learner trained afresh on the clean rows and `poison`."""
+    """Return W of the learner fitted to the clean rows and `poison` from scratch."""
     X = np.vstack([problem.train.X, poison.X])
     y = np.append(problem.train.y, poison.y)
     trained = clone(problem.model).fit(X, y)
@@ -20,10 +20,11 @@ def trained_value(problem: AttackProblem, poison: Sample | PoisonSet, W: Functio
 
 
 def columns_not_to_touch(problem: AttackProblem) -> BoolArray:
-    """Return which columns stay as they are: for deficient OLS those constant in D_tr.
+    """Return which columns an attack must leave unchanged; shape (d,).
 
-    Minimum-norm OLS answers a value eps in such a column with a weight of 1/eps, which no
-    surrogate foresees.
+    With a surrogate for rank-deficient OLS, these are the columns that are constant in D_tr.  If a
+    poison row has another value there, at a distance eps, minimum-norm OLS can give the column a
+    weight of about 1/eps, which the surrogate does not predict.
     """
     X = problem.train.X
     model, n_rows = problem.model, len(X) + problem.n_poison
@@ -39,13 +40,13 @@ def columns_not_to_touch(problem: AttackProblem) -> BoolArray:
 OLS_SURROGATE_ALPHA = 1e-2
 """Ridge penalty that stands in for OLS on a rank-deficient design.
 
-Minimum-norm OLS is discontinuous there: a value eps in a null column moves predictions by
-1/eps, until eps falls below the cut of the pseudo-inverse.  It must not be differentiated.
+Minimum-norm OLS is discontinuous there, so no gradient describes it: a value eps in a null column
+changes predictions by 1/eps, until eps falls below the cut of the pseudo-inverse.
 """
 
 
 NEGLIGIBLE = 1e-13
-"""Ridge penalty, relative to the largest eigenvalue of the Gram matrix, that rounding drowns."""
+"""Ridge penalty, relative to the largest eigenvalue of the Gram matrix, that rounding swallows."""
 
 
 RANK_CUT = 1e-10
@@ -53,10 +54,10 @@ RANK_CUT = 1e-10
 
 
 def working_alpha(model: LinearModel, train: Sample, n_rows: int) -> float:
-    """Return the ridge penalty that an attack on OLS or ridge computes with.
+    """Return the ridge penalty with which an attack on OLS or ridge computes.
 
-    It is the learner's own, but where that is too small, or none, for a rank-deficient design: then
-    it is :data:`OLS_SURROGATE_ALPHA`.
+    It is the learner's own.  Only if the design is rank-deficient and the learner's penalty is zero
+    or negligible, it is :data:`OLS_SURROGATE_ALPHA`.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ def working_alpha(model: LinearModel, train: Sample, n_rows: int) -> float:
         N = n + p.
     """
     alpha = model.alpha_for(n_rows)
-    largest = train.X.shape[0] * (train.X.shape[1] + 1)  # that an eigenvalue can be in the box
+    largest = train.X.shape[0] * (train.X.shape[1] + 1)  # no eigenvalue is larger in the box
     if alpha >= NEGLIGIBLE * largest:
         return alpha
     eigenvalues = np.linalg.eigvalsh(moments(train)[0])
@@ -78,10 +79,11 @@ def working_alpha(model: LinearModel, train: Sample, n_rows: int) -> float:
 
 
 def quadratic_penalty(problem: AttackProblem) -> FloatArray:
-    """Return the ridge penalty on each weight that stands for the learner's near the clean fit.
+    """Return a quadratic penalty that stands in for the learner's penalty near the clean fit.
 
-    For OLS and ridge it is that of :func:`working_alpha`; for LASSO and elastic net that of the
-    first of the adaptive ridges, N alpha (rho / (|w_j| + 1) + 1 - rho).
+    For OLS and ridge it is that of :func:`working_alpha`.  For LASSO and elastic net it is
+    N alpha (rho / (|w_j| + 1) + 1 - rho), the penalty of the adaptive ridge in ``climb`` with
+    eps = 1.
 
     Parameters
     ----------
@@ -91,7 +93,7 @@ def quadratic_penalty(problem: AttackProblem) -> FloatArray:
     Returns
     -------
     ndarray of shape (d,)
-        scikit-learn's alpha for each weight.
+        scikit-learn's alpha, for each weight.
     """
     model, train = problem.model, problem.train
     n_rows, rho = len(train) + problem.n_poison, model.l1_ratio()

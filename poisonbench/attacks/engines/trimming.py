@@ -1,11 +1,11 @@
-"""What TRIM, told the true p, would be left with: how the attacks on trimming choose their rows.
+"""The damage that poison does to TRIM with the true p; attacks on trimming choose rows by it.
 
-TRIM (Jagielski et al. 2018, Algorithm 2) looks for the n of N = n + p rows with the lowest
-regularised loss L.  It is fooled if some set that holds poison has a lower loss than any set
-without: then the poisoned fit is what it asks for, and no number of restarts helps.  An attacker
-can see whether that is so without knowing how a defender searches: descend by C-steps (fit, keep
-the n rows with the smallest residuals, repeat; L never rises) once from the clean rows and once
-from the poison, and compare.
+TRIM (Jagielski et al. 2018, Algorithm 2) searches for those n of N = n + p rows that have the
+lowest regularised loss L.  It is fooled if a set with poison has a lower loss than any set without:
+then the poisoned fit is the one that TRIM searches for, and more restarts do not help.  An attacker
+can test this without knowing the details of the defender's search: descend by C-steps (fit, keep
+the n rows with the smallest residuals, repeat; L never increases), once from the clean rows and
+once from the poison, and compare the losses.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ from poisonbench.models.base import LinearModel
 from poisonbench.problem import AttackProblem, PoisonSet
 
 STEPS = 20
-"""C-steps at most; a handful reaches a fixed point, and fewer only understate an attack."""
+"""Largest number of C-steps.  A handful reaches a fixed point; with too few, an attack would seem
+weaker than it is."""
 
 
 @dataclass(frozen=True, order=True)
 class Damage:
-    """What a poison set does; the larger of two is the worse for the defender.
+    """The damage of a poison set; of two, the larger one is worse for the defender.
 
     Parameters
     ----------
     fools : bool
-        Whether TRIM prefers a set with this poison to the best one found from the clean rows.
+        Whether TRIM prefers a set with this poison to the best set found from the clean rows.
     error : float
-        Mean squared error on the attacker's validation rows: of the fit that TRIM prefers where it
-        is fooled, else of the learner without a defense.
+        Mean squared error on the attacker's validation rows.  If TRIM is fooled, it is that of the
+        fit that TRIM prefers, otherwise that of the learner without a defense.
     """
 
     fools: bool
@@ -41,7 +42,7 @@ class Damage:
 
 
 def damage(problem: AttackProblem, poison: PoisonSet, doubted: BoolArray) -> Damage:
-    """Return what `poison` does to TRIM, or to the learner alone where TRIM is not fooled.
+    """Return the damage of `poison` to TRIM, or to the learner alone if TRIM is not fooled.
 
     Parameters
     ----------
@@ -50,7 +51,8 @@ def damage(problem: AttackProblem, poison: PoisonSet, doubted: BoolArray) -> Dam
     poison : PoisonSet
         p rows, at least one.
     doubted : ndarray of bool, shape (n,)
-        Clean rows that contradict the poison; the descent from the poison starts without them.
+        Clean rows that contradict the poison; the descent from the poison starts with a fit to the
+        other rows.
     """
     n = len(problem.train)
     X = np.vstack([problem.train.X, poison.X])
@@ -72,7 +74,7 @@ def damage(problem: AttackProblem, poison: PoisonSet, doubted: BoolArray) -> Dam
 def _descend(
     model: LinearModel, X: FloatArray, y: FloatArray, kept: IntArray
 ) -> tuple[LinearModel, float]:
-    """Return the fit where C-steps from the rows `kept` end, and its regularised loss."""
+    """Descend by C-steps from the rows `kept`; return the last fit and its regularised loss."""
     best, loss = model, np.inf
     lam = model.lambda_for(len(kept))
     for _ in range(STEPS):
@@ -87,11 +89,11 @@ def _descend(
 
 
 def _residuals(model: LinearModel, X: FloatArray, y: FloatArray) -> FloatArray:
-    """Return f(x) - y, without the checks that rows from outside would need."""
+    """Return f(x) - y, without the checks of ``predict``, which rows of the problem do not need."""
     residuals: FloatArray = X @ model.coef_ + model.intercept_ - y
     return residuals
 
 
 def _smallest(values: FloatArray, k: int) -> IntArray:
-    """Return where the `k` smallest values are, ties in the order of the rows."""
+    """Return the sorted indices of the `k` smallest values; of equal values, the first."""
     return np.sort(np.argsort(values, kind="stable")[:k])

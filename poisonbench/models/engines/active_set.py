@@ -1,30 +1,32 @@
-"""LASSO and elastic net on a Gram matrix: an exact active-set method that goes on from a near fit.
+"""LASSO and elastic net on a Gram matrix: an exact active-set method that can start from any fit.
 
     minimise  1/2 w'Gw - b'w + sum_j l1_j |w_j| + 1/2 sum_j l2_j w_j^2
 
-An active set A holds the weights that are not zero and those without an l1 penalty, such as an
-intercept.  With their signs s the optimality conditions on A are linear equations, and the inverse
-of their matrix, (G + diag(l2))_AA, is kept.  Two steps alternate:
+The active set A holds the weights that are not zero and those without an l1 penalty, such as an
+intercept.  Given the signs of the weights, the optimality conditions on A are linear equations.
+The inverse of their matrix, (G + diag(l2))_AA, is kept.  Let slope be the gradient of the part of
+the objective without l1.  Two steps alternate:
 
-1. *settle*: solve the equations of A.  Weights that would change their sign leave A (Newton step,
-   block removal).
-2. *enter*: a weight outside A with |slope_j| > l1_j moves away from zero, and those of A so that
-   their equations stay solved, until its own equation holds and it joins A.  A weight that reaches
-   zero on the way leaves A.  The objective falls with every step (Lawson and Hanson 1974, chapter
-   23, with signs in place of non-negativity; Osborne, Presnell and Turlach 2000).
+1. *settle*: solve the equations of A.  Weights that would change their sign leave A (a Newton step
+   with removal of several weights at a time).
+2. *enter*: a weight outside A with |slope_j| > l1_j moves away from zero until its own equation
+   holds, and joins A.  The weights of A move along, so that their equations stay solved.  If one of
+   them reaches zero on the way, it leaves A.  Every step lowers the objective (Lawson and Hanson
+   1974, chapter 23, with signs in place of non-negativity; Osborne, Presnell and Turlach 2000).
 
-A weight enters or leaves by a rank-one update of the inverse, O(k^2) for k active weights, and so
-does a row that joins or leaves the data.  So a fit to data in which one row has changed costs some
-ten updates, where coordinate descent needs hundreds of sweeps: on one-hot designs with the small
-penalties that cross-validation chooses it converges slowly.
+When a weight enters or leaves A, and when a row joins or leaves the data, the inverse gets a
+rank-one update, in O(k^2) for k active weights.  So after a change of one row a new fit costs about
+ten updates.  Coordinate descent would need hundreds of sweeps: it converges slowly on one-hot
+designs with the small penalties that cross-validation selects.
 
-A column that the active ones span, as a copy of one does, cannot join them: moving it against them
-changes no prediction, until one of them is zero and leaves.  Where minimisers are many, all of them
-fit the same; :func:`solve` returns the one with the least sum of sqrt(j + 1) |w_j|, the limit where
-penalties grow ever so slightly with a column's number.  Of equal columns the first one gets the
+A column in the span of the active ones, such as a copy of one of them, cannot join them.  Moving
+its weight, and theirs against it, changes no prediction; it moves until one of them is zero and
+leaves.  If there are several minimisers, all of them give the same predictions.  :func:`solve`
+returns the one with the least sum of sqrt(j + 1) |w_j|.  It is the limit of the solutions for
+penalties that increase slightly from column to column.  Of equal columns the first one gets the
 weight, as in cyclic coordinate descent from zero.
 
-:func:`solve` is NumPy; ``active_set_compiled.solve`` does the same steps in machine code.
+:func:`solve` is NumPy; ``active_set_compiled.solve`` takes the same steps in machine code.
 """
 
 from __future__ import annotations
@@ -38,40 +40,43 @@ import numpy as np
 from poisonbench.features import FloatArray, IntArray
 
 ROUNDING = 1e-14
-"""Relative fall of the objective below which a further weight was let in by rounding alone."""
+"""Relative decrease of the objective below which only rounding errors still let weights enter."""
 
 TOLERANCE = 1e-10
-"""Violation of the optimality conditions that counts as none, relative to :func:`scales`."""
+"""Largest violation of an optimality condition, relative to :func:`scales`, that is accepted."""
 
 ACCURACY = 1e-14
-"""The same for the equations of the active set, which are refined as long as that helps."""
+"""The same for the equations of the active set, which are solved again as long as that helps."""
 
 DEPENDENT = 1e-10
-"""Share of a column outside the span of the active ones below which they span it."""
+"""Share of a column's squared norm outside the span of the active ones, up to which it counts as in
+their span."""
 
 COPY = 1e-13
-"""Squared distance of two columns, relative to their squared norm, below which they are equal."""
+"""Squared distance of two columns, relative to their squared norm, up to which they are equal."""
 
 REFINED = 1e-4
-"""Share of a column outside that span below which the inverse, with its rounding, may not tell."""
+"""Share of a column's squared norm outside that span, below which the share is computed again more
+accurately, as the inverse has rounding errors."""
 
 SHARE = 0.3
-"""Weights enter in one pass if they violate their condition by this share of the most violated."""
+"""Weights enter in the same pass if their violation is more than this share of the largest one."""
 
 LOST = 1e-8
-"""Least 1 - z'Kz of a row that leaves, below which the others do not determine the active set."""
+"""Value of 1 - z'Kz, with K the inverse, up to which a row z cannot leave: the other rows alone do
+not determine the active weights."""
 
 
 @dataclass
 class ActiveSet:
-    """Weights, which of them are active, and the inverse for those.
+    """Weights, which of them are active, and the inverse for the active ones.
 
     Parameters
     ----------
     w : ndarray of shape (d,)
         The weights.
     order : ndarray of int of shape (d,)
-        The active columns in the order in which they are kept, in the first ``size`` places.
+        Its first ``size`` entries are the active columns, in the order of the inverse.
     size : int
         The number k of active columns.
     store : ndarray of shape (d, d)
@@ -85,7 +90,7 @@ class ActiveSet:
 
     @classmethod
     def near(cls, G: FloatArray, l1: FloatArray, l2: FloatArray, w: FloatArray) -> ActiveSet:
-        """Return the active set of the weights `w`, which become 0 where columns are dependent."""
+        """Return the active set of the weights `w`; of dependent columns, some get weight 0."""
         d = len(w)
         state = cls(w.copy(), np.zeros(d, dtype=np.intp), 0, np.empty((d, d)))
         engine().fill(G, l1, l2, state)
@@ -108,14 +113,14 @@ class ActiveSet:
         return ActiveSet(self.w.copy(), self.order.copy(), self.size, store)
 
     def add_row(self, z: FloatArray) -> None:
-        """Bring the inverse up to date with a row `z` that joins: G becomes G + zz'."""
+        """Update the inverse when a row `z` joins: G becomes G + zz'."""
         k = self.inverse @ z[self.active]
         engine().add_outer(self.inverse, k, float(-1 / (1 + z[self.active] @ k)))
 
     def remove_row(self, z: FloatArray, l1: FloatArray) -> None:
-        """Bring the inverse up to date with a row `z` that leaves: G becomes G - zz'.
+        """Update the inverse when a row `z` leaves: G becomes G - zz'.
 
-        Where no other row has what makes an active column independent, one column is set to zero.
+        If the active columns are dependent without this row, one of them gets weight 0 and leaves.
         """
         while True:
             k = self.inverse @ z[self.active]
@@ -123,7 +128,7 @@ class ActiveSet:
             if slack > LOST:
                 engine().add_outer(self.inverse, k, float(1 / slack))
                 return
-            # Kz is a direction in the weights that the other rows do not see.
+            # Moving the weights in the direction Kz changes the prediction of no other row.
             share = np.where(l1[self.active] > 0, np.abs(k), -1.0)
             alike = np.flatnonzero(share >= (1 - 1e-6) * share.max())
             place = int(alike[self.active[alike].argmax()])
@@ -133,9 +138,9 @@ class ActiveSet:
 
 @cache
 def engine() -> ModuleType:
-    """Return the module whose ``fill`` and ``solve`` are used: compiled with the extra ``fast``.
+    """Return the module whose ``fill`` and ``solve`` are used: the compiled one if Numba is there.
 
-    Numba is loaded at the first solve, since that takes longer than most commands.
+    Numba is loaded only when something is solved, since loading it takes longer than most commands.
     """
     import importlib
 
@@ -148,7 +153,7 @@ def engine() -> ModuleType:
 def solve_elastic_net(
     G: FloatArray, b: FloatArray, l1: float, l2: float, start: FloatArray | None = None
 ) -> FloatArray:
-    """Return the minimiser for penalties that are the same for all weights.
+    """Return the minimiser for penalties that are equal for all weights.
 
     Parameters
     ----------
@@ -159,7 +164,7 @@ def solve_elastic_net(
     l1, l2 : float
         Penalties; ``l1`` > 0, ``l2`` >= 0.
     start : ndarray of shape (d,), optional
-        Where to start, the closer to the solution the fewer steps; 0 if None.
+        Weights to start from; the closer to the solution, the fewer steps.  Zeros if None.
 
     Returns
     -------
@@ -177,9 +182,9 @@ def solve_elastic_net(
 
 
 def fill(G: FloatArray, l1: FloatArray, l2: FloatArray, state: ActiveSet) -> None:
-    """Make the active set anew from the weights: those that are not zero or not penalised.
+    """Make the active set of the weights from scratch: those that are not zero or not penalised.
 
-    Of columns that depend on each other the later ones are left out, and their weights set to 0.
+    Of linearly dependent columns the later ones are left out, and their weights set to 0.
     """
     wanted = np.concatenate([np.flatnonzero(l1 == 0), np.flatnonzero((l1 > 0) & (state.w != 0))])
     state.size = 0
@@ -232,9 +237,10 @@ def solve(G: FloatArray, b: FloatArray, l1: FloatArray, l2: FloatArray, state: A
 
 
 def scales(G: FloatArray, b: FloatArray, l1: FloatArray) -> FloatArray:
-    """Return for each column the size of a slope that its violations are relative to.
+    """Return, for each column, the size of its slope; violations are taken relative to it.
 
-    Slopes of a column grow with its norm: so a column in small units is solved as well as others.
+    The slope of a column is proportional to its norm.  So the solution is equally accurate for
+    columns in large and in small units.
     """
     norm = np.sqrt(np.maximum(G.diagonal(), 0.0))
     most = np.divide(np.abs(b), norm, out=np.zeros_like(norm), where=norm > 0).max(initial=0.0)
@@ -251,12 +257,21 @@ def settle(
     scale: FloatArray,
     accuracy: float,
 ) -> FloatArray:
-    """Solve the equations of the active set, less the weights that would change their sign.
+    """Solve the equations of the active set; weights that would change their sign leave it.
+
+    Parameters
+    ----------
+    G, b, l1, l2, state
+        As in :func:`solve`.
+    scale : ndarray of shape (d,)
+        See :func:`scales`.
+    accuracy : float
+        Largest violation of an equation, relative to `scale`, at which to stop.
 
     Returns
     -------
     ndarray of shape (d,)
-        The slopes of the smooth part, Gw - b + l2 w.
+        The slopes Gw - b + l2 w.
     """
     w, error, filled = state.w, np.inf, False
     while True:
@@ -269,7 +284,7 @@ def settle(
         if error > last / 2:
             if filled:
                 return slope  # rounding allows no better
-            fill(G, l1, l2, state)  # updates have spoilt the inverse
+            fill(G, l1, l2, state)  # the updates have made the inverse inaccurate
             error, filled = np.inf, True
             continue
         end = w[A] + state.inverse @ downhill
@@ -305,7 +320,7 @@ def enter(
         length = violation / schur if schur > DEPENDENT * corner else np.inf
         step, place = _first_zero(w[A], -sign * u, l1[A])
         if min(step, length) == np.inf:
-            w[j] = 0.0  # only rounding lets a column in that the active ones span
+            w[j] = 0.0  # in the span of the active ones; only rounding errors let it enter
             return
         w[A] -= (sign * min(step, length)) * u
         w[j] += sign * min(step, length)
@@ -325,10 +340,11 @@ def prefer_first(
     slope: FloatArray,
     scale: FloatArray,
 ) -> None:
-    """Go to the minimiser with the least sum of sqrt(j + 1) |w_j|, where there are several.
+    """If there are several minimisers, go to the one with the least sum of sqrt(j + 1) |w_j|.
 
-    They are reached through columns whose slope is l1 although their weight is 0, and which the
-    active ones span: a linear program on the face of minimisers, by the simplex method.
+    The others are reached through columns in the span of the active ones whose weight is 0 although
+    the size of their slope is l1.  This is a linear program on the face of all minimisers, which
+    the simplex method solves.
     """
     w, cost = state.w, np.sqrt(np.arange(1.0, len(l1) + 1))
     idle = np.abs(slope) >= l1 - TOLERANCE * scale
@@ -370,7 +386,7 @@ def add_outer(K: FloatArray, v: FloatArray, factor: float) -> None:
 
 
 def take_in(state: ActiveSet, j: int, u: FloatArray, schur: float) -> None:
-    """Make column `j` active; `u` is the inverse times G_Aj, `schur` G_jj + l2_j - G_jA u."""
+    """Make column `j` active; `u` is the inverse times G_Aj, `schur` is G_jj + l2_j - G_jA u."""
     k, K = state.size, state.store
     K[:k, :k] += np.outer(u, u / schur)
     K[:k, k] = K[k, :k] = -u / schur
@@ -380,7 +396,7 @@ def take_in(state: ActiveSet, j: int, u: FloatArray, schur: float) -> None:
 
 
 def take_out(state: ActiveSet, place: int) -> None:
-    """Make the column at a place of the active set inactive; the last one takes its place."""
+    """Make the column at `place` in the active set inactive; the last one takes its place."""
     K, last = state.inverse, state.size - 1
     row = K[place].copy()
     K -= np.outer(row, row / row[place])
@@ -392,7 +408,7 @@ def take_out(state: ActiveSet, place: int) -> None:
 
 
 def take_out_several(state: ActiveSet, places: IntArray) -> None:
-    """Make the columns at several places inactive at once."""
+    """Make the columns at `places` in the active set inactive, all at once."""
     K, kept = state.inverse, np.delete(np.arange(state.size), places)
     border = K[kept][:, places]
     reduced = K[kept][:, kept] - border @ np.linalg.solve(K[places][:, places], border.T)
@@ -402,7 +418,10 @@ def take_out_several(state: ActiveSet, places: IntArray) -> None:
 
 
 def _against(G: FloatArray, l2: FloatArray, state: ActiveSet, j: int) -> tuple[FloatArray, float]:
-    """Return the inverse times G_Aj, and what of column `j` lies outside the span of A."""
+    """Return the inverse times G_Aj, called u, and the Schur complement G_jj + l2_j - G_jA u.
+
+    Without l2, the latter is the squared norm of column `j` outside the span of A.
+    """
     A, K, corner = state.active, state.inverse, G[j, j] + l2[j]
     column = G[j, A]
     u = K @ column
@@ -414,7 +433,7 @@ def _against(G: FloatArray, l2: FloatArray, state: ActiveSet, j: int) -> tuple[F
 
 
 def _without(state: ActiveSet, u: FloatArray, schur: float, place: int) -> tuple[FloatArray, float]:
-    """Take a column out of the active set; return `u` and `schur` for those that are left."""
+    """Take a column out of the active set; return `u` and `schur` for the remaining ones."""
     row = state.inverse[place]
     factor = u[place] / row[place]
     schur += u[place] * factor
@@ -425,7 +444,7 @@ def _without(state: ActiveSet, u: FloatArray, schur: float, place: int) -> tuple
 
 
 def _first_zero(w: FloatArray, direction: FloatArray, l1: FloatArray) -> tuple[float, int]:
-    """Return the step at which the first of the penalised weights reaches zero, and its place."""
+    """Return the step at which the first penalised weight reaches zero, and that weight's place."""
     falling = np.flatnonzero((w * direction < 0) & (l1 > 0))
     if not falling.size:
         return np.inf, -1

@@ -1,22 +1,27 @@
-"""The steps of ``active_set`` in machine code; needs Numba, the extra ``fast``.
+"""``active_set`` in machine code; needs Numba, the extra ``fast``.
 
-The same functions by the same names, on the arrays of an ``ActiveSet``:
+The functions have the names of those in ``active_set`` and take the same steps, on the arrays of an
+``ActiveSet`` with k active columns:
 
-    G      (d, d)  Gram matrix                     w      (d,)    weights, changed in place
-    b      (d,)    products with the response      order  (d,)    active columns, the first k places
-    l1, l2 (d,)    penalties                       K      (d, d)  inverse, the leading k x k block
+    G       (d, d)  Gram matrix
+    b       (d,)    products of columns and response
+    l1, l2  (d,)    penalties
+    w       (d,)    weights, changed in place
+    order   (d,)    its first k entries are the active columns
+    K       (d, d)  its leading k x k block is the inverse
+    slope   (d,)    Gw - b + l2 w
+    scale   (d,)    size of the slopes, see ``active_set.scales``
+    u       (k,)    K G_Aj for a column j; schur is G_jj + l2_j - G_jA u
 
-Inside, only the lower triangle of K is kept up to date, which halves the traffic with the memory.
+`place`, and the loop variables a and c, count active columns: the column is ``order[place]``.
+Between these functions only the lower triangle of K is up to date, which halves the memory traffic.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import njit
 
-from poisonbench.features import FloatArray
+from poisonbench.features import FloatArray, IntArray
 from poisonbench.models.engines.active_set import (
     ACCURACY,
     COPY,
@@ -27,13 +32,14 @@ from poisonbench.models.engines.active_set import (
     TOLERANCE,
     ActiveSet,
 )
+from poisonbench.models.engines.machine_code import compiled, part
 
 SUMS = {"reassoc", "contract"}
-"""Sums may be reordered, so that they run several entries at a time; NaN and infinity stay."""
+"""Sums may be taken in any order, so several entries at a time; NaN and infinity are kept."""
 
 
 def fill(G: FloatArray, l1: FloatArray, l2: FloatArray, state: ActiveSet) -> None:
-    """Make the active set anew from the weights; see ``active_set.fill``."""
+    """Make the active set of the weights from scratch; see ``active_set.fill``."""
     state.size = _fill(G, l1, l2, state.w, state.order, state.store)
     _mirror(state.store, state.size)
 
@@ -51,8 +57,17 @@ def add_outer(K: FloatArray, v: FloatArray, factor: float) -> None:
     _add_outer(K, v, factor)
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _solve(G: Any, b: Any, l1: Any, l2: Any, w: Any, order: Any, k: int, K: Any) -> int:
+@compiled
+def _solve(
+    G: FloatArray,
+    b: FloatArray,
+    l1: FloatArray,
+    l2: FloatArray,
+    w: FloatArray,
+    order: IntArray,
+    k: int,
+    K: FloatArray,
+) -> int:
     """Return the number of active columns at the minimiser; -1 if the search does not end."""
     d = len(b)
     scale = np.empty(d)
@@ -83,9 +98,9 @@ def _solve(G: Any, b: Any, l1: Any, l2: Any, w: Any, order: Any, k: int, K: Any)
     return -1
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _scales(G: Any, b: Any, l1: Any, scale: Any) -> None:
-    """Fill `scale` (d,) with what violations are relative to."""
+@part()
+def _scales(G: FloatArray, b: FloatArray, l1: FloatArray, scale: FloatArray) -> None:
+    """Fill `scale`."""
     most = 0.0
     for j in range(len(b)):
         if G[j, j] > 0:
@@ -96,21 +111,21 @@ def _scales(G: Any, b: Any, l1: Any, scale: Any) -> None:
             scale[j] = 1.0
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@part()
 def _settle(
-    G: Any,
-    b: Any,
-    l1: Any,
-    l2: Any,
-    w: Any,
-    order: Any,
+    G: FloatArray,
+    b: FloatArray,
+    l1: FloatArray,
+    l2: FloatArray,
+    w: FloatArray,
+    order: IntArray,
     k: int,
-    K: Any,
-    scale: Any,
+    K: FloatArray,
+    scale: FloatArray,
     accuracy: float,
-    slope: Any,
+    slope: FloatArray,
 ) -> int:
-    """Solve the equations of the active set and fill `slope` (d,); return the new k."""
+    """Solve the equations of the active set up to `accuracy` and fill `slope`; return the new k."""
     downhill, step = np.empty(len(b)), np.empty(len(b))
     error, filled = np.inf, False
     while True:
@@ -125,7 +140,7 @@ def _settle(
         if error > last / 2:
             if filled:
                 return k  # rounding allows no better
-            k = _fill(G, l1, l2, w, order, K)  # updates have spoilt the inverse
+            k = _fill(G, l1, l2, w, order, K)  # the updates have made the inverse inaccurate
             error, filled = np.inf, True
             continue
         _product(K, k, downhill, step)
@@ -144,16 +159,16 @@ def _settle(
                 w[order[a]] += step[a]
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@part()
 def _enter(
-    G: Any,
-    b: Any,
-    l1: Any,
-    l2: Any,
-    w: Any,
-    order: Any,
+    G: FloatArray,
+    b: FloatArray,
+    l1: FloatArray,
+    l2: FloatArray,
+    w: FloatArray,
+    order: IntArray,
     k: int,
-    K: Any,
+    K: FloatArray,
     j: int,
     tolerance: float,
 ) -> int:
@@ -172,7 +187,7 @@ def _enter(
         length = violation / schur if schur > DEPENDENT * corner else np.inf
         step, place = _first_zero(w, order, k, -sign, u, l1)
         if min(step, length) == np.inf:
-            w[j] = 0.0  # only rounding lets a column in that the active ones span
+            w[j] = 0.0  # in the span of the active ones; only rounding errors let it enter
             return k
         moved = sign * min(step, length)
         for a in range(k):
@@ -186,11 +201,19 @@ def _enter(
         k = _take_out(order, k, K, place)
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@part()
 def _prefer_first(
-    G: Any, l1: Any, l2: Any, w: Any, order: Any, k: int, K: Any, slope: Any, scale: Any
+    G: FloatArray,
+    l1: FloatArray,
+    l2: FloatArray,
+    w: FloatArray,
+    order: IntArray,
+    k: int,
+    K: FloatArray,
+    slope: FloatArray,
+    scale: FloatArray,
 ) -> int:
-    """Go to the minimiser of least sum of sqrt(j + 1) |w_j|; return the new k."""
+    """Go to the minimiser with the least sum of sqrt(j + 1) |w_j|; return the new k."""
     d = len(w)
     idle = np.abs(slope) >= l1 - TOLERANCE * scale
     for a in range(k):
@@ -235,8 +258,8 @@ def _prefer_first(
     return k
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _copy(G: Any, order: Any, k: int, j: int) -> int:
+@part()
+def _copy(G: FloatArray, order: IntArray, k: int, j: int) -> int:
     """Return the place of an active column that equals column `j`; -1 if there is none."""
     for a in range(k):
         i = order[a]
@@ -245,9 +268,11 @@ def _copy(G: Any, order: Any, k: int, j: int) -> int:
     return -1
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _fill(G: Any, l1: Any, l2: Any, w: Any, order: Any, K: Any) -> int:
-    """Make the active set anew from the weights; return its k."""
+@compiled
+def _fill(
+    G: FloatArray, l1: FloatArray, l2: FloatArray, w: FloatArray, order: IntArray, K: FloatArray
+) -> int:
+    """Make the active set of the weights from scratch; return its k."""
     k = 0
     u = np.empty(len(w))
     for penalised in (False, True):
@@ -262,9 +287,9 @@ def _fill(G: Any, l1: Any, l2: Any, w: Any, order: Any, K: Any) -> int:
     return k
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _take_in(order: Any, k: int, K: Any, j: int, u: Any, schur: float) -> int:
-    """Make column `j` active; `u` (k,) is K G_Aj and `schur` G_jj + l2_j - G_jA u."""
+@part()
+def _take_in(order: IntArray, k: int, K: FloatArray, j: int, u: FloatArray, schur: float) -> int:
+    """Make column `j` active; return the new k."""
     for a in range(k):
         factor, row = u[a] / schur, K[a]
         for c in range(a + 1):
@@ -275,9 +300,9 @@ def _take_in(order: Any, k: int, K: Any, j: int, u: Any, schur: float) -> int:
     return k + 1
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _take_out(order: Any, k: int, K: Any, place: int) -> int:
-    """Make the column at a place inactive; the last one takes its place."""
+@part()
+def _take_out(order: IntArray, k: int, K: FloatArray, place: int) -> int:
+    """Make the column at `place` inactive; the last one takes its place.  Return the new k."""
     last = k - 1
     gone = np.empty(k)
     _column(K, k, place, gone)
@@ -294,35 +319,35 @@ def _take_out(order: Any, k: int, K: Any, place: int) -> int:
     return last
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _column(K: Any, k: int, place: int, column: Any) -> None:
-    """Put a column of the symmetric K into `column` (k,)."""
+@part()
+def _column(K: FloatArray, k: int, place: int, column: FloatArray) -> None:
+    """Fill `column`, of shape (k,), with the column of K at `place`."""
     for a in range(place + 1):
         column[a] = K[place, a]
     for a in range(place + 1, k):
         column[a] = K[a, place]
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _mirror(K: Any, k: int) -> None:
+@compiled
+def _mirror(K: FloatArray, k: int) -> None:
     """Fill the upper triangle of K from the lower one."""
     for a in range(k):
         for c in range(a):
             K[c, a] = K[a, c]
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _add_outer(K: Any, v: Any, factor: float) -> None:
-    """Add factor * vv' to K (k, k)."""
+@compiled
+def _add_outer(K: FloatArray, v: FloatArray, factor: float) -> None:
+    """Add factor * vv' to K; shapes (k,) and (k, k)."""
     for a in range(len(v)):
         x, row = factor * v[a], K[a]
         for c in range(len(v)):
             row[c] += x * v[c]
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _without(k: int, K: Any, u: Any, schur: float, place: int) -> Any:
-    """Bring `u` (k,) up to date with a column that is about to leave; return the new `schur`."""
+@part()
+def _without(k: int, K: FloatArray, u: FloatArray, schur: float, place: int) -> float:
+    """Bring `u` up to date with a column that is about to leave; return the new `schur`."""
     column = np.empty(k)
     _column(K, k, place, column)
     factor = u[place] / column[place]
@@ -333,14 +358,16 @@ def _without(k: int, K: Any, u: Any, schur: float, place: int) -> Any:
     return schur
 
 
-@njit(cache=True, fastmath=SUMS, error_model="numpy")  # type: ignore[untyped-decorator]
-def _against(G: Any, l2: Any, order: Any, k: int, K: Any, j: int, u: Any) -> Any:
-    """Put K G_Aj into `u` (k,); return what of column `j` lies outside the span of A."""
+@part(fastmath=SUMS)
+def _against(
+    G: FloatArray, l2: FloatArray, order: IntArray, k: int, K: FloatArray, j: int, u: FloatArray
+) -> float:
+    """Fill `u` for column `j`; return `schur`."""
     column = np.empty(k)
     for a in range(k):
         column[a] = G[j, order[a]]
     _product(K, k, column, u)
-    schur = G[j, j] + l2[j]
+    schur: float = G[j, j] + l2[j]
     for a in range(k):
         schur -= column[a] * u[a]
     if schur < REFINED * (G[j, j] + l2[j]):
@@ -357,22 +384,24 @@ def _against(G: Any, l2: Any, order: Any, k: int, K: Any, j: int, u: Any) -> Any
     return schur
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _first_zero(w: Any, order: Any, k: int, scale: float, u: Any, l1: Any) -> Any:
-    """Return the least step along scale * u at which a penalised weight is zero, and its place."""
+@part()
+def _first_zero(
+    w: FloatArray, order: IntArray, k: int, factor: float, u: FloatArray, l1: FloatArray
+) -> tuple[float, int]:
+    """Return the least step along factor * u at which a penalised weight is 0, and its place."""
     least, place = np.inf, -1
     for a in range(k):
         j = order[a]
-        if w[j] * scale * u[a] < 0 and l1[j] > 0:
-            step = -w[j] / (scale * u[a])
+        if w[j] * factor * u[a] < 0 and l1[j] > 0:
+            step = -w[j] / (factor * u[a])
             if step < least:
                 least, place = step, a
     return least, place
 
 
-@njit(cache=True, fastmath=SUMS, error_model="numpy")  # type: ignore[untyped-decorator]
-def _product(K: Any, k: int, x: Any, y: Any) -> None:
-    """Put the leading block of the symmetric K times `x` (k,) into `y` (k,)."""
+@part(fastmath=SUMS)
+def _product(K: FloatArray, k: int, x: FloatArray, y: FloatArray) -> None:
+    """Fill `y` with the leading block of K times `x`; both have shape (k,)."""
     for a in range(k):
         row, total, factor = K[a], 0.0, x[a]
         for c in range(a):
@@ -381,9 +410,17 @@ def _product(K: Any, k: int, x: Any, y: Any) -> None:
         y[a] = total + row[a] * factor
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _slopes(G: Any, b: Any, l2: Any, w: Any, order: Any, k: int, slope: Any) -> None:
-    """Put Gw - b + l2 w into `slope` (d,)."""
+@part()
+def _slopes(
+    G: FloatArray,
+    b: FloatArray,
+    l2: FloatArray,
+    w: FloatArray,
+    order: IntArray,
+    k: int,
+    slope: FloatArray,
+) -> None:
+    """Fill `slope`."""
     for j in range(len(b)):
         slope[j] = l2[j] * w[j] - b[j]
     for a in range(k):

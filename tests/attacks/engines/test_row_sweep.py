@@ -135,7 +135,7 @@ def test_in_a_wide_enough_box_it_is_the_quadratic_ascent(make_problem, seed):
 @pytest.mark.parametrize(("margin", "levels"), [(0.0, (0.0, 1.0)), (0.5, (0.0, 0.3, 1.0))])
 def test_machine_code_gives_the_same_rows(make_problem, seed, margin, levels):
     compiled = pytest.importorskip(
-        "poisonbench.attacks.engines.row_sweep_compiled", reason="needs the extra 'fast'"
+        "poisonbench.attacks.engines.sweeps_compiled", reason="needs the extra 'fast'"
     )
     problem = make_problem(
         Ridge(alpha=ALPHA), seed=seed, numeric=4, groups=(4, 3, 3), all_zero=bool(seed % 2)
@@ -144,8 +144,8 @@ def test_machine_code_gives_the_same_rows(make_problem, seed, margin, levels):
     states = [state_of(problem, W, [1] * 8 + [3]) for _ in range(2)]
     for visited in (np.arange(9), np.array([3, 1, 8]), np.arange(9), np.arange(9)):
         changed = [
-            engine.sweep(state, moves, visited)
-            for engine, state in zip((row_sweep, compiled), states, strict=True)
+            sweep(state, moves, visited)
+            for sweep, state in zip((row_sweep.sweep, compiled.row_sweep), states, strict=True)
         ]
         np.testing.assert_array_equal(*changed)
     np.testing.assert_array_equal(states[0].X, states[1].X)
