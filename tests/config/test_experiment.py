@@ -310,7 +310,7 @@ words = st.sampled_from([*BASE, "model", "initialization", "outer_objective", "r
                          "seeds", "split", "other"])  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(words, anything, max_size=2))
 def test_anything_is_accepted_or_refused_and_the_schema_accepts_no_less(change):
     data = {**BASE, **change}

@@ -4,7 +4,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poisonbench.config import source as yaml_source
@@ -212,6 +212,7 @@ def test_characters_that_no_text_has(escape, message, line):
         parse(f"a: 1\n{line.format(escape)}\n", "x.yaml")
 
 
+@settings(max_examples=50)
 @given(st.text())
 def test_any_text_is_either_read_or_refused(text):
     with contextlib.suppress(ConfigError):

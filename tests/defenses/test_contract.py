@@ -385,13 +385,13 @@ def test_what_is_no_learner_is_refused(defense: Any, estimator: Any) -> None:
         Lasso(1e-3),
         ElasticNet(alpha=1e-3),
         SklearnRidge(0.1),
-        LinearRegression(),
+        pytest.param(LinearRegression(), marks=pytest.mark.slow),
         make_pipeline(StandardScaler(), SklearnRidge(0.1)),
     ],
     ids=lambda estimator: f"{type(estimator).__module__}.{type(estimator).__name__}",
 )
 def test_wraps_any_linear_regressor(defense: Any, estimator: Any) -> None:
-    X, y, _ = poisoned(n=40, p=8)
+    X, y, _ = poisoned(n=30, p=6)
     before = repr(estimator)
     model = quick(defense, estimator=estimator).fit(X, y)
     assert repr(estimator) == before

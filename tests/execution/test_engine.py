@@ -298,6 +298,35 @@ def command(folder: Path, config: dict[str, Any], *arguments: str, **options: An
     )
 
 
+def test_work_goes_on_without_the_groups_that_ran_when_a_process_was_killed(
+    bench, toys, monkeypatch
+):
+    """They are repeated, one by one, when all others have ended."""
+    (bench.folder / "x.yaml").write_text(yaml.safe_dump(CONFIG))
+    work = make_plan(load(bench.folder / "x.yaml"))
+    out, given = bench.folder / "out", []
+    store.open_folder(out, work)
+
+    def parallel(jobs: Any, n_processes: int) -> Any:
+        given.append([job.group.id for job in jobs])
+        yield engine.run_group(jobs[0])
+        if len(given) == 1:
+            raise engine.TerminatedWorkerError
+        yield from map(engine.run_group, jobs[1:])
+
+    def results(run: Any, jobs: Any) -> Any:
+        given.append([job.group.id for job in jobs])
+        yield from map(run, jobs)
+
+    monkeypatch.setattr(engine, "_parallel", parallel)
+    monkeypatch.setattr(own_process, "results", results)
+    done = engine.run(work, out, RunOptions(jobs=2, quiet=True))
+    assert (done.n_computed, done.failures, done.n_missing) == (12, (), 0)
+    groups = [group.id for group in work.groups]
+    assert given == [groups, groups[3:], groups[1:3]]
+
+
+@pytest.mark.slow
 def test_two_processes_one_of_which_is_killed(bench, toys):
     """The bytes are those of one process, and a killed one costs its own cells only."""
     attacks = ["statp", {"name": "bad", "how": "killed"}]

@@ -82,7 +82,7 @@ def test_the_same_results_give_the_same_bytes(folder, kind):
     once, again = (
         [
             figures.rendered(one.figure, kind)
-            for one in islice(figures.of_results(tables.results, tables.convergence), 2)
+            for one in islice(figures.of_results(tables.results, tables.convergence), 1, 2)
         ]
         for _ in range(2)
     )

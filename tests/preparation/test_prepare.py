@@ -660,7 +660,7 @@ def test_awkward_names_survive_until_the_run(
     Path("x.yaml").write_text(
         f"{result.stdout.splitlines()[-1].strip()}\nattack: statp\npoisoning_rate: 0.1\nseeds: 1\n"
     )
-    ran = CliRunner().invoke(app, ["run", "x.yaml", "--quiet"])
+    ran = CliRunner().invoke(app, ["run", "x.yaml", "--jobs", "0", "--quiet"])
     assert ran.exit_code == 0, ran.output
     data = read_dataset(tmp_path / "raw-prepared.csv", "price. [EUR], net", "train")
     assert data.space.names == ("it's. 1,000", 'a "b", c:v')

@@ -305,11 +305,14 @@ def archive(
 def test_california_is_downloaded_once(
     archive: Entry, stand_in: dict[str, bytes], tmp_path: Path
 ) -> None:
-    for folder in (tmp_path / "data", tmp_path / "again"):
-        fetch(archive, folder, limits=QUICK)
-        data = read_dataset(folder / "california.csv", "MedHouseVal", "full")
-        assert data.X.shape == (20640, 8)
-        assert not verify(entries()["california"], folder).wrong
+    folder = tmp_path / "data"
+    fetch(archive, folder, limits=QUICK)
+    data = read_dataset(folder / "california.csv", "MedHouseVal", "full")
+    assert data.X.shape == (20640, 8)
+    assert not verify(entries()["california"], folder).wrong
+    fetch(archive, tmp_path / "again", limits=QUICK)
+    for name in ("california.csv", "california.csv.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
     assert stand_in["asked"] == b"1"
 
 
