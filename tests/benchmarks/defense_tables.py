@@ -1,4 +1,4 @@
-"""Tables of what defenses are left with, from the lines that ``defenses.py`` measures."""
+"""Tables of the errors under defenses, from the measurements of ``defenses.py``."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ CASE = ["dataset", "model", "attack", "rate", "defense"]
 
 HEAD = """# Defenses against attacks
 
-Each number is a test MSE over that of the learner trained on the clean rows alone, on the same
-splits: the median over the seeds, in brackets the worst of them. `fits` is the CPU time of the
-defense, in fits of scikit-learn's Ridge to the same rows. `adaptive` is the attack that is tuned to
-the defense of its line.
+Each number is the test MSE divided by that of the learner trained on the clean rows only, on the
+same split. It is the median over the seeds, with the worst seed in brackets. `fits` is the CPU time
+of the defense, as a multiple of that of a fit of scikit-learn's Ridge to the same rows. `adaptive`
+is the attack that is tuned to the defense of its line.
 
-`none`, `median` and `heavy-ridge` are no defenses: all rows as they are, a constant, and 100 times
-the penalty. The numbers, with errors, poison kept and numbers of poison rows assumed, are in the
-CSV file beside this one. All of it is written by `tests/benchmarks/defenses.py`.
+`none`, `median` and `heavy-ridge` are not defenses: they are the learner on all rows, a constant,
+and the learner with 100 times the penalty. The CSV file of the same name has these numbers, and
+errors, shares of the poison rows kept, and assumed numbers of poison rows.
+`tests/benchmarks/defenses.py` writes both files.
 """
 
 
@@ -45,7 +46,7 @@ def markdown(table: pd.DataFrame) -> str:
         parts.append(f"## {dataset}, {model}\n")
         if len(unaware):
             parts += [
-                "### The worst attack at each rate, but for `adaptive`\n",
+                "### The worst attack at each rate, except `adaptive`\n",
                 grid(worst_by_rate(unaware)),
             ]
         for rate in sorted(poisoned["rate"].unique(), reverse=True):

@@ -404,7 +404,7 @@ def test_a_checksum_that_was_not_known_is_recorded(run: Invoke, mirror: Path) ->
     (mirror / "loan-processed.csv").write_text(LOAN)
     fetched = run("datasets", "fetch", "loan")
     assert fetched.exit_code == 0
-    assert "1100 rows, 1 features.  The checksum is not known beforehand" in fetched.stdout
+    assert "1100 rows, 1 features.  The checksum is not known in advance" in fetched.stdout
     verified = run("datasets", "verify", "loan")
     assert verified.exit_code == 0
     assert "its SHA-256 is that recorded beside it" in verified.stdout
