@@ -19,7 +19,10 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from poisonbench.cli.app import app
-from poisonbench.output import refitting, store
+from poisonbench.config import load
+from poisonbench.output import store
+from poisonbench.output.stored_plan import config_of
+from poisonbench.plan.make import make_plan
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -40,6 +43,11 @@ def invoke(*arguments: str, code: int = 0) -> Result:
         raise result.exception
     assert result.exit_code == code, result.stdout + result.stderr
     return result
+
+
+def stored_rows(out: Path) -> Any:
+    """Return the rows of the plan that is made again from ``plan.json``."""
+    return make_plan(load(config_of(out), sweep=True), None).rows
 
 
 def compute(config: dict[str, Any], out: str = "out", command: str = "run") -> Path:
@@ -150,7 +158,7 @@ def test_combinations_that_are_excluded_stay_so(tmp_path, monkeypatch):
     assert set(pd.read_csv(out / "results.csv")["attack"]) == {"statp"}
     # A sweep with a single rate is that sweep again, not one over the paper's rates.
     assert "are the same to the last digit" in invoke("rerun", "out", "--jobs", "0").stdout
-    assert len(refitting.plan_of(out, None).rows) == 2
+    assert len(stored_rows(out)) == 2
     invoke("run", "out", "--add", "poisoning_rate=0.2", "--jobs", "0", "--quiet")
     results = pd.read_csv(out / "results.csv")
     assert set(zip(results["attack"], results["poisoning_rate"], strict=True)) == {
@@ -158,7 +166,7 @@ def test_combinations_that_are_excluded_stay_so(tmp_path, monkeypatch):
 
 
 def test_rows_of_a_folder_with_a_single_rate_are_found_again(out):
-    assert {row.labels.poisoning_rate for row in refitting.plan_of(out, None).rows} == {0.1}
+    assert {row.labels.poisoning_rate for row in stored_rows(out)} == {0.1}
 
 
 @pytest.mark.parametrize(
