@@ -244,6 +244,8 @@ def _at_once(work: list[Job], n_processes: int) -> Iterator[Result]:
                 for result in _parallel(work, n_processes):
                     ended.add(result[0])
                     yield result
+                # If the processes were stopped from elsewhere, joblib may end without an error.
+                suspects += [job for job in work if job.group.id not in ended]
                 break
             except TerminatedWorkerError:
                 # A process was killed, and joblib then stopped the others.  They were computing
