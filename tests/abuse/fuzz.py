@@ -3,9 +3,9 @@
     python tests/abuse/fuzz.py --cases 100000 --seed 0
     python tests/abuse/fuzz.py csv --cases 1000 --seed 7 --keep found
 
-Anything but a result or one of the errors that users are told is a finding: another exception, a
-warning of a library, more than five seconds.  A case is made from its number and the seed alone,
-so ``--first N --cases 1`` makes one again.  The slow tests run a sample.
+A finding is anything other than a result or an error message for users: another exception, a
+warning of a library, or more than five seconds.  A case depends only on its number and the seed,
+so ``--first N --cases 1`` makes it again.  The slow tests run a sample.
 """
 
 from __future__ import annotations

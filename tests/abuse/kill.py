@@ -1,12 +1,12 @@
-"""Kill sweeps at random, over and over: the result files must be those of one left in peace.
+"""Kill sweeps at random, many times: the result files must be those of an undisturbed sweep.
 
     python tests/abuse/kill.py --kills 1000 --seed 0
 
-Each round starts a folder and goes on with it until it is done: with 0, 1 or 2 processes, or as
-three shards at once, killed by KILL, TERM, INT (sent to all, as a terminal does, once or twice) or
-HUP after a random time.  A finding is a result file with other bytes, an exit code that the signal
-does not have, a traceback, a process that outlives its parent, or a temporary file that stays.  The
-slow tests run a sample.
+Each round starts a sweep in a new folder and resumes it until it is done, with 0, 1 or 2 processes,
+or as three shards at once.  Each time, it is killed after a random time by KILL, TERM, INT (sent to
+all processes, as a terminal does, once or twice) or HUP.  A finding is a result file with different
+bytes, an exit code that does not belong to the signal, a traceback, a process that outlives its
+parent, or a temporary file that is left behind.  The slow tests run a sample.
 """
 
 from __future__ import annotations

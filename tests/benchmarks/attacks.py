@@ -1,9 +1,9 @@
-"""What the attacks cost and what they reach; README.md in this folder says how to read it.
+"""The cost of the attacks and the objectives that they reach; see README.md in this folder.
 
-Every attack runs in the project's own pipeline, on one processor and with one BLAS thread.  Its
+Every attack runs in poisonbench's own pipeline, on one processor and with one BLAS thread.  Its
 CPU time is given as a multiple of that of scikit-learn's ``Ridge.fit`` on the same clean training
-rows, fitted many times before and after the attack in the same process: so numbers from different
-machines, or from one that is busy, can be compared.
+rows, fitted many times before and after the attack in the same process.  This makes it possible to
+compare numbers from different machines, or from a busy machine.
 """
 
 from __future__ import annotations

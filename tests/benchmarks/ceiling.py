@@ -1,7 +1,7 @@
-"""How close the attacks come to what is proved to be the worst; README.md says how to read it.
+"""How close the attacks come to their proved ceilings; see README.md in this folder.
 
-Runs a config with `poisonbench run`, which goes on where it was interrupted, and prints medians
-over the seeds.  With --certificate it writes a stored ceiling with all that its proof needs, for
+This runs a config with `poisonbench run`, which resumes an interrupted run, and prints medians over
+the seeds.  With --certificate it writes a stored ceiling with all that its proof needs, for
 check_ceiling.py.
 """
 

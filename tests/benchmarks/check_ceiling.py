@@ -1,6 +1,6 @@
-"""Confirm a stored ceiling with NumPy alone:  python check_ceiling.py certificate.npz
+"""Check a stored ceiling with NumPy alone:  python check_ceiling.py certificate.npz
 
-Nothing of poisonbench is imported.  Notation as in results/reference/ceiling.md.
+It does not import poisonbench.  The notation is that of results/reference/ceiling.md.
 """
 
 import sys
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def main(path):
-    """Print the bound of the certificate and the one that its proof gives; fail if it is larger."""
+    """Print the bound of the certificate and that of its proof; fail if the latter is larger."""
     file = np.load(path)
     get = {name: file[name] for name in file.files}
     m, theta_r, peak = float(get["multiplier"]), get["reference"], get["peak"]

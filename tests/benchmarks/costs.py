@@ -1,17 +1,18 @@
-"""What attacks, defenses and learners cost: the table by which ``--dry-run`` estimates times.
+"""The cost of attacks, defenses and learners: the table with which ``--dry-run`` estimates times.
 
     python tests/benchmarks/costs.py --output results/benchmarks/costs.csv
 
 runs the parts of the pipeline on synthetic data of several sizes, half of whose columns are
 one-hot, in one process with one BLAS thread.  A line of ``--output`` is one part at one size: its
-CPU seconds, those of a ridge fit, and the most that it allocates at a time; the same command goes
-on from there.  Then it fits a power law in n, d and p to the times of each part, and a form that is
-linear in its sizes to its memory, and writes ``poisonbench/plan/costs.csv``, or ``--table``.  It
-prints the factor within which nine in ten of the times of each part are.  It takes an hour.
+CPU seconds, those of a ridge fit, and the largest amount of memory that it allocates at a time.
+The same command resumes an interrupted one.  At the end, it fits a power law in n, d and p to the
+times of each part, and a linear function of the sizes of its arrays to its memory, and writes
+``poisonbench/plan/costs.csv``, or ``--table``.  For each part, it prints the factor to within which
+nine in ten of the times are right.  It takes an hour.
 
     python tests/benchmarks/costs.py --check configs/quickstart.yaml --data-dir datasets
 
-compares the estimate for a config with what it takes, group by group, in CPU seconds.
+compares the estimate for a config with the measured CPU seconds, group by group.
 """
 
 from __future__ import annotations

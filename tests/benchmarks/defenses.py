@@ -1,16 +1,16 @@
-"""Defenses against attacks: what error they leave, what poison they keep, and what they cost.
+"""Defenses against attacks: their errors, the poison rows that they keep, and their cost.
 
     python tests/benchmarks/defenses.py --data-dir datasets --tables results/reference/defenses.md
 
 measures every defense against every attack at three rates on `house` and `health`, and writes the
-tables; README.md in this folder says how to read them.  Anything less is a matter of arguments:
+tables; README.md in this folder explains them.  Use arguments to measure less:
 
     python tests/benchmarks/defenses.py --defense none trim itrim --rate 0.2 --seeds 400-402
     python tests/benchmarks/defenses.py --defense '{name: trim, start: random}' --model ols
 
-Every fit becomes a line of ``--output`` as soon as its poison set is done with; the same command
-goes on from there.  Poison sets are kept below ``--cache``, so that another defense meets the same
-rows.  Files of another version of the code are to be removed first.
+Every fit is a line of ``--output``, written as soon as all defenses are done with its poison set.
+The same command resumes an interrupted one.  Poison sets are kept in ``--cache``, so that further
+defenses get the same rows.  Remove files of another version of the code first.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the engine costs beside the computation, and how soon the commands answer.
+"""The time that the engine takes in addition to the computation, and how fast commands answer.
 
-Prints a table: wall and CPU time of commands, and of a sweep of trivial cells what a cell costs
-over the same computation in a bare loop.  See README.md.
+This prints a table of the wall and CPU times of commands and, for a sweep of trivial cells, how
+much longer a cell takes than the same computation in a plain loop.  See README.md.
 """
 
 from __future__ import annotations

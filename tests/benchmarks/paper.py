@@ -1,17 +1,18 @@
-"""What the paper's grid costs, part by part: CPU seconds, and multiples of plain fits.
+"""The cost of the paper's grid, part by part, in CPU seconds and in multiples of plain fits.
 
     python tests/benchmarks/paper.py --data-dir datasets              # house, one seed
     python tests/benchmarks/paper.py --datasets house health --seeds 5 --engine numpy
 
 The eight variants of OptP, BGD, StatP and coordinate ascent at the paper's poisoning rates, on
-ridge and LASSO by cross-validation, and six defenses against each: what ``poisonbench sweep``
-would compute, in one process with one BLAS thread, without reading and writing of files.  A part
-is a step of the pipeline: splitting and scaling, selecting and fitting the learner, an attack, a
-defense.
+ridge and LASSO by cross-validation, and six defenses against each attack.  This is the computation
+of ``poisonbench sweep``, in one process with one BLAS thread, without reading and writing files.  A
+part is a step of the pipeline: splitting and scaling, selecting and fitting the learner, an attack,
+or a defense.
 
-Each part is given in CPU seconds, by data set and learner, with the number of times that it ran,
-and as a multiple of scikit-learn's ``Ridge.fit`` and ``Lasso.fit`` on the clean training rows of
-the first seed, timed before and after: such multiples can be compared between machines.
+For each part, data set and learner, the table has the CPU seconds, the number of times that it ran,
+and the CPU seconds as a multiple of those of scikit-learn's ``Ridge.fit`` and ``Lasso.fit`` on the
+clean training rows of the first seed, timed before and after.  Such multiples can be compared
+between machines.
 """
 
 from __future__ import annotations

@@ -1,20 +1,21 @@
-"""What `coordinate` costs on large data: seconds, multiples of Ridge.fit, and memory.
+"""The cost of `coordinate` on large data: seconds, multiples of Ridge.fit, and memory.
 
     python tests/benchmarks/scale.py                          # 10^6 x 100, and sweeps below it
     python tests/benchmarks/scale.py --n 1000000 --d 100 --p 200000 --engine numpy
 
-Every line is a process of its own with one BLAS thread, so that its peak memory is its own:
+Every line is measured in a separate process with one BLAS thread, so that its peak memory is not
+affected by the others:
 
-    fit, refit    scikit-learn's Ridge.fit on the clean rows, the first in the process, which has
-                  its memory handed out by the system, and the median of three more
+    fit, refit    scikit-learn's Ridge.fit on the clean rows: the first in the process, for which
+                  the system must provide the memory, and the median of three more
     gram          reading the rows: Z'Z and Z'y of training and validation rows
-    search        the ascent on the distinct rows, after that
-    write         making the p rows of them
-    check         the harness's own check that they are legal
-    total         gram, search and write, the first in the process too
+    search        then the ascent on the distinct rows
+    write         making the p rows from the distinct rows
+    check         the pipeline's own check that they are legal
+    total         gram, search and write, for the first time in the process
     ratio, reratio  the total in multiples of `fit` and of `refit`
-    memory        peak resident memory above the interpreter's with its libraries, in multiples of
-                  the training and validation rows, which it includes
+    memory        peak resident memory minus that of the interpreter and its libraries, in multiples
+                  of the size of the training and validation rows, which it includes
 """
 
 from __future__ import annotations

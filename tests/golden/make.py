@@ -1,9 +1,9 @@
-"""Compute the golden run, and keep its numbers: those that a ``RESULT_VERSION`` stands for.
+"""Compute the golden run and store its numbers, which belong to the current ``RESULT_VERSION``.
 
-    python tests/golden/make.py             after raising RESULT_VERSION: replaces what is kept
-    python tests/golden/make.py --into DIR  keeps nothing; prints what it was computed with
+    python tests/golden/make.py             replaces the stored numbers (raise RESULT_VERSION first)
+    python tests/golden/make.py --into DIR  writes to DIR only; prints the versions of the libraries
 
-The compiled engine is left out: what is kept are the numbers of the NumPy form.
+The compiled engine is not used: the stored numbers are those of the NumPy form.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Small faults in source text: what each is, and the text with it.
+"""Mutants: the source of a module with a small fault, and a description of the fault.
 
-A mutant is named by its file, the function that it is in and what it puts for what, and not by a
-line number, so that the name holds while the file around it changes.
+The name of a mutant consists of its file, its function, the original code and the faulty code.  It
+has no line number, so that it stays the same when the rest of the file changes.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
     python tests/mutation/run.py --every plan/rates.py  all mutants, not a sample
     python tests/mutation/run.py --list plan            names them and runs nothing
 
-Each mutant meets the tests that modules.yaml names for its module, up to the first that fails.
-It exits with 1 if more than 15 % survive, or one that survivors.yaml does not know.
+For each mutant, this runs the tests that modules.yaml names for its module, until one fails.  The
+exit code is 1 if more than 15% survive, or if a mutant survives that is not in survivors.yaml.
 """
 
 from __future__ import annotations
