@@ -1,4 +1,4 @@
-"""The examples in docstrings run and give what they say, and every component has one."""
+"""The examples in docstrings run and print the output shown, and every component has one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numeric modules are numeric: they know nothing of files, configs, tables and commands."""
+"""The numeric modules do not import code for files, configs, tables and commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Python code in the README runs as it is printed, and prints what stands below it."""
+"""The Python code in the README runs as it is printed, and prints the output below it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pages of the repository say is so."""
+"""The statements on the pages of the repository are true."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which random stream a party gets, and what cells share: seen from the party's place."""
+"""Which random stream each part of the pipeline gets, and which streams cells share."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ import numpy as np
 from poisonbench.features import BOX_TOLERANCE, FeatureSpace, FloatArray
 
 ScalingMode = Literal["train", "full", "none"]
-"""Whose minima and maxima define the box: the training rows, all rows, or none of them (the data
-are scaled already)."""
+"""The rows whose minima and maxima define the box: the training rows, all rows, or none (the data
+are already scaled)."""
 
 LARGEST = 1e150
 """Largest absolute value; squares of larger values, and so squared errors, may overflow."""
@@ -69,8 +69,8 @@ class Dataset:
     target : str
         The response's name.
     scaling : {"train", "full", "none"}
-        Whose minima and maxima define the box: the training rows, all rows, or none of them (the
-        data are scaled already).
+        The rows whose minima and maxima define the box: the training rows, all rows, or none (the
+        data are already scaled).
     unit : ResponseUnit or None
         The response's own unit, if it is known and `y` is not given in it.
     """

@@ -34,7 +34,7 @@ def read_dataset(
     target : str
         The column that holds the response.
     scaling : {"train", "full", "none"}
-        Whose minima and maxima define the box: the training rows, all rows, or none of them.
+        The rows whose minima and maxima define the box: the training rows, all rows, or none.
     name : str, optional
         Name of the data set in tables; the file's name without its extension if not given.
     delimiter : str, optional

@@ -1,4 +1,4 @@
-"""Read a CSV file of numbers, and report where it is not one.
+"""Read a CSV file of numbers, and report errors in it with their line.
 
 NumPy parses the file.  Only if that fails is the file read again, cell by cell, to find what is
 wrong and on which line.

@@ -1,4 +1,4 @@
-"""No poison exceeds its ceiling, whoever looks for it, and the ceiling is close to the worst."""
+"""No search finds poison above its ceiling, and the ceiling is close to the worst case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ceilings beside the cells: right, shared, and never in the way."""
+"""The ceilings of cells: correct, shared, and without effect on the other results."""
 
 from __future__ import annotations
 

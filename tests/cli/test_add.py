@@ -1,4 +1,4 @@
-"""``--add``: an output folder gets more values on the lists of its plan, and keeps its cells."""
+"""``--add`` adds values to the lists in the plan of an output folder, and keeps its cells."""
 
 from __future__ import annotations
 

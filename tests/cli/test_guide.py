@@ -1,4 +1,4 @@
-"""The commands for those who begin, and for those who check: init, explain, info, rerun."""
+"""The commands for beginners and for checks: init, explain, info, rerun."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paper by one command: its configs, and what comes of them."""
+"""The experiments of the paper by one command: their configs and their output."""
 
 from __future__ import annotations
 

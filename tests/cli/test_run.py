@@ -1,4 +1,4 @@
-"""``poisonbench run`` as a user meets it."""
+"""``poisonbench run`` from the point of view of a user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``poisonbench sweep``, ``status`` and ``merge`` as a user meets them."""
+"""``poisonbench sweep``, ``status`` and ``merge`` from the point of view of a user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every loader of data must do; those of the catalogue have tests of their own.
+"""The rule for every loader of data; those of the catalogue have tests of their own.
 
 The rule is written in CONTRIBUTING.md; a test that fails shows it.
 """

@@ -1,4 +1,4 @@
-"""What every defense must do, whichever it is; a new one is found by the registry.
+"""The rules for every defense; the registry finds new ones.
 
 The rules are written in CONTRIBUTING.md; a test that fails shows the one that it enforces.
 """

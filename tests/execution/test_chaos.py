@@ -1,4 +1,4 @@
-"""Sweeps whose processes are killed at random end in the bytes of one that nothing disturbed.
+"""Sweeps whose processes are killed at random end with the files of an undisturbed sweep.
 
 Each round is the life of one command: its workers are killed, and in the end it is killed itself,
 with its workers or without them, which then go on beside the next round.  More of it:

@@ -1,4 +1,4 @@
-"""``poisonbench sweep --dask``: the bytes are those of one process, whatever dies."""
+"""``poisonbench sweep --dask``: the files are those of one process, whichever part is killed."""
 
 from __future__ import annotations
 

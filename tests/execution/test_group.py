@@ -1,4 +1,4 @@
-"""One group of cells, in whatever process it is computed."""
+"""One group of cells, in any process."""
 
 from __future__ import annotations
 

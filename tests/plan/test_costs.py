@@ -1,4 +1,4 @@
-"""The table of costs: whom it knows, and how a line becomes a time."""
+"""The table of costs: which components it has, and how a line is converted to a time."""
 
 from __future__ import annotations
 

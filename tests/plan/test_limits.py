@@ -1,4 +1,4 @@
-"""What is too large is refused from the config alone, with the figure."""
+"""An experiment that is too large is refused from its config alone, with its size."""
 
 from __future__ import annotations
 

@@ -230,7 +230,8 @@ def checked_folder(given: Path | None = None, *, to_read: bool = False) -> Path:
     Raises
     ------
     DatasetError
-        It is not a folder, is a broken link, or cannot be read; the message says what named it.
+        It is not a folder, is a broken link, or cannot be read; the message says which setting
+        named it.
     """
     folder = data_folder(given)
     named_by = "--data-dir" if given else DATA_VARIABLE if os.environ.get(DATA_VARIABLE) else ""

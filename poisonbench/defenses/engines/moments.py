@@ -91,7 +91,7 @@ class RowMoments:
         return replace(self._centred(sums, float(weight.sum())), n=len(weight))
 
     def _over(self, rows: IntArray, factor: FloatArray | None = None) -> FloatArray:
-        """Return the sum over rows of zz', where z is (x, y, 1) less the shift, times `factor`."""
+        """Return the sum over rows of zz', where z is (x, y, 1) minus the shift, times `factor`."""
         d = self.X.shape[1]
         sums = np.zeros((d + 2, d + 2))
         for start in range(0, len(rows), BLOCK):
