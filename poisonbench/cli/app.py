@@ -431,7 +431,7 @@ def table(
 
     \b
     Metrics: test_mse, clipped, median, mae, rmse, ratio, ratio-none, own-clean, removed,
-    attack-seconds, defense-seconds, white-box-share.
+    attack-seconds, defense-seconds, ceiling, ceiling-share, white-box-share.
 
     \b
     Examples:
@@ -468,7 +468,7 @@ def compare(
 
     \b
     Metrics: test_mse, clipped, median, mae, rmse, ratio, ratio-none, own-clean, removed,
-    attack-seconds, defense-seconds.
+    attack-seconds, defense-seconds, ceiling, ceiling-share.
 
     \b
     Examples:

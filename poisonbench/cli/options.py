@@ -119,7 +119,7 @@ Add = Annotated[
     typer.Option(
         "--add",
         help="CONFIG is an output folder: add each KEY=VALUE to the lists in its plan, and compute "
-        "the new cells.  See below.",
+        "the new cells; see above.",
     ),
 ]
 Fetch = Annotated[
