@@ -157,8 +157,10 @@ def run(
     if done == n_cells and not todo:
         return Outcome(n_cells, 0, 0, (), 0, 0)
     missing = {task.id for group in todo for task in group.tasks}
+    # The processes may have other current folders: joblib keeps those of an earlier run.
+    at = out.absolute()
     work = [
-        Job(group, plan.datasets[group.data], out, options.verbose, options.predictions)
+        Job(group, plan.datasets[group.data], at, options.verbose, options.predictions)
         for group in todo
     ]
     n_processes = default_jobs() if options.jobs is None else options.jobs
@@ -244,8 +246,6 @@ def _at_once(work: list[Job], n_processes: int) -> Iterator[Result]:
                 for result in _parallel(work, n_processes):
                     ended.add(result[0])
                     yield result
-                # If the processes were stopped from elsewhere, joblib may end without an error.
-                suspects += [job for job in work if job.group.id not in ended]
                 break
             except TerminatedWorkerError:
                 # A process was killed, and joblib then stopped the others.  They were computing
@@ -263,8 +263,6 @@ def _at_once(work: list[Job], n_processes: int) -> Iterator[Result]:
 def _on_dask(work: list[Job], dask: AbstractContextManager[Client]) -> Iterator[Result]:
     """Run groups on a Dask cluster; repeat here those whose workers were always killed."""
     suspects = []
-    # The workers have other current folders.
-    work = [replace(job, out=job.out.absolute()) for job in work]
     with dask as client:
         dask_cluster.check_sight(client, work[0].out)
         for job, result in dask_cluster.results(client, run_group, work):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import importlib
 import os
@@ -324,6 +325,15 @@ def test_work_goes_on_without_the_groups_that_ran_when_a_process_was_killed(
     assert (done.n_computed, done.failures, done.n_missing) == (12, (), 0)
     groups = [group.id for group in work.groups]
     assert given == [groups, groups[3:], groups[1:3]]
+
+
+@pytest.mark.slow
+def test_processes_that_are_kept_from_a_run_in_another_folder(bench):
+    for name in ("one", "another"):
+        folder = bench.folder / name
+        folder.mkdir()
+        out = dataclasses.replace(bench, folder=folder).run(CONFIG, "--jobs", "2")
+        assert len(texts(out)) == len(texts(bench.folder / "one" / "out")) > 0
 
 
 @pytest.mark.slow
