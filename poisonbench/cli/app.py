@@ -350,8 +350,13 @@ def status(folder: Folder) -> None:
         say(statuses.report(statuses.look(index, folder), folder))
         if (folder / "results.csv").is_file():
             from poisonbench.output import weak_attacks  # pandas takes a while
+            from poisonbench.output.layout import StoreError
 
-            if signs := weak_attacks.report(folder):
+            try:
+                signs = weak_attacks.report(folder)
+            except StoreError as error:  # the cells are what counts
+                signs = f"Attacks were not checked for signs of weakness: {error}"
+            if signs:
                 say(signs)
 
 

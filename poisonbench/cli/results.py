@@ -66,8 +66,9 @@ def compare_results(folder: Path, reference: str | None, metric: str, output: Pa
     if name not in published.names() and Path(name).is_dir():
         if metric not in pivot.METRICS:
             raise usage(f"--metric {metric}: expected {', '.join(pivot.METRICS)}")
-        column = pivot.METRICS[metric].column
-        found = comparison.of_folders(tables.results, read_tables(Path(name)).results, column)
+        both = (tables.results, read_tables(Path(name)).results)
+        first, second = (pivot.with_metric(results, metric) for results in both)
+        found = comparison.of_folders(first, second, pivot.METRICS[metric].column)
         if found.empty:
             raise usage(
                 f"{folder} and {name} have no cell in common; expected the same data set, split, "

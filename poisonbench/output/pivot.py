@@ -162,7 +162,7 @@ def make(
     if len({*rows, columns}) < len(rows) + 1:
         raise ValueError("an axis is given twice; expected different axes for rows and columns")
     measure = METRICS[metric]
-    known_rows = _with_rates(results, measure.column)
+    known_rows = _with_rates(with_metric(results, metric), measure.column)
     known_rows = known_rows[known_rows[measure.column].notna()]
     if known_rows.empty:
         raise ValueError(f"no row has the metric {metric} ({measure.title}); expected another one")
@@ -188,6 +188,11 @@ def _check_known(given: str, what: str, known: list[str]) -> None:
             f"there is no {what} '{given}'{fields.hint(given, known)} "
             f"expected {fields.one_of(known)}"
         )
+
+
+def with_metric(results: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return results with the column of a metric, also if it follows from several rows."""
+    return with_white_box_share(results) if metric == "white-box-share" else results
 
 
 def with_white_box_share(results: pd.DataFrame) -> pd.DataFrame:
@@ -233,8 +238,6 @@ def common_seeds(cells: Sequence[set[int]]) -> set[int]:
 
 
 def _with_rates(results: pd.DataFrame, column: str) -> pd.DataFrame:
-    if column == "white_box_share":
-        results = with_white_box_share(results)
     rates = [
         f"{rate:g}" if of == "clean" else f"{rate:g} of total"
         for rate, of in zip(results["poisoning_rate"], results["rate_of"], strict=True)

@@ -12,7 +12,7 @@ import pandas as pd
 from poisonbench import records
 from poisonbench.config.choices import labelled
 from poisonbench.output.layout import StoreError
-from poisonbench.records import Labels, Measured, Timings
+from poisonbench.records import Labels, Measured, Round, Timings
 
 AXES = ("variables", "initialization", "outer_objective")
 """The columns that, beside the parameters, distinguish variants of one attack."""
@@ -126,7 +126,22 @@ def _csv(path: Path) -> pd.DataFrame:
     texts = [name for name, kind in Labels.__annotations__.items() if str(kind).startswith("str")]
     known = [name for name in texts if name in rows]
     filled = {name: rows[name].astype(object).fillna("").astype(str) for name in known}
+    for record in (Labels, Measured, Timings, Round):
+        for name, kind in records.types(record).items():
+            if not kind.startswith("str") and name in rows:
+                filled[name] = _numbers(rows[name], path)
     return rows.assign(**filled)
+
+
+def _numbers(column: pd.Series, path: Path) -> pd.Series:
+    try:
+        return pd.to_numeric(column)
+    except (TypeError, ValueError):
+        odd = next(text for text in column[pd.to_numeric(column, errors="coerce").isna()].dropna())
+        raise StoreError(
+            f"{path}: column {column.name} has {str(odd)!r}; expected a number; run poisonbench "
+            "merge to make the file again"
+        ) from None
 
 
 def distinct(results: pd.DataFrame) -> pd.DataFrame:

@@ -222,16 +222,20 @@ def _read_csv(path: Path, *kinds: type) -> pd.DataFrame:
                          "run poisonbench merge to make it again")  # fmt: skip
     labels = records.names(Labels)
     for name, kind in types.items():
-        if kind == "int":
-            frame[name] = frame[name].astype("int64")
-        elif kind == "int | None":
-            frame[name] = frame[name].astype("float64").astype("Int64")
-        elif kind.startswith("float"):
-            frame[name] = frame[name].astype("float64")
-        elif name in labels:
-            texts = frame[name] if kind == "str | None" else frame[name].fillna("")
-            order = texts.dropna().unique()
-            frame[name] = pd.Categorical(texts, categories=order, ordered=True)
+        try:
+            if kind == "int":
+                frame[name] = frame[name].astype("int64")
+            elif kind == "int | None":
+                frame[name] = frame[name].astype("float64").astype("Int64")
+            elif kind.startswith("float"):
+                frame[name] = frame[name].astype("float64")
+            elif name in labels:
+                texts = frame[name] if kind == "str | None" else frame[name].fillna("")
+                order = texts.dropna().unique()
+                frame[name] = pd.Categorical(texts, categories=order, ordered=True)
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"{path}: column {name}: {error}; run poisonbench merge to make the "
+                             "file again") from None  # fmt: skip
     return frame
 
 

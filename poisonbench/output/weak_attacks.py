@@ -2,6 +2,7 @@
 
 A low error under a weak attack says little about a defense, because it may only mean that the
 attack's search was poor.  Each sign is one line that says what was seen, where, and what to try.
+Attacks that aim at a defense are left out, as they need not do much to the learner without one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ LOW_SHARE = 0.7
 
 ROUNDING = 1e-6
 """Relative excess over its ceiling that an attack may have because of rounding."""
+
+AIMED_AT_DEFENSES = ("subpopulation", "sever", "adaptive")
+"""The attacks that choose their poison by what it does to a defense."""
 
 SHOWN = 12
 """Largest number of signs in a summary."""
@@ -65,7 +69,9 @@ def signs(results: pd.DataFrame, convergence: pd.DataFrame) -> Iterator[str]:
     results, convergence : pandas.DataFrame
         As in :class:`poisonbench.output.reading.Tables`.
     """
-    for (dataset, _, model), rows in _undefended(results).groupby(_SETTING, sort=False):
+    undefended = _undefended(results)
+    aims_at_defense = undefended["attack"].isin(AIMED_AT_DEFENSES) | _has(undefended, "defense=")
+    for (dataset, _, model), rows in undefended[~aims_at_defense].groupby(_SETTING, sort=False):
         where = f"on {dataset}, {model}"
         yield from _falling(rows, where)
         yield from _beaten_by_less_knowledge(rows, where)
@@ -99,57 +105,56 @@ def _falling(rows: pd.DataFrame, where: str) -> Iterator[str]:
 
 def _beaten_by_less_knowledge(rows: pd.DataFrame, where: str) -> Iterator[str]:
     """Yield attacks that know learner and rows but do less damage than one that knows less."""
-    knows_less = rows["attack_parameters"].astype(str).str.contains("knowledge=") | (
-        rows["attack"] == "statp"
-    )
+    knows_less = _has(rows, "knowledge=") | (rows["attack"] == "statp")
     has_objective = rows["outer_objective"].fillna("").astype(str) != ""
-    for informed, own in rows[has_objective & ~knows_less].groupby("attack_label", sort=False):
-        for blind, other in rows[knows_less].groupby("attack_label", sort=False):
-            weakest = _lowest_ratio(own, other, "test_mse")
-            if weakest is not None:
-                p, mine, theirs = weakest
-                yield (
-                    f"{informed} {where}: with {p} poison rows it does less damage (median test "
-                    f"MSE {mine:.3g}) than {blind} ({theirs:.3g}), which knows less; try "
-                    "coordinate, or attack: [...] with several objectives"
-                )
+    informed, blind = rows[has_objective & ~knows_less], rows[knows_less]
+    for attack, stronger, p, mine, theirs in _beaten(informed, blind, "test_mse"):
+        yield (
+            f"{attack} {where}: with {p} poison rows it does less damage (median test MSE "
+            f"{mine:.3g}) than {stronger} ({theirs:.3g}), which knows less; try coordinate, or "
+            "attack: [...] with several objectives"
+        )
 
 
 def _beaten_on_own_objective(rows: pd.DataFrame, where: str) -> Iterator[str]:
     """Yield attacks that maximise the validation error and reach less of it than another attack."""
     maximises = rows["outer_objective"].astype(str) == "validation"
-    for attack, own in rows[maximises].groupby("attack_label", sort=False):
-        for better, other in rows[rows["attack_label"] != attack].groupby(
-            "attack_label", sort=False
-        ):
-            weakest = _lowest_ratio(own, other, "val_mse")
-            if weakest is not None:
-                p, mine, theirs = weakest
-                yield (
-                    f"{attack} {where}: it maximises the validation error, but with {p} poison "
-                    f"rows it reaches {mine:.3g} and {better} reaches {theirs:.3g}; try coordinate "
-                    "with preset: strong"
-                )
+    own = rows[maximises & ~_has(rows, "knowledge=")]
+    for attack, stronger, p, mine, theirs in _beaten(own, rows, "val_mse"):
+        yield (
+            f"{attack} {where}: it maximises the validation error, but with {p} poison rows it "
+            f"reaches {mine:.3g} and {stronger} reaches {theirs:.3g}; try coordinate with preset: "
+            "strong"
+        )
 
 
-def _lowest_ratio(
-    own: pd.DataFrame, other: pd.DataFrame, column: str
-) -> tuple[int, float, float] | None:
-    """Return the number of poison rows at which `own` is most below `other`, and both medians.
+def _has(rows: pd.DataFrame, word: str) -> pd.Series:
+    """Return which rows are of attacks that have this word among their parameters."""
+    return rows["attack_parameters"].fillna("").astype(str).str.contains(word, regex=False)
 
-    The medians are over the seeds that both have.  The result is None if no median of `own` is
-    lower by more than noise.
+
+def _beaten(
+    rows: pd.DataFrame, others: pd.DataFrame, column: str
+) -> Iterator[tuple[str, str, int, float, float]]:
+    """Yield each attack that another one exceeds by more than noise, and where most.
+
+    The items are both attacks, the number of poison rows, and the medians of `column`, over the
+    seeds that both have.
     """
     key = ["n_poison", "seed"]
-    joined = own[[*key, column]].merge(other[[*key, column]], on=key, suffixes=("", "_other"))
-    joined = joined.astype({column: float, f"{column}_other": float}).dropna()
-    medians = joined.groupby("n_poison")[[column, f"{column}_other"]].median()
-    mine, theirs = medians.to_numpy(float).T
-    ratio = theirs / mine
-    if not len(ratio) or not ratio.max() > NOISE:
-        return None
-    worst = int(ratio.argmax())
-    return int(medians.index.to_numpy()[worst]), float(mine[worst]), float(theirs[worst])
+    for attack, mine in rows.groupby("attack_label", sort=False):
+        for other, theirs in others[others["attack_label"] != attack].groupby(
+            "attack_label", sort=False
+        ):
+            joined = mine[[*key, column]].merge(theirs[[*key, column]], on=key)
+            values = joined.set_index("n_poison").drop(columns="seed").astype(float).dropna()
+            medians = values.groupby("n_poison").median()
+            low, high = medians.to_numpy(float).T
+            ratio = high / low
+            if len(ratio) and ratio.max() > NOISE:
+                worst = int(ratio.argmax())
+                p = int(medians.index.to_numpy()[worst])
+                yield str(attack), str(other), p, float(low[worst]), float(high[worst])
 
 
 def _not_converged(rows: pd.DataFrame, convergence: pd.DataFrame, where: str) -> Iterator[str]:

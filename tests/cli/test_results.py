@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+import poisonbench
 from poisonbench.cli.app import app
+from poisonbench.output.layout import StoreError
 
 CONFIG = {
     "dataset": {"name": "synthetic", "n": 90, "d": 1, "informative": 1, "groups": []},
@@ -73,6 +75,37 @@ def test_compare_with_another_folder(bench, out):
     pairs = pd.read_csv("pairs.csv")
     assert len(pairs) == 4
     assert (pairs["mean"] == 0).all()
+
+
+def test_compare_with_another_folder_by_a_metric_of_several_rows(bench):
+    blind = {"name": "optp", "iterations": 1, "knowledge": {"surrogate": "data"}}
+    attacks = [{"name": "optp", "iterations": 1}, blind]
+    config = {**CONFIG, "attack": attacks, "poisoning_rate": 0.2, "defense": "none",
+              "split": {"train": 20, "validation": 20, "test": 20}}  # fmt: skip
+    one, other = (str(bench.run(config, out=name)) for name in ("one", "other"))
+    invoke("compare", one, "--reference", other, "--metric", "white-box-share", "-o", "pairs.csv")
+    (pair,) = pd.read_csv("pairs.csv").to_dict("records")
+    assert pair["mean"] == 0
+    assert "knowledge" in pair["attack_label"]
+
+
+def test_results_that_are_not_numbers_are_refused(out):
+    path = out / "results.csv"
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    rows.loc[1, "test_mse"] = "many"
+    rows.to_csv(path, index=False)
+    expected = "results.csv: column test_mse has 'many'; expected a number"
+    assert expected in invoke("table", str(out), code=2).stderr
+    with pytest.raises(StoreError, match=r"column test_mse: .*'many'"):
+        poisonbench.load_results(out)
+
+
+@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "\0", "dataset,test_mse\nx,many\n"])
+def test_status_needs_no_result_files(out, content):
+    (out / "results.csv").write_text(content)
+    said = invoke("status", str(out)).stdout
+    assert "8 cells: 8 done" in said
+    assert "Attacks were not checked for signs of weakness: " in said
 
 
 def test_compare_with_published_values_gives_verdicts_and_shapes(bench, out):

@@ -100,11 +100,19 @@ def test_signs(weak, objectives, expected):
     assert expected in found[0]
 
 
-def test_an_attack_that_knows_less_is_expected_to_do_less():
-    surrogate = rows("optp data", {60: 0.05}, attack_parameters="knowledge=surrogate:data")
-    for row in surrogate:
-        row["outer_objective"] = "training"
-    results = pd.DataFrame(HEALTHY + surrogate)
+@pytest.mark.parametrize(
+    ("attack", "parameters"),
+    [
+        ("optp data", "knowledge=surrogate:data"),
+        ("subpopulation", ""),
+        ("adaptive mm", "defense=mm"),
+        ("auto mm", "defense=mm"),
+    ],
+)
+def test_what_aims_elsewhere_or_knows_less_may_do_less(attack, parameters):
+    """On the undefended learner, or on the validation error of the true one."""
+    others = rows(attack, {60: 0.05}, attack_parameters=parameters, outer_objective="validation")
+    results = pd.DataFrame(HEALTHY + others)
     assert not list(weak_attacks.signs(results, rounds(results, [0.1])))
 
 
