@@ -18,6 +18,7 @@ from statistics import median_low
 
 from poisonbench.output import store
 from poisonbench.output.status import in_words
+from poisonbench.plan.costs import LARGEST
 from poisonbench.plan.groups import Group, Plan
 from poisonbench.plan.work import Part, Work
 
@@ -30,8 +31,9 @@ START = 3.0
 SAMPLE = 20
 """Number of finished cells of each kind whose times are read."""
 
-TABLE, MEASURED = 3.0, 1.5
-"""Factors to within which an estimate from the table, or from finished cells, is right."""
+MEASURED, TABLE, GUESS = 1.5, 3.0, 10.0
+"""Factors to within which an estimate is right: from finished cells; from the table; and from the
+table if the data are larger than those that it was measured with."""
 
 MOSTLY = 0.9
 """Share of the time that must be estimated from finished cells for the smaller factor."""
@@ -50,11 +52,14 @@ class Estimate:
         Share of that time for which there are finished cells of the same kind.
     memory : mapping of str to float
         The parts of the memory, in bytes, of the process that needs the most memory.
+    is_large : bool, default=False
+        Whether some data are larger than those that the table was measured with.
     """
 
     seconds: Mapping[str, float]
     measured: float
     memory: Mapping[str, float]
+    is_large: bool = False
 
     def wall(self, n_processes: int) -> float:
         """Return the seconds until the last process has finished."""
@@ -67,7 +72,9 @@ class Estimate:
         """Return the lines that ``--dry-run`` prints."""
         if not self.seconds:
             return "nothing is left to compute"
-        factor, source = TABLE, "a table of costs and the time of a ridge fit here"
+        factor = GUESS if self.is_large else TABLE
+        of = " on smaller data" if self.is_large else ""
+        source = f"a table of costs{of} and the time of a ridge fit here"
         if self.measured >= MOSTLY:
             factor, source = MEASURED, "the times of finished cells"
         elif self.measured >= 0.005:
@@ -78,7 +85,7 @@ class Estimate:
         return (
             f"time: about {in_words(wall)} with {processes} ({in_words(wall / factor)} to "
             f"{in_words(wall * factor)}), {in_words(computing)} of computing; from {source}\n"
-            f"memory: about {in_bytes(sum(self.memory.values()))} for each process: "
+            f"memory: at most about {in_bytes(sum(self.memory.values()))} for each process: "
             f"{', '.join(parts)}"
         )
 
@@ -131,8 +138,16 @@ def estimate(
     memory: dict[str, float] = max(
         (work.memory(group) for group in groups), key=lambda held: sum(held.values()), default={}
     )
-    share = measured / max(sum(seconds.values()), 1e-9)
-    return Estimate(seconds, share, {"for the libraries": LIBRARIES, **memory})
+    return Estimate(
+        seconds,
+        measured / max(sum(seconds.values()), 1e-9),
+        {"for the libraries": LIBRARIES, **memory},
+        is_large=any(
+            size > largest
+            for group in groups
+            for size, largest in zip(work.shape(group), LARGEST, strict=True)
+        ),
+    )
 
 
 class _Finished:

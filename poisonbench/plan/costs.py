@@ -58,9 +58,8 @@ class Shape(NamedTuple):
 REFERENCE = Shape(300, 50, 60)
 """The size at which the time of a component is ``fits`` ridge fits."""
 
-LARGEST = Shape(6400, 200, 1280)
-"""The largest size that was measured.  With more rows or columns, the number of fits does not grow
-further, because the time of a fit then grows in the same way as that of most components."""
+LARGEST = Shape(6400, 300, 1280)
+"""The largest size for which the table was measured or checked; beyond it, it is a guess."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +97,8 @@ class Cost:
 
     def ridge_fits(self, shape: Shape) -> float:
         """Return the time as a multiple of that of a ridge fit to the clean rows."""
-        n, d, p = shape
-        inside = (min(n, LARGEST.n), min(d, LARGEST.d), max(p, 1))
-        sizes = zip(inside, REFERENCE, self.exponents, strict=True)
-        return float(self.fits * prod((size / of) ** power for size, of, power in sizes))
+        sizes = zip(shape, REFERENCE, self.exponents, strict=True)
+        return float(self.fits * prod((max(size, 1) / of) ** power for size, of, power in sizes))
 
     def memory(self, shape: Shape) -> float:
         """Return the largest number of bytes that are allocated at a time."""
@@ -134,9 +131,9 @@ def table() -> tuple[Cost, ...]:
 
 @cache
 def _lines(kind: str, model: str) -> tuple[Cost, ...]:
-    found = tuple(line for line in table() if (line.kind, line.model) == (kind, model))
-    # The costs with a learner that the table does not have are those with ridge.
-    return found or _lines(kind, "ridge")
+    # The other learners are not in the table; elastic net is fitted as LASSO is.
+    model = "lasso" if model in ("lasso", "elastic-net") else "ridge"
+    return tuple(line for line in table() if (line.kind, line.model) == (kind, model))
 
 
 def is_small(model: str, shape: Shape) -> bool:

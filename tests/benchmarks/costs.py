@@ -51,8 +51,8 @@ COLUMNS = {8: (4, [4]), 40: (20, [5, 5, 10]), 200: (60, [20] * 7)}
 
 RATES = (0.05, 0.2)
 
-MODELS = {"ridge": 6400, "lasso": 6400, "ols": 400, "elastic-net": 400}
-"""The learners, with the most rows: the last two are much like the others."""
+MODELS = ("ridge", "lasso")
+"""The learners.  OLS counts as ridge, and elastic net as LASSO."""
 
 ATTACKS: list[Any] = [
     "statp",
@@ -63,6 +63,7 @@ ATTACKS: list[Any] = [
     "subpopulation",
     "sever",
     "adaptive",
+    "auto",
 ]
 
 DEFENSES: list[Any] = [
@@ -127,8 +128,11 @@ def written(case: Any) -> tuple[str, str]:
     return case["name"], ";".join(f"{key}={value}" for key, value in case.items() if key != "name")
 
 
-def measured(path: Path, models: list[str]) -> pd.DataFrame:
-    """Return the measurements in a file, after making those that it lacks."""
+def measured(path: Path, models: list[str], only: list[str] | None) -> pd.DataFrame:
+    """Return the measurements in a file, after making those that it lacks.
+
+    If `only` is not None, it has the names of the components to measure.
+    """
     columns = [*CASE, *SIZE, "fit", "seconds", "bytes"]
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,10 +144,10 @@ def measured(path: Path, models: list[str]) -> pd.DataFrame:
     with path.open("a") as file, threadpool_limits(1):
         for model in models:
             for n, d, rate in ((n, d, rate) for n, d in sizes for rate in RATES):
-                if n > MODELS[model]:
-                    continue
                 size = [n, d, round(rate * n)]
                 for case, call in parts(model, n, d, rate):
+                    if only is not None and case[1] not in only:
+                        continue
                     small = costs.is_small(case[-1], costs.Shape(*size))
                     key = (*case[:2], case[2], case[3])
                     if tuple(map(str, [*case, *size])) in done:
@@ -253,7 +257,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False, formatter_class=raw)
     add = parser.add_argument
     add("--output", type=Path, default=Path("results/benchmarks/costs.csv"), metavar="FILE")
-    add("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
+    add("--models", nargs="+", default=MODELS, choices=MODELS)
+    add("--only", nargs="+", metavar="NAME",
+        help="measure these components, and keep the other lines of the table")  # fmt: skip
     add("--table", type=Path, default=costs.TABLE, metavar="FILE")
     add("--check", nargs="+", metavar="CONFIG", help="a config, and words of a sweep")
     add("--data-dir", type=Path)
@@ -262,10 +268,13 @@ def main() -> None:
     if options.check:
         checked(Path(options.check[0]), options.check[1:], options.data_dir)
         return
-    table = fitted(measured(options.output, options.models))
+    table = fitted(measured(options.output, options.models, options.only))
     print(table[[*CASE, "fits", *SIZE, "spread"]].to_string(index=False, float_format="%.3g"))
-    table.drop(columns="spread").to_csv(options.table, index=False, float_format="%.3g",
-                                        lineterminator="\n")  # fmt: skip
+    table = table.drop(columns="spread")
+    if options.only is not None:
+        kept = pd.read_csv(options.table, keep_default_na=False)
+        table = pd.concat([kept[~kept["name"].isin(options.only)], table])
+    table.to_csv(options.table, index=False, float_format="%.3g", lineterminator="\n")
 
 
 if __name__ == "__main__":

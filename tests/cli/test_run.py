@@ -106,7 +106,7 @@ def test_dry_run_says_what_would_run_and_runs_nothing(bench):
     assert len(lines) == 2 + 4 + 2
     assert lines[-3] == "0 cells are already in results/x"
     assert lines[-2].startswith("time: about ")
-    assert lines[-1].startswith("memory: about ")
+    assert lines[-1].startswith("memory: at most about ")
     assert [path.name for path in bench.folder.iterdir()] == ["x.yaml"]
     bench.run(CONFIG)
     assert "16 cells are already in out" in bench.invoke(CONFIG, "--dry-run", "-o", "out").stdout

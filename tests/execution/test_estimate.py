@@ -69,7 +69,9 @@ def test_the_dry_run_says_cells_time_and_memory():
         r"of costs and the time of a ridge fit here",
         time,
     )
-    assert re.fullmatch(r"memory: about 30\d MB for each process: 300 MB for the libraries", memory)
+    assert re.fullmatch(
+        r"memory: at most about 30\d MB for each process: 300 MB for the libraries", memory
+    )
     assert not Path("out").exists()
     invoke("run", "--quiet", "--jobs", "0", "--output", "out")
     said = invoke("run", "--dry-run", "--jobs", "1", "--output", "out")
@@ -84,6 +86,7 @@ def test_what_a_large_design_takes_is_said():
                   split="thirds")  # fmt: skip
     memory = said.splitlines()[-1]
     assert "77 MB of rows" in memory
+    assert "from a table of costs on smaller data and" in said
     assert "MB huber" in memory
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from poisonbench import registry
 from poisonbench.plan import costs
-from poisonbench.plan.costs import LARGEST, REFERENCE, Shape
+from poisonbench.plan.costs import REFERENCE, Shape
 
 MODELS = list(registry.components("model"))
 KNOWN = {(line.kind, line.name) for line in costs.table()}
@@ -73,7 +73,7 @@ def test_the_formula():
     line = costs.Cost("defense", "x", {}, "ridge", 7.0, (1.0, 0.5, -1.0), 1.0, 2.0, 3.0)
     assert line.ridge_fits(REFERENCE) == pytest.approx(7.0)
     assert line.ridge_fits(Shape(600, 200, 30)) == pytest.approx(7.0 * 2 * 2 * 2)
-    assert line.ridge_fits(Shape(10**6, 10**4, 60)) == line.ridge_fits(LARGEST._replace(p=60))
+    assert line.ridge_fits(REFERENCE._replace(p=0)) == line.ridge_fits(REFERENCE._replace(p=1))
     assert line.memory(Shape(10, 5, 2)) == 8 * (12 + 2 * 12 * 5 + 3 * 25)
 
 
