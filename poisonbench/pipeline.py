@@ -262,7 +262,13 @@ def with_ceilings(stage: Stage, ceiling_of: Callable[[CeilingTask], Ceiling]) ->
     if not (group.ceiling and group.n_poison):
         return stage
     objective = variant.get("outer_objective", group.attack.axes["outer_objective"])
-    found = ceilings(objective, stage.setting, stage.clean, group.n_poison, ceiling_of)
+    surrogate = objective is not None and bool(group.attack.parameters.get("knowledge"))
+    found = ceilings(
+        None if surrogate else objective, stage.setting, stage.clean, group.n_poison, ceiling_of
+    )
+    if surrogate:
+        note = f"{objective}: no ceiling: the objective is that of the attacker's surrogate"
+        found = replace(found, note="; ".join(filter(None, [note, found.note])))
     return replace(stage, ceilings=found)
 
 

@@ -91,9 +91,12 @@ class Measured:
     val_mse: float | None = column("mean squared error on the attacker's validation rows; empty "
                                    "if there are none", "squared box unit")  # fmt: skip
     objective_initial: float | None = column("outer objective of the learner trained with the "
-                                             "attack's initial poison rows")  # fmt: skip
+                                             "attack's initial poison rows; with limited "
+                                             "knowledge, that of the attacker's "
+                                             "surrogate")  # fmt: skip
     objective_final: float | None = column("outer objective of the learner trained with the final "
-                                           "poison rows")  # fmt: skip
+                                           "poison rows; with limited knowledge, that of the "
+                                           "attacker's surrogate")  # fmt: skip
     objective_ceiling: float | None = column("proved bound on the outer objective of the learner "
                                              "trained with any n_poison legal poison rows; empty "
                                              "if none is known")  # fmt: skip

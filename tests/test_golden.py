@@ -19,6 +19,10 @@ MAKE = "python tests/golden/make.py"
 ELSEWHERE = 1e-9
 """Relative difference that another processor or another linear algebra may make."""
 
+CEILING_ELSEWHERE = 1e-3
+"""The same for ceilings.  Each is proved, but where the search for the lowest one stops depends on
+the last bits: it stops at a relative gap of 1e-6, and for LASSO it need not reach the optimum."""
+
 
 @pytest.fixture(scope="module")
 def made() -> dict[str, object]:
@@ -67,7 +71,8 @@ def differences(kept: pd.DataFrame, now: pd.DataFrame, tolerance: float) -> list
     for name in kept:
         old, new = kept[name], now[name]
         if old.dtype.kind == "f" and new.dtype.kind == "f":
-            same = np.isclose(new, old, rtol=tolerance, atol=tolerance * 1e-3, equal_nan=True)
+            own = CEILING_ELSEWHERE if tolerance and "ceiling" in name else tolerance
+            same = np.isclose(new, old, rtol=own, atol=own * 1e-3, equal_nan=True)
         else:
             same = ((old == new) | (old.isna() & new.isna())).to_numpy()
         if not same.all():

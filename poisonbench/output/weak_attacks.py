@@ -2,7 +2,8 @@
 
 A low error under a weak attack says little about a defense, because it may only mean that the
 attack's search was poor.  Each sign is one line that says what was seen, where, and what to try.
-Attacks that aim at a defense are left out, as they need not do much to the learner without one.
+Two kinds of attacks are left out: those that aim at a defense, as they need not do much to the
+learner without one, and mere starts of an attack (``iterations: 0``).
 """
 
 from __future__ import annotations
@@ -70,8 +71,12 @@ def signs(results: pd.DataFrame, convergence: pd.DataFrame) -> Iterator[str]:
         As in :class:`poisonbench.output.reading.Tables`.
     """
     undefended = _undefended(results)
-    aims_at_defense = undefended["attack"].isin(AIMED_AT_DEFENSES) | _has(undefended, "defense=")
-    for (dataset, _, model), rows in undefended[~aims_at_defense].groupby(_SETTING, sort=False):
+    left_out = (
+        undefended["attack"].isin(AIMED_AT_DEFENSES)
+        | _has(undefended, "defense=")
+        | _has(undefended, "iterations=0")
+    )
+    for (dataset, _, model), rows in undefended[~left_out].groupby(_SETTING, sort=False):
         where = f"on {dataset}, {model}"
         yield from _falling(rows, where)
         yield from _beaten_by_less_knowledge(rows, where)
@@ -136,25 +141,26 @@ def _has(rows: pd.DataFrame, word: str) -> pd.Series:
 def _beaten(
     rows: pd.DataFrame, others: pd.DataFrame, column: str
 ) -> Iterator[tuple[str, str, int, float, float]]:
-    """Yield each attack that another one exceeds by more than noise, and where most.
+    """Yield each attack that others exceed by more than noise, with the one that does so most.
 
-    The items are both attacks, the number of poison rows, and the medians of `column`, over the
-    seeds that both have.
+    The items are both attacks, the number of poison rows at which the ratio is largest, and the
+    medians of `column` there, over the seeds that both have.
     """
     key = ["n_poison", "seed"]
     for attack, mine in rows.groupby("attack_label", sort=False):
+        largest, found = NOISE, None
         for other, theirs in others[others["attack_label"] != attack].groupby(
             "attack_label", sort=False
         ):
             joined = mine[[*key, column]].merge(theirs[[*key, column]], on=key)
             values = joined.set_index("n_poison").drop(columns="seed").astype(float).dropna()
             medians = values.groupby("n_poison").median()
-            low, high = medians.to_numpy(float).T
-            ratio = high / low
-            if len(ratio) and ratio.max() > NOISE:
-                worst = int(ratio.argmax())
-                p = int(medians.index.to_numpy()[worst])
-                yield str(attack), str(other), p, float(low[worst]), float(high[worst])
+            for p, (low, high) in zip(medians.index, medians.to_numpy(float), strict=True):
+                if high > largest * low:
+                    largest = high / low if low else np.inf
+                    found = (str(attack), str(other), int(p), float(low), float(high))
+        if found is not None:
+            yield found
 
 
 def _not_converged(rows: pd.DataFrame, convergence: pd.DataFrame, where: str) -> Iterator[str]:

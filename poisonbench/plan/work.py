@@ -100,7 +100,9 @@ class Work:
             if KNOWLEDGE in group.attack.parameters:
                 yield Part(self._seconds(group, strength, model.name))
         if p and group.ceiling and self.shape(group).d <= MOST_COLUMNS:
-            for name in {group.attack.axes["outer_objective"], TEST} & set(LOSSES):
+            surrogate = KNOWLEDGE in group.attack.parameters
+            objective = TEST if surrogate else group.attack.axes["outer_objective"]
+            for name in {objective, TEST} & set(LOSSES):
                 seconds = self._seconds(group, Choice("ceiling", name, {}), model.name)
                 yield Part(seconds, once=("ceiling", name, p, *setup), in_each_process=False)
         for task in group.tasks:

@@ -99,6 +99,21 @@ def test_of_a_strength_selected_on_poisoned_rows_nothing_is_proved(bench):
     assert rows["objective_ceiling"].notna().all()  # the attacker's learner has a fixed one
 
 
+@pytest.mark.parametrize(
+    "knowledge", [{"surrogate": "data"}, {"surrogate": "model", "model": "ols"}]
+)
+def test_of_the_objective_of_a_surrogate_nothing_is_proved(bench, knowledge):
+    """The attack reports the objective for the learner that it knows."""
+    blind = {**COORDINATE, "knowledge": knowledge}
+    rows = bench.results({**CONFIG, "attack": blind, "poisoning_rate": 0.1})
+    assert rows["objective_final"].notna().all()
+    assert rows[["objective_ceiling", "ceiling_share"]].isna().all(axis=None)
+    assert rows["test_mse_ceiling"].notna().all()
+    assert set(rows["ceiling_note"]) == {
+        "validation: no ceiling: the objective is that of the attacker's surrogate"
+    }
+
+
 def test_too_many_columns_are_said_to_be_too_many(bench, monkeypatch):
     monkeypatch.setattr("poisonbench.certificates.cell_ceilings.MOST_COLUMNS", 5)
     rows = bench.results({**CONFIG, "attack": "statp", "poisoning_rate": 0.1})

@@ -20,6 +20,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"
 sys.modules["numba"] = None  # type: ignore[assignment]
 
+import numpy as np  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 from poisonbench.cli.app import app  # noqa: E402
@@ -34,7 +35,9 @@ def machine() -> dict[str, Any]:
     found = facts()
     libraries = {name: found["libraries"][name] for name in ("numpy", "scipy", "scikit-learn")}
     blas = sorted(found["blas"], key=str)  # by one and the same order, whichever was loaded first
-    return {"libraries": libraries, "blas": blas, "platform": sys.platform}
+    # NumPy chooses its loops by these when it starts.
+    simd = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
+    return {"libraries": libraries, "blas": blas, "simd": simd, "platform": sys.platform}
 
 
 def compute(out: Path) -> str:

@@ -107,6 +107,7 @@ def test_signs(weak, objectives, expected):
         ("subpopulation", ""),
         ("adaptive mm", "defense=mm"),
         ("auto mm", "defense=mm"),
+        ("optp start", "iterations=0"),
     ],
 )
 def test_what_aims_elsewhere_or_knows_less_may_do_less(attack, parameters):
@@ -114,6 +115,14 @@ def test_what_aims_elsewhere_or_knows_less_may_do_less(attack, parameters):
     others = rows(attack, {60: 0.05}, attack_parameters=parameters, outer_objective="validation")
     results = pd.DataFrame(HEALTHY + others)
     assert not list(weak_attacks.signs(results, rounds(results, [0.1])))
+
+
+def test_an_attack_that_several_exceed_has_one_sign():
+    weak = rows("bgd validation", {60: 0.1}, **VALIDATION)
+    stronger = rows("coordinate validation", {60: 0.9}, **VALIDATION)
+    results = pd.DataFrame(weak + stronger + rows("optp validation", {60: 0.89}, **VALIDATION))
+    (sign,) = weak_attacks.signs(results, rounds(results, [0.1]))
+    assert "with 60 poison rows it reaches 0.1 and coordinate validation reaches 0.9" in sign
 
 
 def test_above_the_ceiling_is_a_fault():
