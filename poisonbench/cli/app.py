@@ -436,7 +436,7 @@ def table(
 
     \b
     Metrics: test_mse, clipped, median, mae, rmse, ratio, ratio-none, own-clean, removed,
-    attack-seconds, defense-seconds, ceiling, ceiling-share, white-box-share.
+    change, attack-seconds, defense-seconds, ceiling, ceiling-share, white-box-share.
 
     \b
     Examples:
@@ -473,7 +473,7 @@ def compare(
 
     \b
     Metrics: test_mse, clipped, median, mae, rmse, ratio, ratio-none, own-clean, removed,
-    attack-seconds, defense-seconds, ceiling, ceiling-share.
+    change, attack-seconds, defense-seconds, ceiling, ceiling-share.
 
     \b
     Examples:

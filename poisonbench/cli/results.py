@@ -91,10 +91,10 @@ def compare_results(folder: Path, reference: str | None, metric: str, output: Pa
                 f"{folder} has no cell for which {name} has a value; expected {_available(values)}"
             )
         say(
-            f"{folder} compared with {name}: a ratio is the median test MSE over seeds divided by "
-            "the published value.  An attack is stronger than published if the undefended "
-            "learner's error is larger, a defense if its error is smaller.  A ratio within 5% of 1 "
-            "counts as met.\n"
+            f"{folder} compared with {name}: a ratio is the median over seeds divided by the "
+            "published value.  An attack is stronger than published if the undefended learner's "
+            "error, or the change of its predictions, is larger; a defense if it is smaller.  A "
+            "ratio within 5% of 1 counts as met.\n"
         )
         say(frame_text(compared.cells))
         if len(compared.checks):

@@ -30,7 +30,13 @@ large."""
 STRONGEST = "strongest"
 """The name for the strongest attack at a rate, in a published figure and in the results."""
 
-_CELL = ["figure", "dataset", "model", "attack", "defense", "poisoning_rate"]
+COLUMNS = {
+    "test_mse": "test_mse",
+    **{f"relative_change_q{q}": f"change_q{q}" for q in (10, 25, 50, 75, 90)},
+}
+"""The published metrics that are compared, each with the column of the results that has it."""
+
+_CELL = ["figure", "dataset", "model", "attack", "defense", "poisoning_rate", "metric"]
 
 _SETTING = ["dataset_label", "split", "model_label"]
 """The columns that are equal for all curves of one figure."""
@@ -54,8 +60,9 @@ class Comparison:
     Parameters
     ----------
     cells : pandas.DataFrame
-        A row for each published cell and each measured variant of it: published value, measured
-        median, mean, sd and count, their ratio (median over published) and the verdict.
+        A row for each published cell and each measured variant of it: the metric, the published
+        value, measured median, mean, sd and count, their ratio (median over published) and the
+        verdict.
     checks : pandas.DataFrame
         A row for each check of a shape: the figure, the check, the published and the measured
         shape, and the verdict.
@@ -66,7 +73,7 @@ class Comparison:
 
 
 def with_published(results: pd.DataFrame, reference: pd.DataFrame) -> Comparison:
-    """Compare results with published test errors.
+    """Compare results with published test errors and changes of predictions.
 
     Parameters
     ----------
@@ -75,16 +82,23 @@ def with_published(results: pd.DataFrame, reference: pd.DataFrame) -> Comparison
     reference : pandas.DataFrame
         Published values, as :func:`poisonbench.output.published.values` returns them.
     """
-    results = _white_box(distinct(results))
+    results = _white_box(results)
     wanted = reference[
-        (reference["metric"] == "test_mse")
         # The other rows would match nothing, and would take several times as long.
-        & reference["dataset"].isin(results["dataset"].unique())
+        reference["dataset"].isin(results["dataset"].unique())
         & reference["model"].isin(results["model"].unique())
     ]
-    cells = pd.DataFrame(list(_cells(results, wanted)))
-    checks = pd.DataFrame(list(_checks(results, wanted)))
-    return Comparison(cells, checks)
+    cells: list[dict[str, object]] = []
+    for metric, column in COLUMNS.items():
+        values = wanted[wanted["metric"] == metric]
+        if len(values) and column in results:
+            known = distinct(results[results[column].notna()])
+            cells += _cells(known, values, column)
+            if metric == "test_mse":
+                cells += _strongest(known, values)
+    errors = wanted[wanted["metric"] == "test_mse"]
+    checks = pd.DataFrame(list(_checks(distinct(results), errors)))
+    return Comparison(pd.DataFrame(cells), checks)
 
 
 def at_rate(results: pd.DataFrame, rate: Any) -> pd.DataFrame:
@@ -108,9 +122,12 @@ def _papers_optp(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[best] if best.any() else rows
 
 
-def _cells(results: pd.DataFrame, reference: pd.DataFrame) -> Iterator[dict[str, object]]:
+def _cells(
+    results: pd.DataFrame, reference: pd.DataFrame, column: str
+) -> Iterator[dict[str, object]]:
+    """Yield a line for each published cell and each measured variant of it."""
     for cell, published in reference.groupby(_CELL, sort=False):
-        figure, dataset, model, attack, defense, rate = cell
+        _, dataset, model, attack, defense, rate, _ = cell
         here = at_rate(results[(results["dataset"] == dataset) & (results["model"] == model)], rate)
         met = here[(here["attack"] == attack) & (here["defense"] == defense)]
         if met.empty:
@@ -118,7 +135,11 @@ def _cells(results: pd.DataFrame, reference: pd.DataFrame) -> Iterator[dict[str,
         for _, measured in _papers_optp(met).groupby(
             [*_SETTING, "attack_label", "defense_label"], sort=False
         ):
-            yield _line(cell, published, measured)
+            yield _line(cell, published, measured, column)
+
+
+def _strongest(results: pd.DataFrame, reference: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """Yield, for each rate, the strongest measured attack beside the strongest published one."""
     undefended = reference[(reference["figure"] != "defenses") & (reference["poisoning_rate"] > 0)]
     for cell, published in undefended.groupby(
         ["figure", "dataset", "model", "poisoning_rate"], sort=False
@@ -129,13 +150,14 @@ def _cells(results: pd.DataFrame, reference: pd.DataFrame) -> Iterator[dict[str,
         for _, setting in here[here["defense"] == "none"].groupby(_SETTING, sort=False):
             medians = setting.groupby("attack_label")["test_mse"].median()
             measured = setting[setting["attack_label"] == medians.idxmax()]
-            yield _line((figure, dataset, model, STRONGEST, "none", rate), top, measured)
+            key = (figure, dataset, model, STRONGEST, "none", rate, "test_mse")
+            yield _line(key, top, measured, "test_mse")
 
 
 def _line(
-    cell: tuple[object, ...], published: pd.DataFrame, measured: pd.DataFrame
+    cell: tuple[object, ...], published: pd.DataFrame, measured: pd.DataFrame, column: str
 ) -> dict[str, object]:
-    values = measured["test_mse"]
+    values = measured[column].astype(float)
     ratio = values.median() / published["value"].iloc[0]
     first = measured.iloc[0]
     return {
@@ -155,7 +177,7 @@ def _line(
 
 
 def verdict(ratio: float, defense: str, poisoned: bool) -> str:
-    """Return the verdict for a ratio of the measured to the published error.
+    """Return the verdict for a ratio of the measured to the published error or change.
 
     An attack is stronger than published if the undefended learner's error is larger, and a defense
     if its error is smaller.  Without poison, the verdict only gives the difference.

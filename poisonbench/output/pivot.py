@@ -61,6 +61,7 @@ METRICS = {
     "ratio-none": Metric("ratio_to_none", "test MSE / that without a defense"),
     "own-clean": Metric("ratio_to_own_clean", "test MSE / that of the defense without poison"),
     "removed": Metric("removal_recall", "share of the poison rows that was removed"),
+    "change": Metric("change_q50", "median relative change of a prediction (with --predictions)"),
     "attack-seconds": Metric("attack_seconds", "seconds to make the poison"),
     "defense-seconds": Metric("defense_seconds", "seconds to fit the defense"),
     "ceiling": Metric("test_mse_ceiling", "proved ceiling on the test MSE without a defense"),

@@ -12,7 +12,7 @@ import pandas as pd
 from poisonbench import records
 from poisonbench.config.choices import labelled
 from poisonbench.output.layout import StoreError
-from poisonbench.records import Labels, Measured, Round, Timings
+from poisonbench.records import Change, Labels, Measured, Round, Timings
 
 AXES = ("variables", "initialization", "outer_objective")
 """The columns that, beside the parameters, distinguish variants of one attack."""
@@ -25,7 +25,8 @@ class Tables:
     Parameters
     ----------
     results : pandas.DataFrame
-        The rows of ``results.csv`` joined with those of ``timings.csv``, with the further columns
+        The rows of ``results.csv`` joined with those of ``timings.csv`` and, if the run kept
+        predictions, ``changes.csv``, with the further columns
         ``attack_label``, ``defense_label``, ``model_label`` and ``dataset_label`` (name, parameters
         and, for an attack, its axes) and ``folder``.  Texts that do not apply are empty.
     convergence : pandas.DataFrame
@@ -92,7 +93,11 @@ def _results(place: Path, defense: str | None) -> pd.DataFrame:
         )
     if (place / "timings.csv").is_file():
         rows = rows.merge(_csv(place / "timings.csv"), on=key, how="left")
-    for name in (*records.names(Measured), *records.names(Timings)):
+    if (place / "changes.csv").is_file():
+        rows = rows.merge(
+            _csv(place / "changes.csv").drop(columns="response_unit"), on=key, how="left"
+        )
+    for name in (*records.names(Measured), *records.names(Timings), *records.names(Change)):
         if name not in rows:  # written by a version without this column
             rows[name] = None
     return with_labels(rows).assign(folder=place.name)
@@ -126,7 +131,7 @@ def _csv(path: Path) -> pd.DataFrame:
     texts = [name for name, kind in Labels.__annotations__.items() if str(kind).startswith("str")]
     known = [name for name in texts if name in rows]
     filled = {name: rows[name].astype(object).fillna("").astype(str) for name in known}
-    for record in (Labels, Measured, Timings, Round):
+    for record in (Labels, Measured, Timings, Round, Change):
         for name, kind in records.types(record).items():
             if not kind.startswith("str") and name in rows:
                 filled[name] = _numbers(rows[name], path)

@@ -65,6 +65,18 @@ def test_optp_is_the_best_of_its_variants_where_that_was_run(rows):
     assert cells[cells["attack"] == "optp"]["measured_attack"].tolist() == ["optp(best_of=true)"]
 
 
+def test_changes_of_predictions_are_compared_where_a_folder_has_them(rows):
+    line = ("dose", "house", "ridge", "optp", "none", 0.2, "relative_change_q75", "", 2.0, "read")
+    known = pd.DataFrame([line], columns=published.COLUMNS)
+    best = {"attack": "optp", "attack_parameters": "best_of=true"}
+    without = rows([0.5, 0.5, 0.5], **best, change_q75=None)
+    # The same cells in a folder that was run with --predictions.
+    kept = rows([0.5, 0.5, 0.5], **best).assign(change_q75=[1.0, 3.0, 9.0])
+    (cell,) = comparison.with_published(pd.concat([without, kept]), known).cells.to_dict("records")
+    assert (cell["metric"], cell["median"], cell["count"]) == ("relative_change_q75", 3.0, 3)
+    assert (cell["ratio"], cell["verdict"]) == (1.5, "stronger")
+
+
 def test_a_black_box_attack_is_not_what_was_published(rows):
     results = rows([1.0], attack_parameters="knowledge=surrogate:data")
     assert comparison.with_published(results, reference(statp=(0.1, 0.1))).cells.empty
