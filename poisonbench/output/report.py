@@ -30,6 +30,9 @@ HELD = comparison.TRIM_TARGET
 BROKEN = 2.0
 """A defense is listed as broken if its error is at least this many times the clean error."""
 
+SHOWN_ATTACKS = 5
+"""Largest number of attacks whose errors the summary lists."""
+
 SHOWN_WHOLE = 1000
 """Amounts of at least this size are shown without decimals."""
 
@@ -117,7 +120,9 @@ def _damage(rows: pd.DataFrame) -> Iterator[str]:
             else "These are results of one split."
         )
     )
-    others = ", ".join(f"{name} {_short(value)}" for name, value in medians.items())
+    listed = [f"{name} {_short(value)}" for name, value in medians.iloc[:SHOWN_ATTACKS].items()]
+    more = len(medians) - len(listed)
+    others = ", ".join(listed) + (f"; the other {more} did less damage" if more else "")
     yield (
         f"The strongest attack is {medians.index[0]}. Median test MSE by attack: {others}."
         if len(medians) > 1
@@ -147,7 +152,7 @@ def _short(value: float) -> str:
 
 
 def _times(ratio: float) -> str:
-    return f"{ratio:.3g} times"
+    return f"{ratio:,.0f} times" if ratio >= SHOWN_WHOLE else f"{ratio:.3g} times"
 
 
 def _defended(rows: pd.DataFrame) -> Iterator[str]:
@@ -159,7 +164,10 @@ def _defended(rows: pd.DataFrame) -> Iterator[str]:
     medians = at_most.groupby(["defense_label", "attack_label"])["ratio_to_clean"].apply(
         lambda values: values.astype(float).median()
     )
-    worst = medians.groupby("defense_label").max().sort_values()
+    met = medians.groupby("defense_label").size()
+    n_attacks = int(met.max())
+    # Only those that met equally many attacks can be compared by the worst of them.
+    worst = medians.groupby("defense_label").max()[met == n_attacks].sort_values()
     best = str(worst.index[0])
     under = str(medians[best].idxmax())
     p = int(at_most["n_poison"].iloc[0])
@@ -171,7 +179,6 @@ def _defended(rows: pd.DataFrame) -> Iterator[str]:
         else " Its error without poison was not measured."
     )
     word = "held" if worst.iloc[0] <= HELD else "came closest to the clean error"
-    n_attacks = at_most["attack_label"].nunique()
     attack = f"the worst of {n_attacks} attacks, {under}," if n_attacks > 1 else under
     yield (
         f"With {p} poison rows, {best} {word}: under {attack} its test MSE is "
@@ -185,12 +192,16 @@ def _defended(rows: pd.DataFrame) -> Iterator[str]:
             f"These defenses, too, stayed within {HELD:g} times the clean error under every "
             f"attack: {', '.join(also)}."
         )
-    broken = [f"{name} ({value:.2g})" for name, value in worst.items() if value >= BROKEN]
+    everywhere = medians.groupby("defense_label").max().sort_values()
+    broken = [f"{name} ({value:.2g})" for name, value in everywhere.items() if value >= BROKEN]
     if broken:
         yield (
             f"The error of these defenses was at least {BROKEN:g} times the clean error under some "
             f"attack: {', '.join(broken)}."
         )
+    fewer = [f"{name} ({count})" for name, count in met.items() if count < n_attacks]
+    if fewer:
+        yield f"These defenses met fewer than the {n_attacks} attacks: {', '.join(fewer)}."
 
 
 def not_covered(results: pd.DataFrame) -> Iterator[str]:

@@ -99,6 +99,32 @@ def test_it_says_what_happened(rows):
     assert "to 100 US dollars" in next(iter(report.findings(with_unit)))["sentences"][0]
 
 
+def test_a_defense_that_met_fewer_attacks_is_not_compared_by_its_worst(rows):
+    results = pd.concat(
+        [
+            rows([0.5, 0.6]),
+            rows([0.4, 0.4], attack="optp"),
+            rows([0.011, 0.011], defense="trim"),
+            rows([0.0105, 0.0105], defense="trim", attack="optp"),
+            rows([0.01, 0.01], defense="ransac"),
+            rows([0.05, 0.05], defense="roni"),
+        ]
+    ).assign(test_rmse_unscaled=None)
+    (found,) = report.findings(results)
+    held, broken, fewer = found["sentences"][2:]
+    assert "With 60 poison rows, trim held: under the worst of 2 attacks, statp, its" in held
+    assert broken.endswith("under some attack: roni (5).")
+    assert fewer == "These defenses met fewer than the 2 attacks: ransac (1), roni (1)."
+
+
+def test_of_many_attacks_the_strongest_are_listed(rows):
+    errors = dict(zip("abcdefg", (0.1, 0.7, 0.3, 0.6, 0.2, 0.5, 0.4), strict=True))
+    made = pd.concat([rows([value, value], attack=name) for name, value in errors.items()])
+    (found,) = report.findings(made.assign(test_rmse_unscaled=None))
+    listed = "b 0.70, d 0.60, f 0.50, g 0.40, c 0.30; the other 2 did less damage."
+    assert found["sentences"][1].endswith(f"Median test MSE by attack: {listed}")
+
+
 def test_what_is_not_covered(rows):
     said = " ".join(report.not_covered(rows([0.1], defense="trim", n_poison_source="oracle")))
     assert "adaptive" in said
