@@ -262,10 +262,10 @@ def _curves(
             axes.set_xticks(rates, [f"{rate:.2g}" for rate in rates])
         axes.set_xlabel("poisoning rate p/n")
         axes.set_ylabel("test MSE (squared box unit)")
+        _log_if_needed(axes)  # before the ceiling, which fixes the limits
         if axis == "attack":  # a defended model may exceed the bound for the undefended one
             ceilings = block.groupby("x")["test_mse_ceiling"].median()
             _ceiling(axes, ceilings, float(block["test_mse"].max()))
-        _log_if_needed(axes)
 
     return _panels(rows, draw, styles)
 

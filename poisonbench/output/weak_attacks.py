@@ -31,8 +31,12 @@ ROUNDING = 1e-6
 AIMED_AT_DEFENSES = ("subpopulation", "sever", "adaptive")
 """The attacks that choose their poison by what it does to a defense."""
 
-SHOWN = 12
-"""Largest number of signs in a summary."""
+SHOWN, SHOWN_ATTACKS = 12, 4
+"""Largest number of signs in a summary, and of attacks in a sign."""
+
+MORE_SEARCH = "try more rounds, other initializations, or coordinate"
+OTHER_OBJECTIVES = "try coordinate, or attack: [...] with several objectives"
+STRONG = "try coordinate with preset: strong"
 
 _SETTING = ["dataset_label", "split", "model_label"]
 
@@ -63,7 +67,7 @@ def above_ceiling(results: pd.DataFrame) -> list[str]:
 
 
 def signs(results: pd.DataFrame, convergence: pd.DataFrame) -> Iterator[str]:
-    """Yield the signs, grouped by data set, split and learner.
+    """Yield the signs: for each data set, split and learner, one line for each kind.
 
     Parameters
     ----------
@@ -77,20 +81,31 @@ def signs(results: pd.DataFrame, convergence: pd.DataFrame) -> Iterator[str]:
         | _has(undefended, "iterations=0")
     )
     for (dataset, _, model), rows in undefended[~left_out].groupby(_SETTING, sort=False):
-        where = f"on {dataset}, {model}"
-        yield from _falling(rows, where)
-        yield from _beaten_by_less_knowledge(rows, where)
-        yield from _beaten_on_own_objective(rows, where)
-        yield from _not_converged(rows, convergence, where)
-        yield from _far_from_ceiling(rows, where)
+        for what, found, remedy in (
+            ("more poison rows do less damage", _falling(rows), MORE_SEARCH),
+            ("attacks that know learner and rows do less damage than one that knows less",
+             _beaten_by_less_knowledge(rows), OTHER_OBJECTIVES),
+            ("attacks that maximise the validation error reach less of it than another attack",
+             _beaten_on_own_objective(rows), STRONG),
+            (f"the objective still rose by more than {STILL_RISING:.0%} in the last round",
+             _not_converged(rows, convergence), "allow more rounds"),
+            (f"less than {LOW_SHARE:.0%} of the ceiling of the objective was reached (the true "
+             "maximum may be lower)", _far_from_ceiling(rows), STRONG),
+        ):  # fmt: skip
+            attacks = [f"{attack} ({detail})" for attack, detail in found]
+            if len(attacks) > SHOWN_ATTACKS:
+                attacks[SHOWN_ATTACKS:] = [f"and {len(attacks) - SHOWN_ATTACKS} more"]
+            if attacks:
+                yield f"{dataset}, {model}: {what}: {', '.join(attacks)}; {remedy}"
 
 
 def _undefended(results: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with poison and no defense."""
-    return results[(results["defense"] == "none") & (results["n_poison"] > 0)]
+    """Return the rows that show what the poison does to a learner without a defense."""
+    found: pd.DataFrame = results[(results["defense"] == "none") & (results["n_poison"] > 0)]
+    return found
 
 
-def _falling(rows: pd.DataFrame, where: str) -> Iterator[str]:
+def _falling(rows: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Yield attacks that do less damage with more poison rows."""
     for attack, own in rows.groupby("attack_label", sort=False):
         by_count = own.pivot_table(index="seed", columns="n_poison", values="test_mse").dropna()
@@ -102,35 +117,27 @@ def _falling(rows: pd.DataFrame, where: str) -> Iterator[str]:
             k = int(fall.argmax())
             best = int(errors[: k + 1].argmax())
             yield (
-                f"{attack} {where}: {counts[k + 1]} poison rows do less damage (median test MSE "
-                f"{errors[k + 1]:.3g}) than {counts[best]} ({errors[best]:.3g}); try more rounds, "
-                "other initializations, or coordinate"
+                str(attack),
+                f"median test MSE {errors[k + 1]:.3g} with {counts[k + 1]} rows, "
+                f"{errors[best]:.3g} with {counts[best]}",
             )
 
 
-def _beaten_by_less_knowledge(rows: pd.DataFrame, where: str) -> Iterator[str]:
+def _beaten_by_less_knowledge(rows: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Yield attacks that know learner and rows but do less damage than one that knows less."""
     knows_less = _has(rows, "knowledge=") | (rows["attack"] == "statp")
     has_objective = rows["outer_objective"].fillna("").astype(str) != ""
     informed, blind = rows[has_objective & ~knows_less], rows[knows_less]
     for attack, stronger, p, mine, theirs in _beaten(informed, blind, "test_mse"):
-        yield (
-            f"{attack} {where}: with {p} poison rows it does less damage (median test MSE "
-            f"{mine:.3g}) than {stronger} ({theirs:.3g}), which knows less; try coordinate, or "
-            "attack: [...] with several objectives"
-        )
+        yield attack, f"with {p} rows a median test MSE of {mine:.3g}, {stronger} {theirs:.3g}"
 
 
-def _beaten_on_own_objective(rows: pd.DataFrame, where: str) -> Iterator[str]:
+def _beaten_on_own_objective(rows: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Yield attacks that maximise the validation error and reach less of it than another attack."""
     maximises = rows["outer_objective"].astype(str) == "validation"
     own = rows[maximises & ~_has(rows, "knowledge=")]
     for attack, stronger, p, mine, theirs in _beaten(own, rows, "val_mse"):
-        yield (
-            f"{attack} {where}: it maximises the validation error, but with {p} poison rows it "
-            f"reaches {mine:.3g} and {stronger} reaches {theirs:.3g}; try coordinate with preset: "
-            "strong"
-        )
+        yield attack, f"with {p} rows {mine:.3g}, {stronger} {theirs:.3g}"
 
 
 def _has(rows: pd.DataFrame, word: str) -> pd.Series:
@@ -163,7 +170,7 @@ def _beaten(
             yield found
 
 
-def _not_converged(rows: pd.DataFrame, convergence: pd.DataFrame, where: str) -> Iterator[str]:
+def _not_converged(rows: pd.DataFrame, convergence: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Yield searches whose objective was still rising in the last round."""
     key = [name for name in ("folder", "poison_file") if name in rows and name in convergence]
     sets = rows.drop_duplicates(key)[[*key, "attack_label"]]
@@ -178,20 +185,13 @@ def _not_converged(rows: pd.DataFrame, convergence: pd.DataFrame, where: str) ->
         )
         rising = int((last > STILL_RISING).sum())
         if rising:
-            yield (
-                f"{attack} {where}: for {rising} of {len(last)} poison sets the objective still "
-                f"rose by more than {STILL_RISING:.0%} in the last round; allow more rounds"
-            )
+            yield str(attack), f"{rising} of {len(last)} poison sets"
 
 
-def _far_from_ceiling(rows: pd.DataFrame, where: str) -> Iterator[str]:
+def _far_from_ceiling(rows: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Yield attacks that stay far below the proved ceiling of their objective."""
     known = rows[rows["ceiling_share"].notna()]
     for attack, own in known.groupby("attack_label", sort=False):
         shares = own["ceiling_share"].astype(float).groupby(own["n_poison"]).median()
         if shares.min() < LOW_SHARE:
-            yield (
-                f"{attack} {where}: with {shares.idxmin()} poison rows it reaches "
-                f"{shares.min():.0%} of the ceiling of its objective (the true maximum may be "
-                "lower); try coordinate with preset: strong"
-            )
+            yield str(attack), f"with {shares.idxmin()} rows {shares.min():.0%}"

@@ -65,6 +65,16 @@ def test_the_ceiling_is_drawn_unless_it_is_far_above_the_curves(curve):
     )
 
 
+def test_below_a_ceiling_a_logarithmic_axis_begins_near_the_lowest_error(curve):
+    wide = curve.assign(test_mse=curve["test_mse"] ** 3)
+    drawing = figures.attacks(wide.assign(test_mse_ceiling=0.01))
+    axes = drawing.figure.axes[0]
+    assert axes.get_yscale() == "log"
+    bottom, top = axes.get_ylim()
+    assert wide["test_mse"].min() / 10 < bottom < wide["test_mse"].min()
+    assert 0.01 < top < 0.02
+
+
 def test_a_wide_range_is_logarithmic_and_a_narrow_one_starts_at_0(curve):
     wide = curve.assign(test_mse=curve["test_mse"] ** 3)
     assert figures.attacks(curve).figure.axes[0].get_yscale() == "linear"

@@ -68,27 +68,31 @@ def test_no_sign_where_nothing_is_weak():
         (
             rows("bgd training", {12: 0.1, 36: 0.2, 60: 0.15}, outer_objective="training"),
             [0.1, 0.1],
-            "60 poison rows do less damage (median test MSE 0.15) than 36 (0.2)",
+            "more poison rows do less damage: bgd training (median test MSE 0.15 with 60 rows, 0.2 "
+            "with 36); try more rounds",
         ),
         (
             rows("bgd training", {12: 0.05, 36: 0.06, 60: 0.06}, outer_objective="training"),
             [0.1, 0.1],
-            "with 60 poison rows it does less damage (median test MSE 0.06) than statp (0.07)",
+            "less damage than one that knows less: bgd training (with 60 rows a median test MSE of "
+            "0.06, statp 0.07); try coordinate",
         ),
         (
             rows("bgd validation", {12: 0.1, 36: 0.1, 60: 0.3}, **VALIDATION),
             [0.1, 0.1],
-            "with 36 poison rows it reaches 0.1 and optp validation reaches 0.2",
+            "of it than another attack: bgd validation (with 36 rows 0.1, optp validation 0.2); "
+            "try coordinate with preset: strong",
         ),
         (
             rows("bgd training", {60: 0.3}, outer_objective="training"),
             [0.1, 0.2, 0.3],
-            "for 3 of 3 poison sets the objective still rose by more than 1%",
+            "objective still rose by more than 1% in the last round: bgd training (3 of 3 poison "
+            "sets); allow more rounds",
         ),
         (
             rows("bgd training", {60: 0.3}, outer_objective="training", ceiling_share=0.5),
             [0.1, 0.1],
-            "with 60 poison rows it reaches 50% of the ceiling",
+            "maximum may be lower): bgd training (with 60 rows 50%); try coordinate",
         ),
     ],
 )
@@ -96,7 +100,7 @@ def test_signs(weak, objectives, expected):
     results = pd.DataFrame(HEALTHY + weak)
     found = list(weak_attacks.signs(results, rounds(pd.DataFrame(weak), objectives)))
     assert len(found) == 1, found
-    assert found[0].startswith(f"{weak[0]['attack_label']} on house, ridge: ")
+    assert found[0].startswith("house, ridge: ")
     assert expected in found[0]
 
 
@@ -122,7 +126,17 @@ def test_an_attack_that_several_exceed_has_one_sign():
     stronger = rows("coordinate validation", {60: 0.9}, **VALIDATION)
     results = pd.DataFrame(weak + stronger + rows("optp validation", {60: 0.89}, **VALIDATION))
     (sign,) = weak_attacks.signs(results, rounds(results, [0.1]))
-    assert "with 60 poison rows it reaches 0.1 and coordinate validation reaches 0.9" in sign
+    assert ": bgd validation (with 60 rows 0.1, coordinate validation 0.9); try" in sign
+
+
+def test_attacks_with_the_same_sign_share_a_line():
+    errors = {f"optp {k} validation": 0.1 + k / 100 for k in range(6)}
+    weak = [row for name, error in errors.items() for row in rows(name, {60: error}, **VALIDATION)]
+    results = pd.DataFrame(HEALTHY + weak)
+    (sign,) = weak_attacks.signs(results, rounds(results, [0.1]))
+    assert "than another attack: optp 0 validation (with 60 rows 0.1, optp validation 0.3)" in sign
+    assert sign.count("(with 60 rows") == 4
+    assert ", and 2 more; try coordinate" in sign
 
 
 def test_above_the_ceiling_is_a_fault():
