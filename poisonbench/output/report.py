@@ -152,7 +152,7 @@ def _short(value: float) -> str:
 
 
 def _times(ratio: float) -> str:
-    return f"{ratio:,.0f} times" if ratio >= SHOWN_WHOLE else f"{ratio:.3g} times"
+    return f"{ratio:,.0f} times" if ratio >= SHOWN_WHOLE else f"{ratio:#.3g}".rstrip(".") + " times"
 
 
 def _defended(rows: pd.DataFrame) -> Iterator[str]:

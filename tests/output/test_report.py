@@ -90,10 +90,10 @@ def test_it_says_what_happened(rows):
     damage, strongest, held, broken = found["sentences"]
     assert "60 poison rows added to 300 clean rows (20%)" in damage
     assert "from 10.0% of the response's range to 40.0%." in damage
-    assert "16 times" in damage
+    assert "is 16.0 times that" in damage
     assert strongest.startswith("The strongest attack is coordinate.")
     assert "trim held: under coordinate its test MSE is 1.05 times" in held
-    assert "Without poison, its test MSE is 1.2 times" in held
+    assert "Without poison, its test MSE is 1.20 times" in held
     assert broken.endswith("at least 2 times the clean error under some attack: huber (5).")
     with_unit = results.assign(response_unit="US dollars")
     assert "to 100 US dollars" in next(iter(report.findings(with_unit)))["sentences"][0]
