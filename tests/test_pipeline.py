@@ -199,6 +199,9 @@ def test_metrics_of_removal_by_hand():
     }
     assert metrics.removal(kept, np.zeros(5, dtype=bool))["removal_recall"] is None
     assert metrics.removal(np.ones(5, dtype=bool), poison)["removal_precision"] is None
+    for wrong in (kept.astype(int), kept[:4]):
+        with pytest.raises(ValueError, match="support_ has type"):
+            metrics.removal(wrong, poison)
 
 
 def test_r2_of_test_rows_that_do_not_vary_is_empty():
@@ -396,10 +399,16 @@ def referenced(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("model", ["ridge", "lasso"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"name": "ridge", "alpha": 0.1},
+        {"name": "lasso", "lambda": 0.002},
+        {"name": "lasso", "alpha": 0.001},
+    ],
+)
 def test_reference_rows_are_those_of_scikit_learn(tmp_path, model):
-    given = {"ridge": {"name": "ridge", "alpha": 0.1}, "lasso": {"name": "lasso", "lambda": 0.002}}
-    work = planned(tmp_path, model=given[model], attack="statp", defense=["median", "heavy-ridge"])
+    work = planned(tmp_path, model=model, attack="statp", defense=["median", "heavy-ridge"])
     group = work.groups[0]
     stage = pipeline.stage(group, next(iter(work.datasets.values())))
     measured = [pipeline.measure(stage, task) for task in group.tasks]
@@ -408,7 +417,7 @@ def test_reference_rows_are_those_of_scikit_learn(tmp_path, model):
     rows, test = stage.rows, stage.setting.test
     assert median.test_mse == pytest.approx(np.mean((test.y - np.median(rows.y)) ** 2))
     # Beside LASSO, 100 times the default lambda of 1e-3; alpha = N lambda / 2.
-    alpha = {"ridge": 10.0, "lasso": len(rows) * 0.1 / 2}[model]
+    alpha = {"ridge": 10.0, "lasso": len(rows) * 0.1 / 2}[model["name"]]
     expected = Ridge(alpha).fit(rows.X, rows.y).predict(test.X)
     assert heavy.test_mse == pytest.approx(mean_squared_error(test.y, expected))
     assert heavy.alpha == pytest.approx(alpha)

@@ -66,7 +66,7 @@ class Group:
         Number of poison rows p.
     tasks : tuple of Task
         The defenses.
-    ceiling : bool, default=True
+    ceiling : bool
         Whether the cells have ceilings.
     """
 
@@ -78,7 +78,7 @@ class Group:
     attack: Choice
     n_poison: int
     tasks: tuple[Task, ...]
-    ceiling: bool = True
+    ceiling: bool
 
     @property
     def poison_file(self) -> str | None:

@@ -356,3 +356,81 @@ def test_data_that_do_not_fit_into_memory(make, monkeypatch):
     monkeypatch.setattr(Diabetes, "load", load)
     with pytest.raises(ConfigError, match=r"x\.yaml:2: dataset: the data do not fit into memory"):
         make(attack="statp", poisoning_rate=0.1)
+
+
+GIVEN = {"attack": "statp", "poisoning_rate": 0.1, "defense": "none"}
+
+
+def warnings_of(work: Plan) -> list[str]:
+    return [note for note in work.notes if note.startswith("warning: poisoning rate")]
+
+
+def test_rates_that_round_to_no_poison_row_are_named(make):
+    """With 100 clean rows, 0.5% is one row and less than that is none."""
+    assert warnings_of(make(**{**GIVEN, "poisoning_rate": [0, 0.005, 0.1]})) == []
+    found = warnings_of(make(**{**GIVEN, "poisoning_rate": [0.1, 0.004, 0, 0.001, 0.005]}))
+    assert [note.split(" of ")[0] for note in found] == [
+        "warning: poisoning rate 0.001", "warning: poisoning rate 0.004",
+    ]  # fmt: skip
+    assert found[0].endswith(
+        "of diabetes rounds to 0 poison rows, so its cells show errors without poison for every "
+        "attack"
+    )
+
+
+@pytest.mark.parametrize("count", [108, 110, 111])
+def test_a_defense_cannot_take_all_rows_for_poison(make, count):
+    words = {**GIVEN, "defense": {"name": "trim", "n_poison": {"count": count}}}
+    if count == 108:  # TRIM keeps two rows
+        assert cells(make(**words))
+        return
+    message = (
+        f"would treat {count} rows as poison, but there are only 110 training rows, 10 of them"
+    )
+    with pytest.raises(ConfigError, match=message):
+        make(**words)
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["numbers of rows", "rows in a file"])
+@pytest.mark.parametrize("n_clean", [201, 202])
+def test_a_surrogate_sample_needs_as_many_spare_rows_as_there_are_clean_ones(
+    make, tmp_path, n_clean, written
+):
+    """Of 442 rows, the split leaves 442 - 40 - n_clean."""
+    split: dict[str, Any] = {"train": n_clean, "validation": 20, "test": 20}
+    if written:
+        rows = np.arange(442)
+        np.savez(tmp_path / "split.npz", train=rows[:n_clean], validation=rows[n_clean:][:20],
+                 test=rows[-20:])  # fmt: skip
+        split = {"indices": str(tmp_path / "split.npz")}
+    attack = {"name": "statp", "knowledge": {"surrogate": "data"}}
+    if n_clean == 201:
+        assert cells(make(**{**GIVEN, "split": split, "attack": attack}))
+        return
+    message = "needs a surrogate sample of 202 rows, .* the split leaves 200 of 442 rows"
+    with pytest.raises(ConfigError, match=message):
+        make(**{**GIVEN, "split": split, "attack": attack})
+
+
+@pytest.mark.parametrize("what", ["attack", "split"])
+def test_the_content_of_a_file_that_a_config_names_belongs_to_the_plan(make, tmp_path, what):
+    rng = np.random.default_rng(0)
+    path, rows = tmp_path / "given.npz", rng.permutation(442)
+    words: dict[str, Any] = {
+        "attack": {"attack": {"name": "file", "path": str(path)}, "defense": "none"},
+        "split": {**GIVEN, "split": {"indices": str(path)}},
+    }[what]
+
+    def content(change: int) -> Any:
+        if what == "split":
+            np.savez(path, train=rows[change : 100 + change], validation=rows[200:220],
+                     test=rows[300:340])  # fmt: skip
+        else:
+            names = Diabetes().load().space.names
+            X = np.zeros((10, len(names)))
+            X[:, names.index("sex:1")] = 1
+            X[:, names.index("age")] = change / 2
+            np.savez(path, X=X, y=np.ones(10), feature_names=names)
+        return make(**words).identity()
+
+    assert content(0) == content(0) != content(1)
