@@ -15,7 +15,7 @@ from poisonbench.cli.messages import say, to_stderr, usage, user_errors, using
 if TYPE_CHECKING:
     import pandas as pd
 
-    from poisonbench.output.figures import Drawing
+    from poisonbench.output.drawings import Drawing
     from poisonbench.output.reading import Tables
 
 
@@ -128,18 +128,19 @@ def table_of_results(
     with user_errors():
         from poisonbench.config import fields
         from poisonbench.output import pivot
+        from poisonbench.output.table_formats import FORMATS
 
-    if form not in pivot.FORMATS:
+    if form not in FORMATS:
         raise usage(
-            f"--format {form}: there is no such format{fields.hint(form, list(pivot.FORMATS))} "
-            f"expected {fields.one_of(list(pivot.FORMATS))}"
+            f"--format {form}: there is no such format{fields.hint(form, list(FORMATS))} "
+            f"expected {fields.one_of(list(FORMATS))}"
         )
     results = chosen_rows(read_tables(folder).results, where)
     try:
         made = pivot.make(results, rows.split(","), columns, metric, statistic)
     except ValueError as error:
         raise usage(f"poisonbench table: {error}") from None
-    text = pivot.FORMATS[form](made)
+    text = FORMATS[form](made)
     if output is None:
         say(text, nl=False)
     else:
@@ -185,13 +186,14 @@ def plot_results(
     with user_errors():
         from poisonbench.config import fields
         from poisonbench.output import figures
+        from poisonbench.output.drawings import KINDS, save
 
     wanted = kinds.split(",")
     for kind in wanted:
-        if kind not in figures.KINDS:
+        if kind not in KINDS:
             raise usage(
-                f"--format {kinds}: '{kind}' is not a format{fields.hint(kind, figures.KINDS)} "
-                f"expected {fields.one_of(figures.KINDS)}, or several, separated by commas"
+                f"--format {kinds}: '{kind}' is not a format{fields.hint(kind, KINDS)} "
+                f"expected {fields.one_of(KINDS)}, or several, separated by commas"
             )
     tables = read_tables(folder)
     known = published_values(reference, tables.results)
@@ -201,9 +203,9 @@ def plot_results(
         values = None if known is None else known[1]
         written: list[Path] = []
         for drawing in figures.of_results(tables.results, tables.convergence, values):
-            written += figures.save(drawing, out, wanted)
+            written += save(drawing, out, wanted)
         for drawing in training_set_drawings(tables, data_dir) if training_sets else ():
-            written += figures.save(drawing, out, wanted)
+            written += save(drawing, out, wanted)
     if not written:
         raise usage(f"{folder}: nothing to draw; expected results at two or more poisoning rates")
     for path in written:

@@ -1,35 +1,23 @@
 """Figures of results: error against rate, convergence, and damage against detection.
 
-Every function returns a :class:`Drawing`, or None if the results have nothing to show in it.  The
-same results give files with the same bytes, if the version of matplotlib is the same.  Text is
-drawn as outlines, so that a figure looks the same on every machine.
+Every function returns a :class:`Drawing`, or None if the results have nothing to show in it.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from poisonbench.output.drawings import LOOK, PANEL, Drawing, log_if_needed, new_figure
 from poisonbench.output.reading import distinct
 from poisonbench.output.styles import Style, style
 from poisonbench.reference_rows import REFERENCE_ROWS
-
-PANEL = (3.7, 2.9)
-"""Width and height of one panel, in inches."""
-
-LOG_RANGE = 30.0
-"""An axis is logarithmic if the largest value is more than this many times the smallest."""
 
 HIGHEST_CEILING = 30.0
 """The ceiling is drawn only if its ratio to the largest error is at most this."""
@@ -39,82 +27,6 @@ MOST_TICKS = 8
 
 MOST_LINES = 8
 """Largest number of attacks whose rounds are drawn."""
-
-KINDS = ("png", "svg", "pdf")
-
-LOOK: Any = {
-    "font.size": 9,
-    "axes.titlesize": 9.5,
-    "axes.grid": True,
-    "grid.color": "#e4e4e4",
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 4.5,
-    "axes.formatter.useoffset": False,
-    "svg.hashsalt": "poisonbench",
-    "savefig.dpi": 160,
-    "pdf.fonttype": 42,
-}
-"""The matplotlib settings of all figures."""
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure with a title and a caption.
-
-    Parameters
-    ----------
-    name : str
-        The name of its file, without an ending.
-    title : str
-        A title.
-    caption : str
-        A description in a sentence or two, also for readers who cannot see the figure.
-    figure : Figure
-        The figure.
-    """
-
-    name: str
-    title: str
-    caption: str
-    figure: Figure
-
-
-def save(drawing: Drawing, folder: Path, kinds: Sequence[str] = KINDS) -> list[Path]:
-    """Write a figure in several formats, and return the paths."""
-    paths = []
-    for kind in kinds:
-        path = folder / f"{drawing.name}.{kind}"
-        path.write_bytes(rendered(drawing.figure, kind))
-        paths.append(path)
-    return paths
-
-
-def rendered(figure: Figure, kind: str) -> bytes:
-    """Return a figure as the content of a file, without dates."""
-    buffer = io.BytesIO()
-    metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    with mpl.rc_context(LOOK):
-        figure.savefig(buffer, format=kind, metadata=metadata[kind])
-    return buffer.getvalue()
-
-
-def new_figure(
-    n_rows: int,
-    n_columns: int,
-    *,
-    width: float = PANEL[0],
-    height: float = PANEL[1],
-    extra: float = 0.0,
-) -> tuple[Figure, Any]:
-    """Return a figure with a grid of panels and `extra` inches for a legend, and the panels."""
-    figure = Figure(figsize=(width * n_columns, height * n_rows + extra), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(n_rows, n_columns, squeeze=False)
 
 
 def of_results(
@@ -262,7 +174,7 @@ def _curves(
             axes.set_xticks(rates, [f"{rate:.2g}" for rate in rates])
         axes.set_xlabel("poisoning rate p/n")
         axes.set_ylabel("test MSE (squared box unit)")
-        _log_if_needed(axes)  # before the ceiling, which fixes the limits
+        log_if_needed(axes)  # before the ceiling, which fixes the limits
         if axis == "attack":  # a defended model may exceed the bound for the undefended one
             ceilings = block.groupby("x")["test_mse_ceiling"].median()
             _ceiling(axes, ceilings, float(block["test_mse"].max()))
@@ -384,16 +296,6 @@ def _wrapped(text: str, width: int) -> str:
     return "\n".join(lines)
 
 
-def _log_if_needed(axes: Axes) -> None:
-    """Make the vertical axis logarithmic if its values span more than :data:`LOG_RANGE`."""
-    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
-    values = values[np.isfinite(values)]
-    if values.size and values.min() > 0 and values.max() > LOG_RANGE * values.min():
-        axes.set_yscale("log")
-    elif values.size:
-        axes.set_ylim(bottom=0)
-
-
 def rounds(results: pd.DataFrame, convergence: pd.DataFrame) -> Drawing | None:
     """Draw the outer objective by round at the highest rate, with a line for each attack."""
     if not len(convergence):
@@ -417,7 +319,7 @@ def rounds(results: pd.DataFrame, convergence: pd.DataFrame) -> Drawing | None:
             _band(axes, share.quantile([0.25, 0.5, 0.75], axis=1).T, styles[str(name)])
         axes.set_xlabel("round of the attack")
         axes.set_ylabel("outer objective / its start value")
-        _log_if_needed(axes)
+        log_if_needed(axes)
 
     return Drawing(
         "rounds",
@@ -459,7 +361,7 @@ def detection(results: pd.DataFrame) -> Drawing | None:
         axes.set_xlim(-0.04, 1.04)
         axes.set_xlabel("share of the poison rows removed")
         axes.set_ylabel("test MSE / clean test MSE")
-        _log_if_needed(axes)
+        log_if_needed(axes)
 
     return Drawing(
         "detection",

@@ -20,8 +20,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from poisonbench import __version__, registry
-from poisonbench.output import comparison, figures, pivot, weak_attacks
-from poisonbench.output.figures import Drawing
+from poisonbench.output import comparison, figures, pivot, table_formats, weak_attacks
+from poisonbench.output.drawings import Drawing, rendered
 from poisonbench.output.reading import Tables, distinct
 
 HELD = comparison.TRIM_TARGET
@@ -239,7 +239,7 @@ def not_covered(results: pd.DataFrame) -> Iterator[str]:
 
 def _inline(drawing: Drawing) -> Markup:
     """Return a figure as an SVG element for a page, with a label for screen readers."""
-    text = figures.rendered(drawing.figure, "svg").decode()
+    text = rendered(drawing.figure, "svg").decode()
     text = text[text.index("<svg") :]
     # Several figures on one page must not share ids.
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{drawing.name}-", text)
@@ -266,7 +266,7 @@ def _table(table: pivot.Table) -> dict[str, Any]:
             if cell is None:
                 row.append({"text": "", "value": None, "best": False})
                 continue
-            main, spread = pivot.text_of(cell, table.statistic, counted=table.counts_differ)
+            main, spread = table_formats.text_of(cell, table.statistic, counted=table.counts_differ)
             value = cell.mean if table.statistic == "mean" else cell.median
             row.append({"text": main + spread, "value": repr(value), "best": cell.best})
         rows.append(row)

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from poisonbench.features import BoolArray, FloatArray
-from poisonbench.output.figures import LOOK, Drawing, new_figure
+from poisonbench.output.drawings import LOOK, Drawing, new_figure
 from poisonbench.output.styles import BLACK, BLUE, GREEN, VERMILION
 
 GREY = "#8a8a8a"

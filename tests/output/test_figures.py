@@ -16,6 +16,7 @@ from poisonbench.output.styles import style
 from poisonbench.reference_rows import REFERENCE_ROWS
 
 pytest.importorskip("matplotlib", reason="the extra plot is not installed")
+drawings = pytest.importorskip("poisonbench.output.drawings")
 figures = pytest.importorskip("poisonbench.output.figures")
 training_set_figures = pytest.importorskip("poisonbench.output.training_set_figures")
 
@@ -86,12 +87,12 @@ def test_one_rate_makes_no_curve(curve):
     assert figures.attacks(curve[curve["poisoning_rate"] == 0.2]) is None
 
 
-@pytest.mark.parametrize("kind", figures.KINDS)
+@pytest.mark.parametrize("kind", drawings.KINDS)
 def test_the_same_results_give_the_same_bytes(folder, kind):
     tables = read(folder)
     once, again = (
         [
-            figures.rendered(one.figure, kind)
+            drawings.rendered(one.figure, kind)
             for one in islice(figures.of_results(tables.results, tables.convergence), 1, 2)
         ]
         for _ in range(2)
@@ -101,13 +102,13 @@ def test_the_same_results_give_the_same_bytes(folder, kind):
 
 def test_a_real_folder_gives_every_figure_and_none_is_empty(folder):
     tables = read(folder)
-    drawings = list(figures.of_results(tables.results, tables.convergence))
-    names = [drawing.name for drawing in drawings]
+    drawn = list(figures.of_results(tables.results, tables.convergence))
+    names = [drawing.name for drawing in drawn]
     assert names == [
         "attacks", "defenses-statp", "defenses-optp-iterations-1-xy-bflip-validation", "rounds",
         "detection",
     ]  # fmt: skip
-    for drawing in drawings:
+    for drawing in drawn:
         assert drawing.figure.axes
         for axes in drawing.figure.axes:
             assert axes.has_data()
@@ -162,4 +163,4 @@ def test_figures_of_a_training_set_show_rows_poison_and_models(d):
     assert names == (["lines", "trim-rounds"] if d == 1 else ["components"]) + ["residuals"]
     for drawing in training_set_figures.of_training_set(fitted):
         assert all(axes.has_data() for axes in drawing.figure.axes)
-        assert figures.rendered(drawing.figure, "svg").startswith(b"<?xml")
+        assert drawings.rendered(drawing.figure, "svg").startswith(b"<?xml")

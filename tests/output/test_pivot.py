@@ -8,7 +8,7 @@ import subprocess
 import pandas as pd
 import pytest
 
-from poisonbench.output import pivot
+from poisonbench.output import pivot, table_formats
 
 
 def test_cells_average_over_the_seeds_that_all_have(rows):
@@ -28,7 +28,7 @@ def test_without_a_common_seed_a_table_is_not_paired_and_gives_counts(rows):
     results = pd.concat(
         [rows([1.0, 2, 3], defense="none"), rows([10.0, 20], defense="trim", seed=7)]
     )
-    text = pivot.terminal(pivot.make(results))
+    text = table_formats.terminal(pivot.make(results))
     assert "over 1 to 3 seeds" in text
     assert "Not paired" in text
     assert "2.00 (1.0) [3]" in text
@@ -39,8 +39,8 @@ def test_the_best_is_marked_only_beyond_noise(rows):
     steady, noisy = [0.01 + i * 1e-5 for i in range(6)], [0.5, 0.001, 0.4, 0.002, 0.5, 0.001]
     clear = pd.concat([rows(steady, defense="trim"), rows([0.5 + i * 1e-4 for i in range(6)])])
     unclear = pd.concat([rows(steady, defense="trim"), rows(noisy, defense="huber")])
-    assert "*0.0100" in pivot.terminal(pivot.make(clear))
-    assert "*" not in pivot.terminal(pivot.make(unclear))
+    assert "*0.0100" in table_formats.terminal(pivot.make(clear))
+    assert "*" not in table_formats.terminal(pivot.make(unclear))
 
 
 def test_the_oracle_is_no_rival_and_an_attack_is_better_by_a_larger_error(rows):
@@ -52,13 +52,13 @@ def test_the_oracle_is_no_rival_and_an_attack_is_better_by_a_larger_error(rows):
             rows([0.5 + i * 1e-4 for i in range(6)]),
         ]
     )
-    assert "*0.0100" in pivot.terminal(pivot.make(results))
+    assert "*0.0100" in table_formats.terminal(pivot.make(results))
     attacks = pd.concat([rows(few), rows([0.5 + i * 1e-4 for i in range(6)], attack="bgd")])
-    assert "*0.500" in pivot.terminal(pivot.make(attacks, rows=["attack"]))
+    assert "*0.500" in table_formats.terminal(pivot.make(attacks, rows=["attack"]))
 
 
 def test_medians_have_quartiles(rows):
-    text = pivot.terminal(pivot.make(rows([1.0, 2, 3, 4, 9]), statistic="median"))
+    text = table_formats.terminal(pivot.make(rows([1.0, 2, 3, 4, 9]), statistic="median"))
     assert "3.00 [2.00, 4.00]" in text
 
 
@@ -102,7 +102,7 @@ def test_the_white_boxs_share_of_the_damage(rows):
 
 
 def test_csv_has_every_statistic(rows):
-    line = pivot.csv(pivot.make(rows([1.0, 3.0]))).splitlines()
+    line = table_formats.csv(pivot.make(rows([1.0, 3.0]))).splitlines()
     assert line[0] == "table,attack,defense,column,mean,sd,median,first_quartile,third_quartile," \
                       "count,best"  # fmt: skip
     assert line[1].endswith("statp,none,0.2,2.0,1.4142135623730951,2.0,1.5,2.5,2,False")
@@ -111,9 +111,9 @@ def test_csv_has_every_statistic(rows):
 def test_names_are_escaped(rows):
     results = rows([1.0], dataset="a_b & 50% #1 {x}|\\~^[y]")
     assert r"a\_b \& 50\% \#1 \{x\}|\textbackslash{}\textasciitilde{}\textasciicircum{}{[}y]" in (
-        pivot.latex(pivot.make(results, rows=["dataset"]))
+        table_formats.latex(pivot.make(results, rows=["dataset"]))
     )
-    assert r"\|" in pivot.markdown(pivot.make(results, rows=["dataset"]))
+    assert r"\|" in table_formats.markdown(pivot.make(results, rows=["dataset"]))
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
@@ -121,7 +121,7 @@ def test_latex_compiles(rows, tmp_path):
     results = pd.concat(
         [rows([1.0, 2.0], dataset="a_b & 50% #1 {x}\\~^[y]<z>"), rows([3.0], defense="trim")]
     )
-    body = pivot.latex(pivot.make(results, rows=["dataset", "defense"]))
+    body = table_formats.latex(pivot.make(results, rows=["dataset", "defense"]))
     (tmp_path / "x.tex").write_text(
         "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n"
         f"{body}\\end{{document}}\n"
