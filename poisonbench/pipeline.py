@@ -163,7 +163,7 @@ def attack(group: Group, setting: Setting, model: LinearModel, dataset: Dataset)
     start = time.perf_counter()
     chosen = group.attack.build()
     poison = chosen.generate(problem)
-    return Poisoned(poison, time.perf_counter() - start, chosen.engine)
+    return Poisoned(poison, time.perf_counter() - start, chosen.engine())
 
 
 def known_to_attacker(

@@ -71,7 +71,11 @@ class Auto(Attack):
     name = "auto"
     reference = "introduced in poisonbench; the idea is that of AutoAttack, Croce & Hein 2020"
     fixed_axes: ClassVar[Mapping[str, str]] = {"outer_objective": "validation"}
-    engine: ClassVar[str | None] = Coordinate.engine
+
+    @classmethod
+    def engine(cls) -> str | None:
+        """Return the library that computes ``coordinate``; see the base class."""
+        return Coordinate.engine()
 
     def __init__(self, *, defense: str | None = None) -> None:
         self.defense = defense

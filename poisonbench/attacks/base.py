@@ -38,8 +38,10 @@ class Attack(ABC):
     takes_rate: ClassVar[bool] = True
     """Whether the poisoning rate sets the number of rows; if not, the attack brings its own."""
 
-    engine: ClassVar[str | None] = None
-    """The library and version that computes the attack, if that depends on what is installed."""
+    @classmethod
+    def engine(cls) -> str | None:
+        """Return the library and version that computes it, if that depends on what is installed."""
+        return None
 
     @classmethod
     def axes(cls, parameters: Mapping[str, Any]) -> tuple[str, ...]:

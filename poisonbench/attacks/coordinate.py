@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
@@ -120,7 +120,11 @@ class Coordinate(Attack):
 
     name = "coordinate"
     reference = "introduced in poisonbench; see engines/quadratic_sweep.py and engines/row_sweep.py"
-    engine: ClassVar[str | None] = f"{climb.ENGINE} {climb.VERSION}"
+
+    @classmethod
+    def engine(cls) -> str | None:
+        """Return the library that computes the sweeps; see the base class."""
+        return f"{climb.engine().library} {climb.engine().version}"
 
     def __init__(
         self,

@@ -184,7 +184,7 @@ def _reference(kind: str, name: str) -> str:
 
 def _engine(kind: str, name: str) -> str:
     """Return the library that a component computes with, if that depends on the installation."""
-    return getattr(registry.components(kind).get(name), "engine", None) or ""
+    return (registry.components("attack")[name].engine() or "") if kind == "attack" else ""
 
 
 def _with_default(parameter: Parameter) -> str:

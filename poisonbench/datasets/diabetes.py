@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from sklearn.datasets import load_diabetes
 
 from poisonbench.data.base import Dataset
 from poisonbench.data.groups import one_hot_groups
@@ -42,6 +41,8 @@ class Diabetes(DatasetLoader):
 
     def load(self) -> Dataset:
         """Return the 442 rows."""
+        from sklearn.datasets import load_diabetes  # takes a while, and few configs need it
+
         bunch = load_diabetes(scaled=False)
         sex = bunch.feature_names.index("sex")
         one_hot = bunch.data[:, [sex]] == [1, 2]

@@ -18,7 +18,6 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_types import Ge, Gt
 from sklearn.base import clone
-from sklearn.neighbors import NearestNeighbors
 
 from poisonbench.defenses.base import Defense
 from poisonbench.defenses.engines.fits import Refits, WeightedRefits, fits
@@ -178,6 +177,8 @@ def nlid(Z: FloatArray, k: int) -> FloatArray:
     ndarray of shape (N,)
         Ratios, at least 0; infinite for rows with a copy, whose LID is 0.
     """
+    from sklearn.neighbors import NearestNeighbors  # takes a while
+
     k = min(k, len(Z) - 1)
     neighbours = NearestNeighbors(n_neighbors=k).fit(Z).kneighbors(return_distance=False)
     # The search may compute distances from inner products, so that copies are not exactly at

@@ -19,8 +19,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from annotated_types import Ge, Lt
 from sklearn.base import clone
-from sklearn.ensemble import IsolationForest
-from sklearn.neighbors import NearestNeighbors
 
 from poisonbench.defenses.base import Defense
 from poisonbench.defenses.engines.concentration import smallest
@@ -138,6 +136,8 @@ class SanitizerDefense(Defense):
             case "svd":
                 return distance_from_components(Z)
             case "isolation-forest":
+                from sklearn.ensemble import IsolationForest  # takes a while
+
                 forest = IsolationForest(random_state=rng.randint(2**31)).fit(Z)
                 return np.asarray(-forest.score_samples(Z))
         fitted = estimator.fit(X, y)
@@ -179,6 +179,8 @@ def leverages(fitted: Any, X: FloatArray) -> FloatArray:
 
 def neighbour_distance(Z: FloatArray, k: int) -> FloatArray:
     """Return the distance from each row to its k-th nearest other row."""
+    from sklearn.neighbors import NearestNeighbors  # takes a while
+
     search = NearestNeighbors(n_neighbors=min(k, len(Z) - 1)).fit(Z)
     distances: FloatArray = search.kneighbors()[0][:, -1]
     return distances

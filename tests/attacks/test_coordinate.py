@@ -174,8 +174,10 @@ def test_both_engines_give_the_same_poison(
     problem = random_problem(2, n_numeric, groups, n=60, m=50, p=p, model=model)
     made = []
     for sweep in (quadratic_sweep.sweep, compiled.quadratic_sweep):
-        monkeypatch.setattr(climb, "SWEEP", sweep)
-        made.append(Coordinate(preset=preset, max_distinct=max_distinct).generate(problem))
+        used = climb.engine()._replace(quadratic_sweep=sweep)
+        with monkeypatch.context() as patch:
+            patch.setattr(climb, "engine", lambda used=used: used)
+            made.append(Coordinate(preset=preset, max_distinct=max_distinct).generate(problem))
     np.testing.assert_array_equal(made[0].X, made[1].X)
     np.testing.assert_array_equal(made[0].y, made[1].y)
     np.testing.assert_allclose(made[0].trace, made[1].trace, rtol=1e-8)

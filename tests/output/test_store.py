@@ -373,12 +373,12 @@ def test_the_engine_of_an_attack_is_recorded(bench):
     out = bench.run({**CONFIG, "attack": attacks, "poisoning_rate": 0.1, "seeds": 1})
     meta = [json.loads(path.read_text()) for path in out.glob("meta/*/*.json")]
     made = [entry["engine"] for entry in meta if "defense_seconds" not in entry]
-    assert sorted(made, key=str) == [None, Coordinate.engine]
+    assert sorted(made, key=str) == [None, Coordinate.engine()]
     cells = {entry["engine"] for entry in meta if "defense_seconds" in entry}
-    assert cells == {None, Coordinate.engine}
+    assert cells == {None, Coordinate.engine()}
     # Made before, by another engine than is here now: that one is named.
     for path in out.glob("meta/*/*.json"):
-        path.write_text(path.read_text().replace(str(Coordinate.engine), "numba 0.1"))
+        path.write_text(path.read_text().replace(str(Coordinate.engine()), "numba 0.1"))
     for cell in out.glob("cells/*/*.json"):
         cell.unlink()
     bench.run({**CONFIG, "attack": attacks, "poisoning_rate": 0.1, "seeds": 1})

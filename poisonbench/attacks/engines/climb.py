@@ -14,7 +14,10 @@ from its weights, with a smaller eps.  The rows with the best W of the true mode
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from scipy import linalg
@@ -33,17 +36,6 @@ from poisonbench.attacks.engines.surrogate import (
 from poisonbench.features import FloatArray, IntArray
 from poisonbench.models.engines.active_set import solve_elastic_net
 from poisonbench.problem import AttackProblem, Sample
-
-try:
-    import numba
-
-    from poisonbench.attacks.engines import sweeps_compiled
-except ImportError:  # the extra `fast` is not installed
-    SWEEP, ROW_SWEEP = quadratic_sweep.sweep, row_sweep.sweep
-    ENGINE, VERSION = "numpy", np.__version__
-else:
-    SWEEP, ROW_SWEEP = sweeps_compiled.quadratic_sweep, sweeps_compiled.row_sweep
-    ENGINE, VERSION = "numba", numba.__version__
 
 logger = logging.getLogger(__name__)
 
@@ -65,12 +57,37 @@ class Reached:
     trace: tuple[float, ...]
 
 
+class Engine(NamedTuple):
+    """The sweeps, and the library that computes them."""
+
+    library: str
+    version: str
+    quadratic_sweep: Callable[[State, Moves, IntArray], IntArray]
+    row_sweep: Callable[[RowState, Moves, IntArray], IntArray]
+
+
+@cache
+def engine() -> Engine:
+    """Return the compiled sweeps if Numba is there, else those of NumPy.
+
+    Numba is loaded only when something is attacked, since loading it takes longer than most
+    commands.
+    """
+    try:
+        import numba
+
+        from poisonbench.attacks.engines import sweeps_compiled as compiled
+    except ImportError:  # the extra `fast` is not installed
+        return Engine("numpy", np.__version__, quadratic_sweep.sweep, row_sweep.sweep)
+    return Engine("numba", numba.__version__, compiled.quadratic_sweep, compiled.row_sweep)
+
+
 def sweep(state: State | RowState, moves: Moves, visited: IntArray) -> IntArray:
     """Climb to a local maximum in each of the rows `visited`; return which of them changed."""
     if isinstance(state, RowState):
-        changed = ROW_SWEEP(state, moves, visited)
+        changed = engine().row_sweep(state, moves, visited)
     else:
-        changed = SWEEP(state, moves, visited)
+        changed = engine().quadratic_sweep(state, moves, visited)
     state.updates += len(changed)
     return changed
 
