@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import ElasticNet as SklearnElasticNet
 
 from poisonbench import registry
+from poisonbench.attacks import OptP
 from poisonbench.attacks.engines.functions import Quadratic
 from poisonbench.attacks.engines.retraining import retraining
 from poisonbench.attacks.initialization import InvFlip
@@ -179,3 +180,13 @@ def test_a_mean_squared_error_is_one() -> None:
     theta = np.array([0.3, -1.0, 0.2])
     predicted = sample.X @ theta[:-1] + theta[-1]
     assert W.value(theta) == pytest.approx(np.mean((predicted - sample.y) ** 2))
+
+
+def test_the_climb_ends_with_the_first_round_that_gains_little(make_problem: Make) -> None:
+    """A gain of at most half of W ends it, which comes before W stops rising altogether."""
+    problem = make_problem(n_poison=4)
+    long = OptP(iterations=15, tol=1e-9).generate(problem).trace
+    gains = np.diff(long) / long[:-1]
+    expected = 1 + int(np.flatnonzero(gains <= 0.5)[0])
+    assert expected < len(gains)
+    assert OptP(iterations=15, tol=0.5).generate(problem).trace == long[: expected + 1]
