@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
 
 from poisonbench import pipeline
 from poisonbench.attacks import sever
 from poisonbench.attacks.engines import trimming
+from poisonbench.attacks.engines.trimming import damage
 from poisonbench.attacks.sever import Sever
 from poisonbench.attacks.subpopulation import FEWER, Subpopulation
 from poisonbench.defenses import TRIMRegressor
@@ -196,3 +198,40 @@ def test_health(bench: Any, health_csv: Path) -> None:
     assert ratios["subpopulationshift=0.4"] > 5
     assert ratios["subpopulation"] > 10
     assert ratios["sever"] > 10
+
+
+def descended(model: LinearModel, X: Any, y: Any, kept: Any) -> tuple[LinearModel, float]:
+    """Return the last fit of C-steps from the rows `kept` that lowers the loss, and its loss."""
+    fits = []
+    while len(fits) < 2 or fits[-1][1] < fits[-2][1]:
+        fitted = clone(model).fit(X[kept], y[kept])
+        fits.append((fitted, fitted.objective(X[kept], y[kept])))
+        kept = np.argsort(np.abs(fitted.predict(X) - y), kind="stable")[: len(kept)]
+    return fits[-2]
+
+
+@pytest.mark.parametrize("model", [Ridge(0.05), Lasso(0.002)], ids=lambda model: model.name)
+def test_the_damage_by_its_definition(make_problem: Make, model: LinearModel) -> None:
+    """All poison and the clean rows that contradict it least, against all clean rows."""
+    fooled = 0
+    for seed in range(12):
+        problem = make_problem(model, n_poison=10, numeric=2, groups=(6,), seed=seed)
+        train, validation, rng = problem.train, problem.validation, np.random.default_rng(seed)
+        doubted = train.X[:, 2] == 1
+        rows = np.resize(np.flatnonzero(doubted), 10)
+        shifted = np.clip(train.y[rows] + rng.choice([0.05, 0.3, 0.9]), 0, 1)
+        poison = PoisonSet(train.X[rows], shifted)
+        X, y, n = np.vstack([train.X, poison.X]), np.append(train.y, poison.y), len(train)
+        believed = np.append(~doubted, np.ones(10, dtype=bool))
+        misled = clone(model).fit(X[believed], y[believed])
+        nearest = np.argsort(np.abs(misled.predict(train.X) - train.y), kind="stable")[: n - 10]
+        wrong, loss = descended(model, X, y, np.append(nearest, np.arange(n, n + 10)))
+        right = min(descended(model, X, y, np.arange(n))[1],
+                    problem.model.objective(train.X, train.y))  # fmt: skip
+        fitted = wrong if loss < right else clone(model).fit(X, y)
+        error = np.mean((fitted.predict(validation.X) - validation.y) ** 2)
+        found = damage(problem, poison, doubted)
+        assert found.fools == (loss < right)
+        assert found.error == pytest.approx(error, rel=1e-6)
+        fooled += found.fools
+    assert 0 < fooled < 12
