@@ -209,6 +209,12 @@ def test_returns_p_legal_rows_for_every_learner(model, p):
     assert len(np.unique(np.column_stack([poison.X, poison.y]), axis=0)) <= 5
 
 
+def test_one_distinct_row_is_repeated():
+    poison = Coordinate(max_distinct=1).generate(random_problem(3, p=5))
+    assert np.array_equal(poison.X, np.repeat(poison.X[:1], 5, axis=0))
+    assert np.array_equal(poison.y, np.repeat(poison.y[:1], 5))
+
+
 @pytest.mark.parametrize("parameters", [{}, {"preset": "strong"}, {"outer_objective": "clipped"}])
 @pytest.mark.parametrize("model", [Ridge(alpha=0.1), OLS(), Lasso(lam=1e-3)])
 def test_no_poison_is_the_clean_model(model, parameters):
