@@ -13,14 +13,12 @@ from poisonbench.data.base import DatasetError
 from poisonbench.data.sidecar import place
 from poisonbench.data.table import MISSING
 from poisonbench.preparation.choices import Choices
-from poisonbench.preparation.columns import ColumnReader, Role
-from poisonbench.preparation.dialect import Dialect, sniff
 from poisonbench.preparation.encoding import Encoded, encode
-from poisonbench.preparation.raw import RawColumn
-from poisonbench.preparation.reading import batches, columns_with_codes, short_lines
+from poisonbench.preparation.raw_file import RawFile, read_raw
+from poisonbench.preparation.reading import short_lines
 from poisonbench.preparation.writing import write
 
-__all__ = ["Choices", "Prepared", "prepare"]
+__all__ = ["Choices", "Prepared", "RawFile", "prepare", "prepare_columns", "read_raw"]
 
 
 @dataclass(frozen=True)
@@ -131,30 +129,48 @@ def prepare(
     DatasetError
         The raw file cannot be read, or these choices do not give a data set.
     """
-    dialect = sniff(raw, encoding=encoding, delimiter=delimiter, decimal=decimal, header=header)
+    file = read_raw(raw, choices, encoding=encoding, delimiter=delimiter, decimal=decimal,
+                    header=header, missing_words=missing_words)  # fmt: skip
+    return prepare_columns(file, out, source=source)
+
+
+def prepare_columns(file: RawFile, out: Path, *, source: str | None = None) -> Prepared:
+    """Prepare a raw file whose columns have been read; see :func:`prepare`.
+
+    Parameters
+    ----------
+    file : RawFile
+        The columns.  Its list is emptied, to free memory on the way.
+    out : Path
+        The prepared file; ``OUT.json`` beside it describes how it was made.
+    source : str, optional
+        Where the data come from, for the sidecar; the raw file's name if not given.
+
+    Raises
+    ------
+    DatasetError
+        The choices do not give a data set, or the prepared file cannot be written.
+    """
+    raw, columns = file.path, file.columns
     if out.exists() and (out.samefile(raw) or not place(out).exists()):
         raise DatasetError(f"{out}: there is already a file, which is not a prepared one; give "
                            "another name, or delete it")  # fmt: skip
-    with _errors_about(raw):
-        choices = _resolved(choices, dialect)
-    words = frozenset(missing_words)
-    columns = _columns(raw, dialect, choices, words)
     # Missing cells at the end of a short line look like other missing cells.
-    n_short, line = short_lines(raw, dialect) if columns[-1].missing.any() else (0, 0)
+    n_short, line = short_lines(raw, file.dialect) if columns[-1].missing.any() else (0, 0)
     with _errors_about(raw):
-        encoded = encode(columns, choices)
-    encoded.warnings[:0] = dialect.remarks
+        encoded = encode(columns, file.choices)
+    encoded.warnings[:0] = file.dialect.remarks
     if n_short:
         encoded.warnings.insert(0, f"{n_short} lines have fewer cells than there are columns; the "
                                 f"first is line {line}; the absent cells are missing "
                                 "values")  # fmt: skip
     try:
-        write(encoded, out, source or raw.name, _recorded(encoded, dialect, choices, words))
+        write(encoded, out, source or raw.name, _recorded(encoded, file))
     except OSError as error:
         raise DatasetError(f"{out}: cannot be written: {error.strerror or error}") from error
     return Prepared(
         path=out,
-        dialect=str(dialect),
+        dialect=str(file.dialect),
         n_rows=encoded.n_rows,
         n_features=len(encoded.names) - 1,
         rows_dropped=encoded.rows_dropped,
@@ -162,7 +178,7 @@ def prepare(
         fates=encoded.fates,
         filled=encoded.filled,
         warnings=tuple(encoded.warnings),
-        missing_words=tuple(sorted(words)),
+        missing_words=tuple(sorted(file.missing_words)),
     )
 
 
@@ -175,58 +191,13 @@ def _errors_about(raw: Path) -> Iterator[None]:
         raise DatasetError(f"{raw}: {error}") from error
 
 
-def _resolved(choices: Choices, dialect: Dialect) -> Choices:
-    """Return the choices in terms of the file's columns."""
-    try:
-        resolved = choices.resolved(dialect.names)
-    except DatasetError as error:
-        # An unknown name may be due to a remark on the header, such as changed names.
-        raise DatasetError("; ".join([str(error), *dialect.header.remarks])) from error
-    if resolved.target in dialect.header.repeated:
-        raise DatasetError(f"target: more than one column is named '{resolved.target}', expected "
-                           "exactly one")  # fmt: skip
-    return resolved
-
-
-def _columns(
-    raw: Path, dialect: Dialect, choices: Choices, words: frozenset[str]
-) -> list[RawColumn]:
-    """Read all columns; read those again as text whose cells turn out not to be plain numbers."""
-    readers = {name: _reader(name, dialect, choices, words) for name in dialect.names}
-    for batch in batches(raw, dialect, words, as_text=choices.categorical):
-        for name, reader in readers.items():
-            reader.add(batch[name])
-    again = {name for name, reader in readers.items() if reader.wants_text}
-    could_be_codes = {name for name, reader in readers.items() if reader.could_be_codes}
-    again |= columns_with_codes(raw, dialect, could_be_codes)
-    if again:
-        readers |= {name: _reader(name, dialect, choices, words) for name in again}
-        for batch in batches(raw, dialect, words, as_text=again, only=again):
-            for name in again:
-                readers[name].add(batch[name])
-    return [reader.finish() for reader in readers.values()]
-
-
-def _reader(name: str, dialect: Dialect, choices: Choices, words: frozenset[str]) -> ColumnReader:
-    role: Role = "any"
-    if name in choices.numeric:
-        role = "numeric"
-    elif name in choices.categorical:
-        role = "categorical"
-    elif name == choices.target:
-        role = "response"
-    return ColumnReader(name, dialect.decimal, dialect.settled, role, words, choices.dates)
-
-
-def _recorded(
-    encoded: Encoded, dialect: Dialect, choices: Choices, words: frozenset[str]
-) -> dict[str, Any]:
+def _recorded(encoded: Encoded, file: RawFile) -> dict[str, Any]:
     """Return the record of the preparation for the sidecar."""
     return {
-        "read as": str(dialect),
-        "rare": choices.rare,
-        "missing": choices.missing,
-        "missing words": sorted(words),
+        "read as": str(file.dialect),
+        "rare": file.choices.rare,
+        "missing": file.choices.missing,
+        "missing words": sorted(file.missing_words),
         "columns": encoded.fates,
         "filled": encoded.filled,
         "rows dropped": encoded.rows_dropped,

@@ -17,8 +17,8 @@ class Choices:
 
     Parameters
     ----------
-    target : str
-        The response.
+    target : str or None
+        The response; None only for a file that is looked at, not prepared.
     categorical : tuple of str
         Columns to read as categories, even if they contain numbers.
     numeric : tuple of str
@@ -33,7 +33,7 @@ class Choices:
         How to read a column of dates that could be either; if not given, day first, with a warning.
     """
 
-    target: str
+    target: str | None
     categorical: tuple[str, ...] = ()
     numeric: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
@@ -58,7 +58,8 @@ class Choices:
         """
         if not 0 <= self.rare <= 1:
             raise DatasetError(f"rare is {self.rare:g}, expected a share of the rows, from 0 to 1")
-        (target,) = _columns("target", [self.target], names)
+        (target,) = ((None,) if self.target is None
+                     else _columns("target", [self.target], names))  # fmt: skip
         roles = {
             role: tuple(
                 column

@@ -1,0 +1,75 @@
+"""Checks of data files for faults that can turn the conclusions of an experiment round.
+
+Each check is a module, and its docstring has the rule with its constants.  The checks see the
+columns as the preparation read them, so that a column is a number, a date or a category for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from poisonbench.preparation.choices import Choices
+from poisonbench.preparation.raw_file import RawFile, read_raw
+from poisonbench.quality import duplicates, near_leak, sentinels
+from poisonbench.quality.finding import Finding, as_findings
+from poisonbench.quality.pairs import Comparison
+
+__all__ = ["Finding", "findings", "findings_in"]
+
+
+def findings(
+    path: Path,
+    target: str | None,
+    *,
+    categorical: Collection[str] = (),
+    numeric: Collection[str] = (),
+    drop: Collection[str] = (),
+    **format_: Any,
+) -> tuple[Finding, ...]:
+    """Check a raw or a prepared CSV file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    target : str or None
+        The response; if None, the checks that need one are left out.
+    categorical, numeric, drop : collection of str
+        Columns to read as categories or as numbers, and columns to leave out, as in the
+        preparation.
+    **format_
+        Keyword arguments of :func:`poisonbench.preparation.read_raw`, such as ``delimiter``.
+
+    Returns
+    -------
+    tuple of Finding
+        In the order of the kinds.
+
+    Raises
+    ------
+    DatasetError
+        The file cannot be read, or a column that is named is not there.
+    """
+    choices = Choices(target, tuple(categorical), tuple(numeric), tuple(drop))
+    return findings_in(read_raw(path, choices, **format_))
+
+
+def findings_in(file: RawFile) -> tuple[Finding, ...]:
+    """Check the columns of a file that has been read.
+
+    Parameters
+    ----------
+    file : RawFile
+        The columns; they are not changed.
+    """
+    if not file.n_rows:
+        return ()
+    compared = Comparison.of(file)
+    seen = [
+        *sentinels.check(file),
+        *duplicates.check(compared),
+        *near_leak.check(file),
+    ]
+    return as_findings(seen, file)

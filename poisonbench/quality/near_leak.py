@@ -1,0 +1,206 @@
+"""Columns that give the response in most rows, but not in all: near-leaks.
+
+In a file that may hold bad rows, a leak is hardly ever complete: if ``salary_eur`` is 0.92 times
+``salary`` in the clean rows, the rows in which it is not are the first suspects.  A column is
+reported if in at least :data:`MOST` of the rows where it is not missing
+
+- the response is an affine function of it, to within the digits that are written: the residual is
+  at most :data:`ROUNDING` of the range of the response without its outer 10%, or one unit of the
+  last digit of either, but never more than :data:`COARSE` of that range; or
+- the response is a strictly monotone function of it.  The rows are those of a longest increasing
+  subsequence.
+
+The slope is the median of those of random pairs of rows.  If four fifths of the rows are on a line,
+16 of 25 pairs have its slope, so their median has it, whatever the other rows are.  Relations in
+nature are not that exact: a correlation of .999 leaves residuals that are thirty times as large.
+Rows with the most frequent value of either column do not count, because two columns that are mostly
+0 are equal in most rows; of the others, at least :data:`FEWEST` must be on the line.
+"""
+
+from __future__ import annotations
+
+import shlex
+from bisect import bisect_left
+from collections.abc import Iterator
+
+import numpy as np
+
+from poisonbench.features import BoolArray, FloatArray
+from poisonbench.preparation.raw import RawColumn
+from poisonbench.preparation.raw_file import RawFile
+from poisonbench.quality.finding import Seen
+
+MOST = 0.8
+"""Smallest share of the rows in which the column gives the response."""
+
+ROUNDING = 1e-3
+"""Largest residual, as a share of the range of the response."""
+
+COARSE = 0.02
+"""Largest residual due to rounding, as a share of the range of the response."""
+
+FEWEST = 10
+"""Smallest number of rows that must be on the line, with as many different values."""
+
+PAIRS = 2000
+"""Number of pairs of rows whose slopes are compared."""
+
+RANKED_ROWS = 5000
+"""Number of rows from which it is decided whether a relation may be monotone."""
+
+
+def check(file: RawFile) -> Iterator[Seen]:
+    """Yield the near-leaks of a file; none if no response is named, or if it is no number."""
+    response = next((c for c in file.columns if c.name == file.choices.target), None)
+    if response is None or response.kind != "number":
+        return
+    for column in file.columns:
+        is_feature = column is not response and column.name not in file.choices.drop
+        if is_feature and column.kind in ("number", "date"):
+            seen = _of_column(column, response)
+            if seen:
+                yield seen
+
+
+def _of_column(column: RawColumn, response: RawColumn) -> Seen | None:
+    here = np.flatnonzero(~column.missing & ~response.missing)
+    x = np.asarray(column.values[here], dtype=np.float64)
+    y = np.asarray(response.values[here], dtype=np.float64)
+    if len(here) < 2 * FEWEST:
+        return None
+    line = affine(x, y)
+    if line is not None:
+        slope, offset, agree = line
+        sign = "+" if offset >= 0 else "-"
+        how = f"{slope:.6g} * {column.name}"
+        if abs(offset) > ROUNDING * float(np.ptp(y[agree])):
+            how += f" {sign} {abs(offset):.6g}"
+    else:
+        found = monotone(x, y)
+        if found is None:
+            return None
+        how, agree = f"a monotone function of {column.name}", found
+    rows = here[~agree]
+    name = column.name
+    message = f"the response '{response.name}' is {how}"
+    if len(rows):
+        message += (f" in {int(agree.sum())} of {len(here)} rows; the other {len(rows)} differ and "
+                    "may be bad rows")  # fmt: skip
+    else:
+        message += " in every row"
+    remedy = (f"look at these rows, and if '{name}' is not known before the response, leave it out "
+              f"with --drop {shlex.quote(name)}")  # fmt: skip
+    if not len(rows):
+        remedy = remedy.removeprefix("look at these rows, and ")
+    return Seen("near-leak", (name, response.name), rows, message, remedy)
+
+
+def affine(x: FloatArray, y: FloatArray) -> tuple[float, float, BoolArray] | None:
+    """Return the line on which most rows are, and which rows; None if there is none.
+
+    Returns
+    -------
+    slope, offset : float
+        The line y = slope * x + offset.
+    agree : ndarray of bool of shape (rows,)
+        The rows on it.
+    """
+    rng = np.random.default_rng(0)
+    counted = _counted(x) & _counted(y)
+    if counted.sum() < 2 * FEWEST:
+        return None
+    u, v = x[counted], y[counted]
+    a, b = rng.integers(len(u), size=(2, PAIRS))
+    differ = u[a] != u[b]
+    if differ.sum() < PAIRS // 2:
+        return None
+    # Of a pair that is far apart, the slope has a smaller rounding error.
+    far = np.abs(u[a] - u[b]) >= np.median(np.abs(u[a] - u[b])[differ])
+    slope = float(np.median((v[a] - v[b])[far] / (u[a] - u[b])[far]))
+    low, high = np.quantile(v, [0.05, 0.95])
+    tolerance = _tolerance(u, v, slope, float(high - low))
+    if slope == 0 or tolerance == 0:
+        return None
+    offset = float(np.median(v - slope * u))
+    agree = np.abs(v - slope * u - offset) <= 4 * tolerance
+    if agree.sum() >= FEWEST:
+        slope, offset = _fitted(u[agree], v[agree])
+    residual = np.abs(v - slope * u - offset)
+    agree = residual <= tolerance
+    enough = agree.mean() >= MOST and agree.sum() >= FEWEST
+    if not enough or min(len(np.unique(u[agree])), len(np.unique(v[agree]))) < FEWEST:
+        return None
+    everywhere: BoolArray = np.abs(y - slope * x - offset) <= tolerance
+    return (slope, offset, everywhere) if everywhere.mean() >= MOST else None
+
+
+def monotone(x: FloatArray, y: FloatArray) -> BoolArray | None:
+    """Return the rows in which the response is strictly monotone in a column; None if too few."""
+    step = -(-len(x) // RANKED_ROWS)
+    for sign in (1.0, -1.0):
+        # On fewer rows, the longest subsequence is a larger share: no relation is missed.
+        sampled = _increasing(sign * x[::step], y[::step])
+        if sampled.mean() < MOST:
+            continue
+        agree = sampled if step == 1 else _increasing(sign * x, y)
+        if agree.mean() >= MOST and agree.sum() >= 2 * FEWEST:
+            return agree
+    return None
+
+
+def _counted(values: FloatArray) -> BoolArray:
+    """Return which rows do not have the most frequent value, if it is in many rows."""
+    distinct, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    if len(distinct) == 1 or counts.max() < 0.2 * len(values):
+        return np.ones(len(values), dtype=np.bool_)
+    others: BoolArray = inverse.ravel() != np.argmax(counts)
+    return others
+
+
+def _tolerance(x: FloatArray, y: FloatArray, slope: float, spread: float) -> float:
+    digits = abs(slope) * _last_digit(x) + _last_digit(y)
+    return max(ROUNDING * spread, min(digits, COARSE * spread))
+
+
+def _last_digit(values: FloatArray) -> float:
+    """Return the unit of the last digit of numbers, such as 0.01; 0 if they have many digits."""
+    sample = values[:: -(-len(values) // 500)]
+    largest = float(np.abs(sample).max())
+    for k in range(-6, 7):
+        unit = 10.0**-k
+        if unit > largest:
+            continue
+        scaled = sample / unit
+        if (np.abs(scaled - np.round(scaled)) <= 1e-6 * np.maximum(1, np.abs(scaled))).mean() > 0.9:
+            return unit
+    return 0.0
+
+
+def _fitted(x: FloatArray, y: FloatArray) -> tuple[float, float]:
+    """Return slope and offset of the least-squares line."""
+    centred = x - x.mean()
+    slope = float(centred @ (y - y.mean()) / max(centred @ centred, np.finfo(np.float64).tiny))
+    return slope, float(y.mean() - slope * x.mean())
+
+
+def _increasing(x: FloatArray, y: FloatArray) -> BoolArray:
+    """Return the rows of a longest subsequence in which y strictly increases with x."""
+    order = np.lexsort((-y, x))  # equal x: at most one of them can be in the subsequence
+    tops: list[float] = []
+    at: list[int] = []
+    before = np.full(len(order), -1)
+    for k, value in enumerate(y[order].tolist()):
+        place = bisect_left(tops, value)
+        if place == len(tops):
+            tops.append(value)
+            at.append(k)
+        else:
+            tops[place] = value
+            at[place] = k
+        before[k] = at[place - 1] if place else -1
+    chosen = np.zeros(len(order), dtype=np.bool_)
+    k = at[-1] if at else -1
+    while k >= 0:
+        chosen[order[k]] = True
+        k = int(before[k])
+    return chosen

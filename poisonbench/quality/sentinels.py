@@ -1,0 +1,157 @@
+"""Numbers that stand for a missing value, such as -999.
+
+A value is reported if it is repeated and stands apart from the other values of its column:
+
+- *It is a code*: -1, -7, -8, -9, or two or more of the digits 7, 8 or 9 (99, -999, 88.8), or the
+  limit of an integer type, or a power of ten from 1e6; 0 is one too.  Any other value is a
+  candidate only if it is the smallest or largest of its column in at least
+  :data:`REPEATED_ANY` rows.
+- *It stands apart*: the nearest other value is farther away than :data:`APART` times the range of
+  the others without their outer 2% (twice that range if the value is no code).  A negative code
+  also stands apart if all other values are positive (or 0, for codes below -9): negative ages do
+  not exist, whatever the range of the ages.
+- *It is repeated*: in at least three rows, except for codes of three digits or more, of which one
+  row is enough.  0 is in at most a tenth of the rows, because in a column such as the area of a
+  pool a frequent 0 means that there is none.
+
+So 99 among percentages is no sentinel, because 98 and 100 are near it, nor is a largest value at
+which a column was cut off.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from datetime import date
+
+import numpy as np
+
+from poisonbench.features import FloatArray, IntArray
+from poisonbench.preparation.raw import RawColumn
+from poisonbench.preparation.raw_file import RawFile
+from poisonbench.quality.finding import Seen
+
+APART = 0.5
+"""Smallest distance of a code from other values, as a share of their range."""
+
+APART_ANY = 2.0
+"""The same for a value that is no code."""
+
+REPEATED, REPEATED_ANY = 3, 5
+"""Smallest number of rows of a code, and of a value that is no code."""
+
+ZEROS = 0.1
+"""Largest share of the rows in which 0 may stand for a missing value."""
+
+DISTINCT = 5
+"""Smallest number of different other values; columns with fewer are rather codes themselves."""
+
+FEWEST = 10
+"""Smallest number of rows with other values."""
+
+SMALL_CODES = frozenset({-1.0, -7.0, -8.0, -9.0, 0.0})
+LIMITS = frozenset({32767.0, -32768.0, 65535.0, 2147483647.0, -2147483648.0, 4294967295.0})
+_DIGITS = re.compile(r"-?(?:77+|88+|99+|9+\.9+|8+\.8+)")
+
+_1970 = date(1970, 1, 1).toordinal()
+DATES = frozenset(
+    float(day.toordinal() - _1970)
+    for day in (date(1, 1, 1), date(1753, 1, 1), date(1899, 12, 30), date(1899, 12, 31),
+                date(1900, 1, 1), date(1901, 1, 1), date(1970, 1, 1), date(2099, 12, 31),
+                date(2999, 12, 31), date(9999, 12, 31))
+)  # fmt: skip
+"""Dates that are codes, in days since 1970."""
+
+
+def check(file: RawFile) -> Iterator[Seen]:
+    """Yield the sentinels of a file, one finding for each value of a column."""
+    for column in file.columns:
+        if column.kind in ("number", "date") and column.name not in file.choices.drop:
+            found = sentinels(column)
+            for value in found:
+                yield _seen(column, value, found, response=column.name == file.choices.target)
+
+
+def sentinels(column: RawColumn) -> list[float]:
+    """Return the values of a column that probably stand for a missing value."""
+    values = np.asarray(column.values[~column.missing], dtype=np.float64)
+    distinct, counts = np.unique(values, return_counts=True)
+    if len(distinct) <= DISTINCT:
+        return []
+    is_code = _is_date_code if column.kind == "date" else _is_code
+    enough = counts >= REPEATED
+    far_codes = np.array([is_code(value) and (enough[k] or abs(value) >= 999)
+                          for k, value in enumerate(distinct.tolist())])  # fmt: skip
+    ends = np.zeros(len(distinct), dtype=np.bool_)
+    ends[[0, -1]] = counts[[0, -1]] >= REPEATED_ANY
+    found: list[float] = []
+    # From the outside to the inside, so that -9999 does not hide -999.
+    order = np.flatnonzero(far_codes | ends)
+    for k in order[np.argsort(-np.abs(distinct[order]))]:
+        value, count = float(distinct[k]), int(counts[k])
+        others = ~np.isin(distinct, [*found, value])
+        bulk = others & ~far_codes
+        if bulk.sum() < DISTINCT or counts[bulk].sum() < FEWEST:
+            bulk = others
+        if bulk.sum() < DISTINCT or counts[bulk].sum() < FEWEST:
+            continue
+        if value == 0 and (column.kind == "date" or count > ZEROS * len(values)):
+            continue
+        if not far_codes[k] and 2 * count > len(values):
+            continue
+        if _apart(value, distinct[others], distinct[bulk], counts[bulk], code=bool(far_codes[k])):
+            found.append(value)
+    return found
+
+
+def _apart(
+    value: float, others: FloatArray, bulk: FloatArray, counts: IntArray, *, code: bool
+) -> bool:
+    """Whether a value stands apart from the other values."""
+    rows = np.cumsum(counts)
+    low, high = np.interp([0.01, 0.99], rows / rows[-1], bulk)
+    nearest = float(np.abs(bulk - value).min())
+    outside = value < low or value > high
+    if outside and nearest > (APART if code else APART_ANY) * (high - low):
+        return True
+    if not code or value >= 0 or value == 0:
+        return False
+    lowest = float(others.min())
+    return lowest >= 0 if value < -9 else lowest > 0
+
+
+def _is_code(value: float) -> bool:
+    if value in SMALL_CODES or value in LIMITS:
+        return True
+    size = abs(value)
+    if size >= 1e6 and np.isclose(np.log10(size) % 1, 0, atol=1e-12):
+        return True
+    return _DIGITS.fullmatch(f"{value:.15g}") is not None
+
+
+def _is_date_code(value: float) -> bool:
+    return value in DATES
+
+
+def shown(value: float, kind: str = "number") -> str:
+    """Return a value as the user would write it."""
+    if kind == "date":
+        return date.fromordinal(int(value) + _1970).isoformat()
+    return f"{value:.15g}"
+
+
+def _seen(column: RawColumn, value: float, found: list[float], *, response: bool) -> Seen:
+    rows = np.flatnonzero(column.values == value)
+    values = np.asarray(column.values, dtype=np.float64)
+    others = values[~column.missing & ~np.isin(values, found)]
+    text = shown(value, column.kind)
+    cells = "cell" if len(rows) == 1 else "cells"
+    message = (f"'{column.name}' is {text} in {len(rows)} {cells}, far from its other values "
+               f"({shown(float(others.min()), column.kind)} to "
+               f"{shown(float(others.max()), column.kind)}); it may "
+               "stand for a missing value")  # fmt: skip
+    option = f"{column.name}={text}"
+    effect = "the rows are then dropped" if response else "the cells are then filled"
+    remedy = f"if it does, --missing-value {shlex.quote(option)} ({effect})"
+    return Seen("sentinel", (column.name,), rows, message, remedy)
