@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,18 +33,21 @@ class Prepared:
         The format of the raw file.
     n_rows, n_features : int
         Numbers of rows and features of the prepared file.
-    rows_dropped : int
-        Number of rows of the raw file that were dropped because of a missing value.
+    rows_dropped, duplicates_dropped : int
+        Numbers of rows of the raw file that were dropped because of a missing value, and because
+        they repeat an earlier row.
     target : str
         Name of the response.
     fates : dict of str to str
         For each raw column, what it contains and what was done with it.
     filled : dict of str to str
         The columns with missing values, and what replaced these.
+    clipped : dict of str to str
+        The columns whose numbers were clipped, and to what.
     warnings : tuple of str
         What the user should check.
-    missing_words : tuple of str
-        The words that mean a missing value.
+    missing_words, missing_values : tuple of str
+        The words that mean a missing value, and the values that the user gave in addition.
     """
 
     path: Path
@@ -52,11 +55,14 @@ class Prepared:
     n_rows: int
     n_features: int
     rows_dropped: int
+    duplicates_dropped: int
     target: str
     fates: dict[str, str]
     filled: dict[str, str]
+    clipped: dict[str, str]
     warnings: tuple[str, ...]
     missing_words: tuple[str, ...]
+    missing_values: tuple[str, ...]
 
     def report(self) -> str:
         """Return the report that is printed for the user."""
@@ -65,12 +71,20 @@ class Prepared:
         lines += [f"  {name:<{width}}  {fate}" for name, fate in self.fates.items()]
         words = ", ".join(f"'{word}'" for word in self.missing_words if word)
         lines.append(f"missing: an empty cell{', or ' if words else ''}{words}")
+        if self.missing_values:
+            lines.append(f"also missing: {', '.join(self.missing_values)}")
         if self.filled:
             lines.append("missing values filled")
             lines += [f"  {name:<{width}}  {what}" for name, what in self.filled.items()]
+        if self.clipped:
+            lines.append("numbers clipped")
+            lines += [f"  {name:<{width}}  {what}" for name, what in self.clipped.items()]
         if self.rows_dropped:
             rows = "row" if self.rows_dropped == 1 else "rows"
             lines.append(f"{self.rows_dropped} {rows} dropped because of a missing value")
+        if self.duplicates_dropped:
+            rows = "row" if self.duplicates_dropped == 1 else "rows"
+            lines.append(f"{self.duplicates_dropped} {rows} dropped that repeat an earlier row")
         lines += [textwrap.fill(f"warning: {warning}", 96, subsequent_indent="  ",
                                 break_long_words=False, break_on_hyphens=False)
                   for warning in self.warnings]  # fmt: skip
@@ -134,7 +148,14 @@ def prepare(
     return prepare_columns(file, out, source=source)
 
 
-def prepare_columns(file: RawFile, out: Path, *, source: str | None = None) -> Prepared:
+def prepare_columns(
+    file: RawFile,
+    out: Path,
+    *,
+    source: str | None = None,
+    warnings: Sequence[str] = (),
+    told: Collection[str] = (),
+) -> Prepared:
     """Prepare a raw file whose columns have been read; see :func:`prepare`.
 
     Parameters
@@ -145,6 +166,10 @@ def prepare_columns(file: RawFile, out: Path, *, source: str | None = None) -> P
         The prepared file; ``OUT.json`` beside it describes how it was made.
     source : str, optional
         Where the data come from, for the sidecar; the raw file's name if not given.
+    warnings : sequence of str
+        What else the user should check, from checks of the columns.
+    told : collection of str
+        The columns of which these warnings already say that they determine the response.
 
     Raises
     ------
@@ -159,7 +184,9 @@ def prepare_columns(file: RawFile, out: Path, *, source: str | None = None) -> P
     n_short, line = short_lines(raw, file.dialect) if columns[-1].missing.any() else (0, 0)
     with _errors_about(raw):
         encoded = encode(columns, file.choices)
-    encoded.warnings[:0] = file.dialect.remarks
+    encoded.warnings[:0] = [*file.dialect.remarks, *file.remarks]
+    encoded.warnings += [leak for name, leak in encoded.leaks.items() if name not in told]
+    encoded.warnings += warnings
     if n_short:
         encoded.warnings.insert(0, f"{n_short} lines have fewer cells than there are columns; the "
                                 f"first is line {line}; the absent cells are missing "
@@ -174,11 +201,14 @@ def prepare_columns(file: RawFile, out: Path, *, source: str | None = None) -> P
         n_rows=encoded.n_rows,
         n_features=len(encoded.names) - 1,
         rows_dropped=encoded.rows_dropped,
+        duplicates_dropped=encoded.duplicates_dropped,
         target=encoded.target.name,
         fates=encoded.fates,
         filled=encoded.filled,
+        clipped=encoded.clipped,
         warnings=tuple(encoded.warnings),
         missing_words=tuple(sorted(file.missing_words)),
+        missing_values=file.choices.missing_values,
     )
 
 
@@ -198,8 +228,12 @@ def _recorded(encoded: Encoded, file: RawFile) -> dict[str, Any]:
         "rare": file.choices.rare,
         "missing": file.choices.missing,
         "missing words": sorted(file.missing_words),
+        "missing values": list(file.choices.missing_values),
+        "units": list(file.choices.units),
         "columns": encoded.fates,
         "filled": encoded.filled,
+        "clipped": encoded.clipped,
         "rows dropped": encoded.rows_dropped,
+        "duplicates dropped": encoded.duplicates_dropped,
         "warnings": encoded.warnings,
     }

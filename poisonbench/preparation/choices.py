@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
@@ -31,6 +31,14 @@ class Choices:
         Whether to fill missing values or to drop their rows.
     dates : {"day-first", "month-first"}, optional
         How to read a column of dates that could be either; if not given, day first, with a warning.
+    missing_values : tuple of str
+        Values that mean a missing value, ``VALUE`` in all columns or ``COLUMN=VALUE`` in one.
+    units : tuple of str
+        ``COLUMN=UNIT``: columns of numbers with a unit in their cells.
+    clip : bool
+        Whether to clip the numbers of a feature whose range is set by a few of them.
+    drop_duplicates : bool
+        Whether to drop rows that repeat an earlier row.
     """
 
     target: str | None
@@ -40,6 +48,10 @@ class Choices:
     rare: float = 0.01
     missing: Literal["fill", "drop"] = "fill"
     dates: Literal["day-first", "month-first"] | None = None
+    missing_values: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    clip: bool = False
+    drop_duplicates: bool = False
 
     def resolved(self, names: Sequence[str]) -> Self:
         """Return the choices with the column names of the file's header.
@@ -54,7 +66,8 @@ class Choices:
         Raises
         ------
         DatasetError
-            A name is not that of a column, a column has two roles, or `rare` is not a share.
+            A name is not that of a column, a column has two roles, a text is not of the form
+            ``COLUMN=UNIT``, or `rare` is not a share.
         """
         if not 0 <= self.rare <= 1:
             raise DatasetError(f"rare is {self.rare:g}, expected a share of the rows, from 0 to 1")
@@ -70,6 +83,14 @@ class Choices:
             )
             for role in ("categorical", "numeric", "drop")
         }
+        for text in self.missing_values:
+            _pair("missing value", text, names)
+        with_unit = [_pair("unit", text, names) for text in self.units]
+        for text, (column, unit) in zip(self.units, with_unit, strict=True):
+            if column is None or not unit:
+                raise DatasetError(f"unit: '{text}', expected COLUMN=UNIT, such as area=m2")
+            if column not in roles["numeric"]:
+                roles["numeric"] += (column,)
         for role, columns in roles.items():
             if target in columns and role != "numeric":
                 raise DatasetError(f"{role}: '{target}' is the response, expected another column")
@@ -86,6 +107,44 @@ class Choices:
             drop=roles["drop"],
         )
 
+    def missing_values_of(self, column: str, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the values that mean a missing value in a column.
+
+        Parameters
+        ----------
+        column : str
+            The column.
+        names : sequence of str
+            All columns.
+        """
+        given = [_pair("missing value", text, names) for text in self.missing_values]
+        return tuple(value for name, value in given if name in (None, column))
+
+    def without_effect(self, found: Mapping[str, set[str]]) -> list[str]:
+        """Return those of the values that mean a missing value that no cell has.
+
+        Parameters
+        ----------
+        found : mapping of str to set of str
+            For each column, those that were found.
+        """
+        given = {text: _pair("missing value", text, list(found)) for text in self.missing_values}
+        return [text for text, (name, value) in given.items()
+                if not any(value in values for column, values in found.items()
+                           if name in (None, column))]  # fmt: skip
+
+    def unit_of(self, column: str, names: Sequence[str]) -> str:
+        """Return the unit in the cells of a column; empty if none was given.
+
+        Parameters
+        ----------
+        column : str
+            The column.
+        names : sequence of str
+            All columns.
+        """
+        return dict(_pair("unit", text, names) for text in self.units).get(column, "")
+
 
 def _columns(role: str, given: Iterable[str], names: Sequence[str]) -> Iterator[str]:
     for text in given:
@@ -95,3 +154,14 @@ def _columns(role: str, given: Iterable[str], names: Sequence[str]) -> Iterator[
             hint = f"did you mean '{guess}'?" if guess else f"it has {listing(names)}"
             raise DatasetError(f"{role}: no column '{name}'; {hint}")
         yield name
+
+
+def _pair(what: str, text: str, names: Sequence[str]) -> tuple[str | None, str]:
+    """Split ``COLUMN=VALUE``; the column is None if the text has no equals sign."""
+    places = [place for place, mark in enumerate(text) if mark == "="]
+    for place in places:
+        if visible(text[:place]) in names:
+            return visible(text[:place]), visible(text[place + 1 :])
+    if places:
+        next(_columns(what, [text[: places[-1]]], names))  # says that there is none
+    return None, visible(text)

@@ -16,6 +16,7 @@ import pandas as pd
 
 from poisonbench.data.names import visible
 from poisonbench.features import FloatArray, IntArray
+from poisonbench.preparation.absent_values import AbsentValues
 from poisonbench.preparation.cells import EXACT, LEADING_ZEROS
 from poisonbench.preparation.decimal_mark import best_reading, could_be_thousands
 from poisonbench.preparation.number_or_date import (
@@ -62,6 +63,10 @@ class ColumnReader:
         Texts that mean a missing value, in lower case.
     dates : {"day-first", "month-first"}, optional
         How to read dates that could be either.
+    missing_values : tuple of str
+        Other values that mean a missing value, in any notation: -999 is also -999.0.
+    unit : str
+        A unit that precedes or follows the numbers, and is ignored.
     """
 
     def __init__(
@@ -72,6 +77,8 @@ class ColumnReader:
         role: Role,
         missing_words: frozenset[str],
         dates: DayOrMonth | None = None,
+        missing_values: tuple[str, ...] = (),
+        unit: str = "",
     ) -> None:
         self.name = name
         self._decimal = decimal
@@ -79,6 +86,8 @@ class ColumnReader:
         self._role = role
         self._missing_words = missing_words
         self._dates = dates
+        self._absent = AbsentValues(missing_values, decimal)
+        self._unit = unit.lower()
         self._n_rows = 0
         self._numbers: list[FloatArray] = []
         self._codes: list[IntArray] = []
@@ -94,7 +103,7 @@ class ColumnReader:
         if self._mixed or self._readings == []:
             return
         if cells.dtype.kind in "iuf" and self._role != "categorical":
-            self._add_numbers(cells.to_numpy(np.float64, copy=True))
+            self._add_numbers(self._absent.removed(cells.to_numpy(np.float64, copy=True)))
         elif self._readings is not None:
             self._add_to_readings(cells)
         else:
@@ -134,12 +143,17 @@ class ColumnReader:
         # pandas does not read a batch that contains only true and false as text.
         marks = {reading.decimal for reading in self._readings or () if reading.kind == "number"}
         if "," not in marks and pd.api.types.infer_dtype(cells, skipna=True) == "string":
-            numbers = plain_numbers(cells)
+            numbers = self._absent.removed(plain_numbers(cells))
         others = np.isnan(numbers)
         codes = np.full(len(cells), -1)
         texts, codes[others] = self._distinct(cells[others])
         for reading in self._readings or ():
             reading.add(texts, codes, numbers)
+
+    @property
+    def found_missing(self) -> set[str]:
+        """Those of the other values that mean a missing value that occurred."""
+        return self._absent.found
 
     @property
     def _has_texts(self) -> bool:
@@ -201,9 +215,19 @@ class ColumnReader:
             # pandas returns a batch of only true and false as booleans, whatever their spelling.
             if len(text) < 6 and text.lower() in ("true", "false"):
                 text = text.lower()
-            missing = text.lower() in self._missing_words
+            if self._unit:
+                text = self._without_unit(text)
+            missing = text.lower() in self._missing_words or text in self._absent
             own.append(-1 if missing else position.setdefault(text, len(position)))
         return list(position), np.array([*own, -1], dtype=np.intp)[codes]
+
+    def _without_unit(self, text: str) -> str:
+        """Return the text of a cell without the unit, if it has it."""
+        if text.lower().endswith(self._unit):
+            return text[: -len(self._unit)].rstrip()
+        if text.lower().startswith(self._unit):
+            return text[len(self._unit) :].lstrip()
+        return text
 
     def _take(self, texts: list[str], codes: IntArray) -> None:
         if self._readings is not None:

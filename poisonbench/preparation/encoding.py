@@ -13,11 +13,13 @@ from poisonbench.preparation.cells import looks_like_number
 from poisonbench.preparation.choices import Choices
 from poisonbench.preparation.columns import VOCABULARY
 from poisonbench.preparation.encoded_columns import Group, Numeric, ReadyGroup
+from poisonbench.preparation.fingerprints import repeated_rows
 from poisonbench.preparation.grouping import MISSING_LABEL, one_hot, words
 from poisonbench.preparation.header import distinct
 from poisonbench.preparation.leakage import Leakage
 from poisonbench.preparation.raw import RawColumn
 from poisonbench.preparation.ready import categories, ready_groups
+from poisonbench.preparation.robust_range import robust_range
 
 KINDS = {"date": "dates", "boolean": "booleans", "category": "categories", "free text": "free text"}
 """The kinds of columns that are not numbers, in the plural."""
@@ -55,6 +57,12 @@ class Encoded:
         What the user should check.
     rows_dropped : int
         Number of rows that were dropped because of a missing value.
+    duplicates_dropped : int
+        Number of other rows that were dropped because they repeat an earlier row.
+    clipped : dict of str to str
+        The columns whose numbers were clipped, and to what.
+    leaks : dict of str to str
+        For columns and groups that determine the response, a warning.
     """
 
     target: Numeric
@@ -65,6 +73,9 @@ class Encoded:
     filled: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     rows_dropped: int = 0
+    duplicates_dropped: int = 0
+    clipped: dict[str, str] = field(default_factory=dict)
+    leaks: dict[str, str] = field(default_factory=dict)
 
     @property
     def n_rows(self) -> int:
@@ -99,6 +110,9 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
         for column in raw:
             if column.name not in choices.drop and column.kind not in ("empty", "free text"):
                 keep &= ~column.missing
+    n_missing = int((~keep).sum())
+    if choices.drop_duplicates:
+        keep &= ~repeated_rows(raw, choices.target, choices.drop)
     values = response.values[keep].astype(np.float64, copy=False)
     if len(values) < 2:
         raise DatasetError(f"target: '{response.name}' has {len(values)} rows left, expected at "
@@ -110,9 +124,13 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
     chosen = (response.name, *choices.categorical, *choices.numeric, *choices.drop)
     ready = ready_groups(raw, chosen, keep)
     names = _written_names(raw, ready)
-    encoded = Encoded(Numeric(names[response.name], values), rows_dropped=int((~keep).sum()))
+    encoded = Encoded(
+        Numeric(names[response.name], values),
+        rows_dropped=n_missing,
+        duplicates_dropped=int((~keep).sum()) - n_missing,
+    )
     leakage = Leakage(values)
-    leaks: list[str | None] = []
+    leaks: dict[str, str | None] = {}
     raw.reverse()
     while raw:
         column = raw.pop()
@@ -130,7 +148,7 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
             found = f"0 and 1, a column of the one-hot group '{group.name}'"
             if reason is None and column.name == group.columns[0]:
                 encoded.groups.append(group)
-                leaks.append(leakage.of_categories(group.name, categories(group)))
+                leaks[group.name] = leakage.of_categories(group.name, categories(group))
             _decided(encoded, column.name, found, "kept", reason)
             continue
         column = column.select(keep)
@@ -140,9 +158,9 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
         if reason is not None and column.kind in ("category", "free text") and not in_doubt:
             encoded.warnings += _perhaps_numbers(column)
         if reason is None and _is_number(column):
-            numeric = _number(column, names[column.name], encoded)
+            numeric = _number(column, names[column.name], encoded, clip=choices.clip)
             encoded.numerics.append(numeric)
-            leaks.append(leakage.of_numbers(column.name, numeric.values, ~column.missing))
+            leaks[column.name] = leakage.of_numbers(column.name, numeric.values, ~column.missing)
             what = "kept, in days since 1970" if column.kind == "date" else "kept"
         elif reason is None:
             made = one_hot(column, names[column.name], choices.rare)
@@ -152,7 +170,9 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
                                         "--rare, such as 0, to keep it")  # fmt: skip
             else:
                 encoded.groups.append(made)
-                leaks.append(leakage.of_categories(column.name, column.values.astype(np.intp)))
+                leaks[column.name] = leakage.of_categories(
+                    column.name, column.values.astype(np.intp)
+                )
                 what = words(made)
                 if (n_missing := int(column.missing.sum())) > 0:
                     label = made.merged_label if MISSING_LABEL in made.merged else MISSING_LABEL
@@ -164,7 +184,7 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
         name, reason = next(iter(encoded.dropped.items()), ("", "there is none"))
         more = f", and {len(encoded.dropped) - 1} more" if len(encoded.dropped) > 1 else ""
         raise DatasetError(f"no feature is left: '{name}' {reason}{more}")
-    encoded.warnings += [leak for leak in leaks if leak]
+    encoded.leaks = {name: leak for name, leak in leaks.items() if leak}
     return encoded
 
 
@@ -266,8 +286,14 @@ def _is_identifier(column: RawColumn, present: FloatArray | IntArray) -> bool:
     return bool(counts or _ID_NAME.search(column.name) or _ID_SUFFIX.search(column.name))
 
 
-def _number(column: RawColumn, name: str, encoded: Encoded) -> Numeric:
+def _number(column: RawColumn, name: str, encoded: Encoded, *, clip: bool) -> Numeric:
     values = column.values.astype(np.float64, copy=False)
+    if clip:
+        inner = robust_range(values[~column.missing])
+        if inner.n_extremes:
+            values = np.clip(values, inner.low, inner.high)
+            encoded.clipped[column.name] = (f"{inner.n_extremes} cells, to {inner.low:.6g} to "
+                                            f"{inner.high:.6g}")  # fmt: skip
     if (n_missing := int(column.missing.sum())) > 0:
         mean = float(np.nanmean(values))
         values = np.where(column.missing, mean, values)

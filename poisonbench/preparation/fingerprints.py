@@ -6,6 +6,8 @@ without some columns is this sum without their hashes, so that it need not be co
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -29,6 +31,51 @@ def cell_hashes(column: RawColumn, salt: int) -> Hashes:
     values[column.missing] = np.nan
     bits = values.view(np.uint64) ^ _mixed(np.array([salt + 1], dtype=np.uint64))
     return _mixed(bits)
+
+
+def compared(
+    columns: Sequence[RawColumn], target: str | None, drop: Collection[str]
+) -> dict[int, RawColumn]:
+    """Return the columns in which rows are compared, by their position.
+
+    These are all columns but constants, free text, those that are left out, and identifiers: texts
+    and whole numbers that are different in every row.
+
+    Parameters
+    ----------
+    columns : sequence of RawColumn
+        All columns.
+    target : str or None
+        The response, in which rows are always compared.
+    drop : collection of str
+        The columns that are left out.
+    """
+    found = {}
+    for k, column in enumerate(columns):
+        if column.name in drop or column.kind in ("free text", "empty"):
+            continue
+        present = column.present()
+        n_distinct = len(np.unique(present))
+        varies = n_distinct + bool(column.missing.any()) > 1
+        fractions = column.kind in ("number", "date") and bool((present % 1 != 0).any())
+        counts = n_distinct == len(column.values) and not fractions
+        if varies and (column.name == target or not counts):
+            found[k] = column
+    return found
+
+
+def repeated_rows(
+    columns: Sequence[RawColumn], target: str | None, drop: Collection[str]
+) -> BoolArray:
+    """Return a mask of the rows that are equal to an earlier one in all columns compared."""
+    total = np.zeros(len(columns[0].values), dtype=np.uint64)
+    chosen = compared(columns, target, drop)
+    for k, column in chosen.items():
+        total += cell_hashes(column, k)
+    mask = np.zeros(len(total), dtype=np.bool_)
+    if chosen:
+        mask[repeats(total)[0]] = True
+    return mask
 
 
 def repeats(fingerprints: Hashes) -> tuple[IntArray, IntArray]:

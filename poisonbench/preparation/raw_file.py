@@ -32,6 +32,8 @@ class RawFile:
         Words that mean a missing value, in lower case.
     columns : list of RawColumn
         All of its columns.
+    remarks : tuple of str
+        What the user should check, beyond the remarks on each column.
     """
 
     path: Path
@@ -39,6 +41,7 @@ class RawFile:
     choices: Choices
     missing_words: frozenset[str]
     columns: list[RawColumn]
+    remarks: tuple[str, ...] = ()
 
     @property
     def n_rows(self) -> int:
@@ -112,7 +115,11 @@ def read_raw(
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from error
     words = frozenset(missing_words)
-    return RawFile(path, dialect, choices, words, _columns(path, dialect, choices, words))
+    readers = _readers(path, dialect, choices, words)
+    unused = choices.without_effect({reader.name: reader.found_missing for reader in readers})
+    remarks = tuple(f"no cell has the missing value '{text}'" for text in unused)
+    columns = [reader.finish() for reader in readers]
+    return RawFile(path, dialect, choices, words, columns, remarks)
 
 
 def _resolved(choices: Choices, dialect: Dialect) -> Choices:
@@ -128,9 +135,9 @@ def _resolved(choices: Choices, dialect: Dialect) -> Choices:
     return resolved
 
 
-def _columns(
+def _readers(
     path: Path, dialect: Dialect, choices: Choices, words: frozenset[str]
-) -> list[RawColumn]:
+) -> list[ColumnReader]:
     """Read all columns; read those again as text whose cells turn out not to be plain numbers."""
     readers = {name: _reader(name, dialect, choices, words) for name in dialect.names}
     for batch in batches(path, dialect, words, as_text=choices.categorical):
@@ -144,7 +151,7 @@ def _columns(
         for batch in batches(path, dialect, words, as_text=again, only=again):
             for name in again:
                 readers[name].add(batch[name])
-    return [reader.finish() for reader in readers.values()]
+    return list(readers.values())
 
 
 def _reader(name: str, dialect: Dialect, choices: Choices, words: frozenset[str]) -> ColumnReader:
@@ -155,4 +162,6 @@ def _reader(name: str, dialect: Dialect, choices: Choices, words: frozenset[str]
         role = "categorical"
     elif name == choices.target:
         role = "response"
-    return ColumnReader(name, dialect.decimal, dialect.settled, role, words, choices.dates)
+    return ColumnReader(name, dialect.decimal, dialect.settled, role, words, choices.dates,
+                        choices.missing_values_of(name, dialect.names),
+                        choices.unit_of(name, dialect.names))  # fmt: skip

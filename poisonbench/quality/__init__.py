@@ -12,7 +12,7 @@ from typing import Any
 
 from poisonbench.preparation.choices import Choices
 from poisonbench.preparation.raw_file import RawFile, read_raw
-from poisonbench.quality import duplicates, near_leak, sentinels
+from poisonbench.quality import duplicates, extremes, near_leak, sentinels
 from poisonbench.quality.finding import Finding, as_findings
 from poisonbench.quality.pairs import Comparison
 
@@ -71,5 +71,6 @@ def findings_in(file: RawFile) -> tuple[Finding, ...]:
         *sentinels.check(file),
         *duplicates.check(compared),
         *near_leak.check(file),
+        *extremes.check(file),
     ]
     return as_findings(seen, file)

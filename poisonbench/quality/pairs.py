@@ -22,7 +22,7 @@ from typing import Self
 import numpy as np
 
 from poisonbench.features import FloatArray
-from poisonbench.preparation.fingerprints import Hashes, cell_hashes
+from poisonbench.preparation.fingerprints import Hashes, cell_hashes, compared
 from poisonbench.preparation.raw import RawColumn
 from poisonbench.preparation.raw_file import RawFile
 
@@ -40,7 +40,7 @@ class Comparison:
     Parameters
     ----------
     columns : tuple of RawColumn
-        All columns except identifiers, free text, constants and those that the user leaves out.
+        The columns; see :func:`poisonbench.preparation.fingerprints.compared`.
     salts : tuple of int
         For each of them the salt of its hashes.
     """
@@ -51,13 +51,8 @@ class Comparison:
     @classmethod
     def of(cls, file: RawFile) -> Self:
         """Return the comparison of the rows of a file."""
-        chosen = [
-            (column, salt)
-            for salt, column in enumerate(file.columns)
-            if column.name not in file.choices.drop
-            and comparable(column, response=column.name == file.choices.target)
-        ]
-        return cls(tuple(c for c, _ in chosen), tuple(salt for _, salt in chosen))
+        chosen = compared(file.columns, file.choices.target, file.choices.drop)
+        return cls(tuple(chosen.values()), tuple(chosen))
 
     def hashes(self, k: int) -> Hashes:
         """Return the hashes of the cells of a column."""
@@ -88,9 +83,9 @@ class Comparison:
         without : sequence of int
             The columns in which they need not be equal.
         """
-        compared = [k for k in np.argsort(self.collisions).tolist() if k not in without]
+        left = [k for k in np.argsort(self.collisions).tolist() if k not in without]
         # Dealt like the teams of a school class: a b b a a b b a ...
-        halves = [compared[0::4] + compared[3::4], compared[1::4] + compared[2::4]]
+        halves = [left[0::4] + left[3::4], left[1::4] + left[2::4]]
         if not all(halves):
             return False
         for half, other in (halves, halves[::-1]):
@@ -101,21 +96,6 @@ class Comparison:
             if equal < needed * pairs(total):
                 return False
         return True
-
-
-def comparable(column: RawColumn, *, response: bool) -> bool:
-    """Whether rows are compared in a column.
-
-    Texts and whole numbers that are different in every row rather count the rows.
-    """
-    if column.kind in ("free text", "empty"):
-        return False
-    present = column.present()
-    n_distinct = len(np.unique(present))
-    if n_distinct + bool(column.missing.any()) < 2:
-        return False
-    fractions = column.kind in ("number", "date") and bool((present % 1 != 0).any())
-    return response or fractions or n_distinct < len(column.values)
 
 
 def pairs(fingerprints: Hashes) -> float:
