@@ -33,46 +33,51 @@ def cell_hashes(column: RawColumn, salt: int) -> Hashes:
     return _mixed(bits)
 
 
-def compared(
-    columns: Sequence[RawColumn], target: str | None, drop: Collection[str]
-) -> dict[int, RawColumn]:
-    """Return the columns in which rows are compared, by their position.
+def is_compared(column: RawColumn, n_distinct: int, *, response: bool) -> bool:
+    """Whether rows are compared in a column.
 
-    These are all columns but constants, free text, those that are left out, and identifiers: texts
-    and whole numbers that are different in every row.
+    They are not in constants, in free text, and in identifiers: texts and whole numbers that are
+    different in every row.
+
+    Parameters
+    ----------
+    column : RawColumn
+        The column.
+    n_distinct : int
+        The number of its different values.
+    response : bool
+        Whether it is the response, in which rows are compared even if it looks like an identifier.
+    """
+    if column.kind in ("free text", "empty"):
+        return False
+    if response or n_distinct < len(column.values):
+        return n_distinct + bool(column.missing.any()) > 1
+    return column.kind in ("number", "date") and bool((column.present() % 1 != 0).any())
+
+
+def repeated_rows(
+    columns: Sequence[RawColumn], target: str | None, drop: Collection[str]
+) -> BoolArray:
+    """Return a mask of the rows that are equal to an earlier one in all columns compared.
 
     Parameters
     ----------
     columns : sequence of RawColumn
         All columns.
     target : str or None
-        The response, in which rows are always compared.
+        The response.
     drop : collection of str
-        The columns that are left out.
+        Columns that are not compared.
     """
-    found = {}
-    for k, column in enumerate(columns):
-        if column.name in drop or column.kind in ("free text", "empty"):
-            continue
-        present = column.present()
-        n_distinct = len(np.unique(present))
-        varies = n_distinct + bool(column.missing.any()) > 1
-        fractions = column.kind in ("number", "date") and bool((present % 1 != 0).any())
-        counts = n_distinct == len(column.values) and not fractions
-        if varies and (column.name == target or not counts):
-            found[k] = column
-    return found
-
-
-def repeated_rows(
-    columns: Sequence[RawColumn], target: str | None, drop: Collection[str]
-) -> BoolArray:
-    """Return a mask of the rows that are equal to an earlier one in all columns compared."""
     total = np.zeros(len(columns[0].values), dtype=np.uint64)
-    chosen = compared(columns, target, drop)
-    for k, column in chosen.items():
-        total += cell_hashes(column, k)
     mask = np.zeros(len(total), dtype=np.bool_)
+    chosen = 0
+    for k, column in enumerate(columns):
+        n_distinct = len(np.unique(column.present()))
+        if column.name not in drop and is_compared(column, n_distinct,
+                                                   response=column.name == target):  # fmt: skip
+            total += cell_hashes(column, k)
+            chosen += 1
     if chosen:
         mask[repeats(total)[0]] = True
     return mask

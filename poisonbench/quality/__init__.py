@@ -12,9 +12,10 @@ from typing import Any
 
 from poisonbench.preparation.choices import Choices
 from poisonbench.preparation.raw_file import RawFile, read_raw
-from poisonbench.quality import duplicates, extremes, near_leak, sentinels
-from poisonbench.quality.finding import Finding, as_findings
+from poisonbench.quality import duplicates, extremes, near_duplicates, near_leak, sentinels
+from poisonbench.quality.finding import Finding, Seen, as_findings
 from poisonbench.quality.pairs import Comparison
+from poisonbench.quality.profile import Profile
 
 __all__ = ["Finding", "findings", "findings_in"]
 
@@ -66,11 +67,24 @@ def findings_in(file: RawFile) -> tuple[Finding, ...]:
     """
     if not file.n_rows:
         return ()
-    compared = Comparison.of(file)
+    target, drop = file.choices.target, file.choices.drop
+    compared = Comparison(file.n_rows)
+    missing_codes: list[Seen] = []
+    far: list[Seen] = []
+    for column in file.columns:
+        if column.name in drop:
+            continue
+        response = column.name == target
+        profile = Profile.of(column)
+        codes = sentinels.sentinels(profile)
+        missing_codes += sentinels.seen(profile, codes, response=response)
+        far += extremes.seen(profile, codes, response=response)
+        compared.add(profile, response=response)
     seen = [
-        *sentinels.check(file),
+        *missing_codes,
         *duplicates.check(compared),
+        *near_duplicates.check(compared, target),
         *near_leak.check(file),
-        *extremes.check(file),
+        *far,
     ]
     return as_findings(seen, file)

@@ -6,42 +6,45 @@ not reported again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
-from poisonbench.preparation.raw import RawColumn
-from poisonbench.preparation.raw_file import RawFile
 from poisonbench.preparation.robust_range import robust_range
 from poisonbench.quality.finding import Seen
-from poisonbench.quality.sentinels import sentinels, shown
+from poisonbench.quality.profile import Profile
+from poisonbench.quality.sentinels import shown
 
 
-def check(file: RawFile) -> Iterator[Seen]:
-    """Yield the columns of a file whose range is set by a few rows."""
-    for column in file.columns:
-        if column.kind in ("number", "date") and column.name not in file.choices.drop:
-            seen = _of_column(column, sentinels(column), column.name == file.choices.target)
-            if seen:
-                yield seen
+def seen(profile: Profile, sentinels: list[float], *, response: bool) -> Iterator[Seen]:
+    """Yield a finding if the range of a column is set by a few rows.
 
-
-def _of_column(column: RawColumn, known: Collection[float], response: bool) -> Seen | None:
-    values = np.asarray(column.values, dtype=np.float64)
-    here = ~column.missing & ~np.isin(values, list(known))
-    if not here.any():
-        return None
-    found = robust_range(values[here])
+    Parameters
+    ----------
+    profile : Profile
+        The values of the column.
+    sentinels : list of float
+        Its sentinels.
+    response : bool
+        Whether the column is the response.
+    """
+    column = profile.column
+    ordered = profile.ordered(without=sentinels)
+    if not profile.is_number or not len(ordered):
+        return
+    found = robust_range(ordered)
     if not found.n_extremes:
-        return None
-    rows = np.flatnonzero(here & ((values < found.low) | (values > found.high)))
-    low, high = (shown(v, column.kind) for v in (values[here].min(), values[here].max()))
+        return
+    values = np.asarray(column.values, dtype=np.float64)
+    outside = (values < found.low) | (values > found.high)
+    rows = np.flatnonzero(outside & ~np.isin(values, sentinels))
+    low, high = (shown(float(value), column.kind) for value in ordered[[0, -1]])
     inner = f"{shown(found.low, column.kind)} to {shown(found.high, column.kind)}"
     are = "1 row is" if len(rows) == 1 else f"{len(rows)} rows are"
-    share = (found.high - found.low) / float(np.ptp(values[here]))
+    share = (found.high - found.low) / float(ordered[-1] - ordered[0])
     message = (f"'{column.name}' ranges from {low} to {high}, but {are} outside {inner}, where all "
                f"others are; these fill only {share:.2g} of the box")  # fmt: skip
     remedy = "correct these cells, or use --clip to set them to the nearer end of the range"
     if response:
         remedy = "correct these cells, or delete the rows (--clip does not change the response)"
-    return Seen("extreme values", (column.name,), rows, message, remedy)
+    yield Seen("extreme values", (column.name,), rows, message, remedy)

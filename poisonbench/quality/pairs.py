@@ -9,22 +9,19 @@ equal in a half than in the whole.  So pairs of equal rows are no coincidence if
   :data:`SURPRISE` times the share of them that the finest column of the other half explains: the
   probability that two rows chosen at random have the same value there.  The latter is for
   categories with a response that has many different values; and
-- this holds for both halves.
+- this holds for both halves; and
+- they are at least :data:`SURPRISE` times as many as if all columns were independent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Self
 
 import numpy as np
 
-from poisonbench.features import FloatArray
-from poisonbench.preparation.fingerprints import Hashes, cell_hashes, compared
+from poisonbench.preparation.fingerprints import Hashes, cell_hashes, is_compared
 from poisonbench.preparation.raw import RawColumn
-from poisonbench.preparation.raw_file import RawFile
+from poisonbench.quality.profile import Profile
 
 MOST = 0.5
 """Share of the pairs that are equal in one half of the columns that are equal in the other too."""
@@ -33,47 +30,72 @@ SURPRISE = 10.0
 """How many times as often as between rows chosen at random the other half must agree."""
 
 
-@dataclass(frozen=True)
 class Comparison:
-    """The columns in which rows are compared.
+    """Compares rows in all columns that are chosen.
 
     Parameters
     ----------
-    columns : tuple of RawColumn
-        The columns; see :func:`poisonbench.preparation.fingerprints.compared`.
-    salts : tuple of int
-        For each of them the salt of its hashes.
+    n_rows : int
+        Number of rows.
+
+    Attributes
+    ----------
+    columns : list of RawColumn
+        The columns.
+    collisions : list of float
+        For each of them the probability that two different rows have the same value.
+    n_distinct : list of int
+        For each of them the number of different values.
+    ranges : list of (float, float)
+        For each of them its 5% and 95% quantile.
+    whole : ndarray of shape (rows,)
+        The fingerprints of the rows.
     """
 
-    columns: tuple[RawColumn, ...]
-    salts: tuple[int, ...]
+    def __init__(self, n_rows: int) -> None:
+        self.columns: list[RawColumn] = []
+        self.collisions: list[float] = []
+        self.n_distinct: list[int] = []
+        self.ranges: list[tuple[float, float]] = []
+        self.whole = np.zeros(n_rows, dtype=np.uint64)
 
-    @classmethod
-    def of(cls, file: RawFile) -> Self:
-        """Return the comparison of the rows of a file."""
-        chosen = compared(file.columns, file.choices.target, file.choices.drop)
-        return cls(tuple(chosen.values()), tuple(chosen))
+    def add(self, profile: Profile, *, response: bool) -> None:
+        """Add a column, unless rows are not compared in it.
+
+        Parameters
+        ----------
+        profile : Profile
+            The values of the column.
+        response : bool
+            Whether it is the response.
+        """
+        n_distinct = len(profile.distinct)
+        if is_compared(profile.column, n_distinct, response=response):
+            self.columns.append(profile.column)
+            self.collisions.append(profile.collision)
+            self.n_distinct.append(n_distinct)
+            self.ranges.append((profile.quantile(0.05), profile.quantile(0.95)))
+            self.whole += self.hashes(len(self.columns) - 1)
 
     def hashes(self, k: int) -> Hashes:
         """Return the hashes of the cells of a column."""
-        return cell_hashes(self.columns[k], self.salts[k])
+        return cell_hashes(self.columns[k], k)
 
-    @cached_property
-    def whole(self) -> Hashes:
-        """The fingerprints of the rows."""
-        total = np.zeros(len(self.columns[0].values), dtype=np.uint64)
-        for k in range(len(self.columns)):
-            total += self.hashes(k)
-        return total
+    def by_chance(self, without: Sequence[int] = ()) -> float:
+        """Return how many pairs would be equal if the columns were independent.
 
-    @cached_property
-    def collisions(self) -> FloatArray:
-        """For each column the probability that two different rows have the same value."""
-        return np.array([pairs(self.hashes(k)) for k in range(len(self.columns))]) / max(
-            n_pairs(len(self.columns[0].values)), 1
-        )
+        Parameters
+        ----------
+        without : sequence of int
+            The columns in which they need not be equal.
+        """
+        n = len(self.whole)
+        rest = [self.collisions[k] for k in range(len(self.columns)) if k not in without]
+        return float(np.prod(rest)) * n * (n - 1) / 2
 
-    def no_coincidence(self, equal: float, without: Sequence[int] = ()) -> bool:
+    def no_coincidence(
+        self, equal: float, without: Sequence[int] = (), *, one_free: bool = False
+    ) -> bool:
         """Whether pairs of rows that are equal in all columns, or all but some, are no coincidence.
 
         Parameters
@@ -82,7 +104,16 @@ class Comparison:
             The number of such pairs.
         without : sequence of int
             The columns in which they need not be equal.
+        one_free : bool, default=False
+            Whether each pair may differ in any one of the columns.
         """
+        by_chance = self.by_chance(without)
+        n_free = 1
+        if one_free:
+            n_free = len(self.columns)
+            by_chance = sum(self.by_chance([k]) for k in range(n_free))
+        if equal < SURPRISE * by_chance:
+            return False
         left = [k for k in np.argsort(self.collisions).tolist() if k not in without]
         # Dealt like the teams of a school class: a b b a a b b a ...
         halves = [left[0::4] + left[3::4], left[1::4] + left[2::4]]
@@ -92,7 +123,7 @@ class Comparison:
             total = np.zeros(len(self.whole), dtype=np.uint64)
             for k in half:
                 total += self.hashes(k)
-            needed = min(MOST, SURPRISE * float(self.collisions[other].min()))
+            needed = min(MOST, n_free * SURPRISE * min(self.collisions[j] for j in other))
             if equal < needed * pairs(total):
                 return False
         return True
@@ -102,8 +133,3 @@ def pairs(fingerprints: Hashes) -> float:
     """Return the number of pairs of equal rows."""
     _, counts = np.unique(fingerprints, return_counts=True)
     return float((counts * (counts - 1.0)).sum() / 2)
-
-
-def n_pairs(n_rows: int) -> float:
-    """Return the number of pairs of rows."""
-    return n_rows * (n_rows - 1) / 2

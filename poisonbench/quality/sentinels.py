@@ -20,7 +20,6 @@ which a column was cut off.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator
 from datetime import date
@@ -28,9 +27,8 @@ from datetime import date
 import numpy as np
 
 from poisonbench.features import FloatArray, IntArray
-from poisonbench.preparation.raw import RawColumn
-from poisonbench.preparation.raw_file import RawFile
 from poisonbench.quality.finding import Seen
+from poisonbench.quality.profile import Profile
 
 APART = 0.5
 """Smallest distance of a code from other values, as a share of their range."""
@@ -50,39 +48,49 @@ DISTINCT = 5
 FEWEST = 10
 """Smallest number of rows with other values."""
 
-SMALL_CODES = frozenset({-1.0, -7.0, -8.0, -9.0, 0.0})
-LIMITS = frozenset({32767.0, -32768.0, 65535.0, 2147483647.0, -2147483648.0, 4294967295.0})
-_DIGITS = re.compile(r"-?(?:77+|88+|99+|9+\.9+|8+\.8+)")
+_REPEATED_DIGITS = [
+    float(digit * length) / scale
+    for digit in "789"
+    for length in range(2, 11)
+    for scale in (1, 10, 100)
+    if 10**length > 10 * scale
+]
+_LIMITS = [32767.0, 32768.0, 65535.0, 2147483647.0, 2147483648.0, 4294967295.0]
+LONE_CODES = np.array([sign * value for value in [*_REPEATED_DIGITS, *_LIMITS]
+                       for sign in (1, -1) if value >= 999])  # fmt: skip
+"""Codes of which one row is enough."""
+
+CODES = np.array([-1.0, -7.0, -8.0, -9.0, 0.0, *LONE_CODES,
+                  *(sign * value for value in _REPEATED_DIGITS for sign in (1, -1)),
+                  *(sign * 10.0**power for power in range(6, 41) for sign in (1, -1))]
+                 )  # fmt: skip
+"""Numbers that are codes if they are repeated."""
 
 _1970 = date(1970, 1, 1).toordinal()
-DATES = frozenset(
+DATES = np.array([
     float(day.toordinal() - _1970)
     for day in (date(1, 1, 1), date(1753, 1, 1), date(1899, 12, 30), date(1899, 12, 31),
                 date(1900, 1, 1), date(1901, 1, 1), date(1970, 1, 1), date(2099, 12, 31),
                 date(2999, 12, 31), date(9999, 12, 31))
-)  # fmt: skip
+])  # fmt: skip
 """Dates that are codes, in days since 1970."""
 
 
-def check(file: RawFile) -> Iterator[Seen]:
-    """Yield the sentinels of a file, one finding for each value of a column."""
-    for column in file.columns:
-        if column.kind in ("number", "date") and column.name not in file.choices.drop:
-            found = sentinels(column)
-            for value in found:
-                yield _seen(column, value, found, response=column.name == file.choices.target)
+def sentinels(profile: Profile) -> list[float]:
+    """Return the values of a column that probably stand for a missing value.
 
-
-def sentinels(column: RawColumn) -> list[float]:
-    """Return the values of a column that probably stand for a missing value."""
-    values = np.asarray(column.values[~column.missing], dtype=np.float64)
-    distinct, counts = np.unique(values, return_counts=True)
-    if len(distinct) <= DISTINCT:
+    Parameters
+    ----------
+    profile : Profile
+        The values of the column.
+    """
+    distinct, counts = profile.distinct, profile.counts
+    if not profile.is_number or len(distinct) <= DISTINCT:
         return []
-    is_code = _is_date_code if column.kind == "date" else _is_code
+    column, n_present = profile.column, profile.n_present
     enough = counts >= REPEATED
-    far_codes = np.array([is_code(value) and (enough[k] or abs(value) >= 999)
-                          for k, value in enumerate(distinct.tolist())])  # fmt: skip
+    far_codes = np.isin(distinct, DATES if column.kind == "date" else CODES)
+    far_codes &= enough | (np.isin(distinct, LONE_CODES) if column.kind == "number" else False)
     ends = np.zeros(len(distinct), dtype=np.bool_)
     ends[[0, -1]] = counts[[0, -1]] >= REPEATED_ANY
     found: list[float] = []
@@ -96,9 +104,9 @@ def sentinels(column: RawColumn) -> list[float]:
             bulk = others
         if bulk.sum() < DISTINCT or counts[bulk].sum() < FEWEST:
             continue
-        if value == 0 and (column.kind == "date" or count > ZEROS * len(values)):
+        if value == 0 and (column.kind == "date" or count > ZEROS * n_present):
             continue
-        if not far_codes[k] and 2 * count > len(values):
+        if not far_codes[k] and 2 * count > n_present:
             continue
         if _apart(value, distinct[others], distinct[bulk], counts[bulk], code=bool(far_codes[k])):
             found.append(value)
@@ -121,19 +129,6 @@ def _apart(
     return lowest >= 0 if value < -9 else lowest > 0
 
 
-def _is_code(value: float) -> bool:
-    if value in SMALL_CODES or value in LIMITS:
-        return True
-    size = abs(value)
-    if size >= 1e6 and np.isclose(np.log10(size) % 1, 0, atol=1e-12):
-        return True
-    return _DIGITS.fullmatch(f"{value:.15g}") is not None
-
-
-def _is_date_code(value: float) -> bool:
-    return value in DATES
-
-
 def shown(value: float, kind: str = "number") -> str:
     """Return a value as the user would write it."""
     if kind == "date":
@@ -141,17 +136,30 @@ def shown(value: float, kind: str = "number") -> str:
     return f"{value:.15g}"
 
 
-def _seen(column: RawColumn, value: float, found: list[float], *, response: bool) -> Seen:
-    rows = np.flatnonzero(column.values == value)
-    values = np.asarray(column.values, dtype=np.float64)
-    others = values[~column.missing & ~np.isin(values, found)]
-    text = shown(value, column.kind)
-    cells = "cell" if len(rows) == 1 else "cells"
-    message = (f"'{column.name}' is {text} in {len(rows)} {cells}, far from its other values "
-               f"({shown(float(others.min()), column.kind)} to "
-               f"{shown(float(others.max()), column.kind)}); it may "
-               "stand for a missing value")  # fmt: skip
-    option = f"{column.name}={text}"
-    effect = "the rows are then dropped" if response else "the cells are then filled"
-    remedy = f"if it does, --missing-value {shlex.quote(option)} ({effect})"
-    return Seen("sentinel", (column.name,), rows, message, remedy)
+def seen(profile: Profile, found: list[float], *, response: bool) -> Iterator[Seen]:
+    """Yield a finding for each sentinel of a column.
+
+    Parameters
+    ----------
+    profile : Profile
+        The values of the column.
+    found : list of float
+        Its sentinels.
+    response : bool
+        Whether the column is the response.
+    """
+    column = profile.column
+    if not found:
+        return
+    others = profile.distinct[~np.isin(profile.distinct, found)]
+    low, high = (shown(float(value), column.kind) for value in others[[0, -1]])
+    for value in found:
+        rows = np.flatnonzero(column.values == value)
+        text = shown(value, column.kind)
+        cells = "1 cell" if len(rows) == 1 else f"{len(rows)} cells"
+        message = (f"'{column.name}' is {text} in {cells}, far from its other values ({low} to "
+                   f"{high}); it may stand for a missing value")  # fmt: skip
+        effect = "the rows are then dropped" if response else "the cells are then filled"
+        option = shlex.quote(f"{column.name}={text}")
+        remedy = f"if it does, --missing-value {option} ({effect})"
+        yield Seen("sentinel", (column.name,), rows, message, remedy)
