@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poisonbench.cli.messages import usage
+
 if TYPE_CHECKING:
     from poisonbench.datasets.catalogue.entries import Entry
 
@@ -121,17 +123,45 @@ def list_(
 
 @app.command()
 def describe(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A data set of the catalogue.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="A data set of the catalogue, or a CSV file.")
+    ],
     data_dir: DataDir = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="The response of a CSV file, for the checks that need it.  [default: that of the "
+            "preparation of the file]",
+        ),
+    ] = None,
 ) -> None:
-    """Describe a data set: provenance, shape, groups, ranges, rank, condition, histogram.
+    """Describe a data set of the catalogue, or any CSV file, raw or prepared.
+
+    Of a data set of the catalogue, it prints provenance, shape, groups, ranges, rank, condition and
+    a histogram.  Of a file, it prints what each column contains (kind, missing values, range, most
+    frequent values), and what checks have found, with the lines of the file and the remedy:
+    sentinel numbers such as -999, exact and near duplicates, columns that give the response in most
+    rows, values that set the range of their column by themselves, units in cells, mixed notations,
+    and categories with a large effect.
 
     \b
     Examples:
       poisonbench datasets describe diabetes
-      poisonbench datasets describe house
+      poisonbench datasets describe sales.csv --target price
+      poisonbench datasets describe sales-prepared.csv
     """  # noqa: D301
+    from poisonbench.datasets.catalogue.entries import entries
+
+    if name and name not in entries() and Path(name).exists():
+        _describe_file(Path(name), target)
+        return
+    if name not in entries() and (Path(name).suffix or len(Path(name).parts) > 1):
+        raise usage(f"no data set is named '{name}', and there is no such file; poisonbench "
+                    "datasets list shows the names")  # fmt: skip
     (entry,) = _entries([name])
+    if target is not None:
+        raise usage(f"--target is for a CSV file; the response of {name} is '{entry.target}'")
     from poisonbench import registry
     from poisonbench.data.sidecar import Sidecar
     from poisonbench.datasets.catalogue.describe import provenance, statistics
@@ -147,6 +177,30 @@ def describe(
         data = (loader(data_dir=folder) if entry.file else loader()).load()
         sidecar = Sidecar.read(folder / entry.file) if entry.file else None
         typer.echo(statistics(data, sidecar))
+
+
+def _describe_file(file: Path, target: str | None) -> None:
+    """Print what the columns of a file contain, and what the checks have found."""
+    from poisonbench.data.sidecar import Sidecar
+    from poisonbench.preparation import Choices, read_raw
+    from poisonbench.quality import findings_in
+    from poisonbench.quality.overview import listing, overview
+
+    _check_file(file)
+    with _errors(2):
+        sidecar = Sidecar.read(file)
+        if target is None and sidecar is not None:
+            target = sidecar.target
+        raw = read_raw(file, Choices(target))
+        typer.echo(overview(raw))
+        typer.echo(listing(findings_in(raw), target))
+
+
+def _check_file(file: Path) -> None:
+    """Exit with a message if a path is not that of a file."""
+    if not file.is_file():
+        problem = "is a folder; expected a CSV file" if file.is_dir() else "no such file"
+        raise usage(f"{file}: {problem}")
 
 
 @app.command()
@@ -302,6 +356,33 @@ def prepare(
             "that have any."
         ),
     ] = Missing.fill,
+    missing_value: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VALUE",
+            help="A number, date or text that means a missing value, such as -999; COLUMN=VALUE in "
+            "one column only.  Can be given several times.",
+        ),
+    ] = None,
+    unit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=UNIT",
+            help="Read a column with cells such as '157 m2' as numbers: area=m2.  Cells with "
+            "another unit are missing.  Can be given several times.",
+        ),
+    ] = None,
+    clip: Annotated[
+        bool,
+        typer.Option(
+            "--clip",
+            help="If a few numbers set the range of a feature by themselves, set them to the "
+            "smallest or largest of the others.",
+        ),
+    ] = False,
+    drop_duplicates: Annotated[
+        bool, typer.Option("--drop-duplicates", help="Drop rows that repeat an earlier row.")
+    ] = False,
     dates: Annotated[
         Dates | None,
         typer.Option(
@@ -340,20 +421,22 @@ def prepare(
     unless --numeric names its column.  If a column has several rare categories, they are merged
     into one, called other; --rare 0 keeps them all.
 
+    Warnings name the lines of the file in which something looks wrong, and the option that helps;
+    poisonbench datasets describe FILE prints them without preparing anything.
+
     \b
     Examples:
       poisonbench datasets prepare raw.csv --target price
       poisonbench datasets prepare raw.csv --target price --categorical zip --drop id,url
+      poisonbench datasets prepare raw.csv --target price --missing-value -999 --clip
+      poisonbench datasets prepare raw.csv --target price --missing-value age=0 --unit area=m2
     """  # noqa: D301
     import yaml
 
-    from poisonbench.preparation import Choices
-    from poisonbench.preparation import prepare as prepare_file
+    from poisonbench.preparation import Choices, check_place, prepare_columns, read_raw
+    from poisonbench.quality import findings_in
 
-    if not file.is_file():
-        problem = "is a folder; expected a CSV file" if file.is_dir() else "no such file"
-        typer.echo(f"{file}: {problem}", err=True)
-        raise typer.Exit(2)
+    _check_file(file)
     if delimiter is not None and len(delimiter) != 1:
         typer.echo(f"--delimiter is {delimiter!r}, expected one character", err=True)
         raise typer.Exit(2)
@@ -366,11 +449,22 @@ def prepare(
         rare=rare,
         missing=missing.value,
         dates=dates.value if dates else None,
+        missing_values=tuple(missing_value or ()),
+        units=tuple(unit or ()),
+        clip=clip,
+        drop_duplicates=drop_duplicates,
     )
     with _errors(2):
-        prepared = prepare_file(file, out, choices, encoding=encoding, delimiter=delimiter,
-                                decimal=decimal.value if decimal else None,
-                                header=header)  # fmt: skip
+        check_place(file, out)
+        raw = read_raw(file, choices, encoding=encoding, delimiter=delimiter,
+                       decimal=decimal.value if decimal else None, header=header)  # fmt: skip
+        found = findings_in(raw)
+        prepared = prepare_columns(
+            raw,
+            out,
+            warnings=[str(finding) for finding in found],
+            told=[(finding.kind, column) for finding in found for column in finding.columns],
+        )
     typer.echo(prepared.report())
     typer.echo(f"Written: {out}, {out}.json.  In a config:")
     line = {"dataset": {"name": "csv", "path": str(out.absolute()), "target": prepared.target}}

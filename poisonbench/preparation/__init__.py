@@ -18,7 +18,15 @@ from poisonbench.preparation.raw_file import RawFile, read_raw
 from poisonbench.preparation.reading import short_lines
 from poisonbench.preparation.writing import write
 
-__all__ = ["Choices", "Prepared", "RawFile", "prepare", "prepare_columns", "read_raw"]
+__all__ = [
+    "Choices",
+    "Prepared",
+    "RawFile",
+    "check_place",
+    "prepare",
+    "prepare_columns",
+    "read_raw",
+]
 
 
 @dataclass(frozen=True)
@@ -143,6 +151,7 @@ def prepare(
     DatasetError
         The raw file cannot be read, or these choices do not give a data set.
     """
+    check_place(raw, out)
     file = read_raw(raw, choices, encoding=encoding, delimiter=delimiter, decimal=decimal,
                     header=header, missing_words=missing_words)  # fmt: skip
     return prepare_columns(file, out, source=source)
@@ -154,7 +163,7 @@ def prepare_columns(
     *,
     source: str | None = None,
     warnings: Sequence[str] = (),
-    told: Collection[str] = (),
+    told: Collection[tuple[str, str]] = (),
 ) -> Prepared:
     """Prepare a raw file whose columns have been read; see :func:`prepare`.
 
@@ -168,8 +177,8 @@ def prepare_columns(
         Where the data come from, for the sidecar; the raw file's name if not given.
     warnings : sequence of str
         What else the user should check, from checks of the columns.
-    told : collection of str
-        The columns of which these warnings already say that they determine the response.
+    told : collection of (str, str)
+        The kind and the column of each of these, so that nothing is said twice.
 
     Raises
     ------
@@ -177,16 +186,13 @@ def prepare_columns(
         The choices do not give a data set, or the prepared file cannot be written.
     """
     raw, columns = file.path, file.columns
-    if out.exists() and (out.samefile(raw) or not place(out).exists()):
-        raise DatasetError(f"{out}: there is already a file, which is not a prepared one; give "
-                           "another name, or delete it")  # fmt: skip
     # Missing cells at the end of a short line look like other missing cells.
     n_short, line = short_lines(raw, file.dialect) if columns[-1].missing.any() else (0, 0)
     with _errors_about(raw):
         encoded = encode(columns, file.choices)
     encoded.warnings[:0] = [*file.dialect.remarks, *file.remarks]
-    encoded.warnings += [leak for name, leak in encoded.leaks.items() if name not in told]
-    encoded.warnings += warnings
+    not_needed = {said for one in told for said in encoded.replaceable.get(one, [])}
+    encoded.warnings = [*(said for said in encoded.warnings if said not in not_needed), *warnings]
     if n_short:
         encoded.warnings.insert(0, f"{n_short} lines have fewer cells than there are columns; the "
                                 f"first is line {line}; the absent cells are missing "
@@ -210,6 +216,19 @@ def prepare_columns(
         missing_words=tuple(sorted(file.missing_words)),
         missing_values=file.choices.missing_values,
     )
+
+
+def check_place(raw: Path, out: Path) -> None:
+    """Raise DatasetError if a prepared file would replace a file that is not a prepared one.
+
+    Parameters
+    ----------
+    raw, out : Path
+        The raw file, and the prepared file that is to be written.
+    """
+    if out.exists() and ((raw.exists() and out.samefile(raw)) or not place(out).exists()):
+        raise DatasetError(f"{out}: there is already a file, which is not a prepared one; give "
+                           "another name, or delete it")  # fmt: skip
 
 
 @contextmanager

@@ -9,6 +9,7 @@ of the column is continued separately, and at the end the one that fits best is 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -41,6 +42,8 @@ them as such."""
 
 Role = Literal["response", "numeric", "categorical", "any"]
 DayOrMonth = Literal["day-first", "month-first"]
+
+_POWERS = str.maketrans("²³", "23")
 
 FALSE = frozenset({"0", "false", "no", "n", "f", "off"})
 TRUE = frozenset({"1", "true", "yes", "y", "t", "on"})
@@ -87,7 +90,7 @@ class ColumnReader:
         self._missing_words = missing_words
         self._dates = dates
         self._absent = AbsentValues(missing_values, decimal)
-        self._unit = unit.lower()
+        self._unit = _plain_unit(unit)
         self._n_rows = 0
         self._numbers: list[FloatArray] = []
         self._codes: list[IntArray] = []
@@ -223,9 +226,10 @@ class ColumnReader:
 
     def _without_unit(self, text: str) -> str:
         """Return the text of a cell without the unit, if it has it."""
-        if text.lower().endswith(self._unit):
+        plain = _plain_unit(text)
+        if plain.endswith(self._unit):
             return text[: -len(self._unit)].rstrip()
-        if text.lower().startswith(self._unit):
+        if plain.startswith(self._unit):
             return text[len(self._unit) :].lstrip()
         return text
 
@@ -281,6 +285,7 @@ class ColumnReader:
             return RawColumn(self.name, "boolean", codes, ("0", "1"), remarks=said)
         if reading is None:
             return RawColumn(self.name, "number", values, remarks=said)
+        mixture = "".join(self._said(filter(None, [reading.mixture()])))
         rounded = ""
         if reading.rounded:
             cell, row = reading.rounded
@@ -291,7 +296,7 @@ class ColumnReader:
             if self._role != "response":
                 rounded += f", or use --drop {shlex.quote(self.name)} if they are only identifiers"
         return RawColumn(self.name, "number", values, (), reading.note(), said, reading.rests(),
-                         rounded)  # fmt: skip
+                         rounded, varied=reading.varied, mixture=mixture)  # fmt: skip
 
     def _date(self, readings: list[Reading]) -> RawColumn | None:
         fitting = {reading.name: reading for reading in readings if reading.share >= ENOUGH}
@@ -309,7 +314,8 @@ class ColumnReader:
                 remarks.append("the order of day and month is ambiguous in all of its dates, such "
                                f"as '{cell}' (data row {row}); day first is assumed; use --dates "
                                "month-first for the other order")  # fmt: skip
-        return RawColumn(self.name, "date", best.values(), (), note, self._said(remarks))
+        return RawColumn(self.name, "date", best.values(), (), note, self._said(remarks),
+                         varied=best.misfit is not None)  # fmt: skip
 
     def _truth(self, texts: list[str], codes: IntArray) -> RawColumn | None:
         """Return the column as booleans if all texts mean true or false and both occur, or None."""
@@ -363,8 +369,13 @@ class ColumnReader:
             ]
         )
 
-    def _said(self, remarks: list[str]) -> tuple[str, ...]:
+    def _said(self, remarks: Iterable[str]) -> tuple[str, ...]:
         return tuple(f"'{self.name}': {remark}" for remark in remarks)
 
     def _example(self, best: Reading | None) -> str:
         return best.misfit[0] if best and best.misfit else self._first_text
+
+
+def _plain_unit(text: str) -> str:
+    """Return a unit so that those that mean the same are equal, such as m2 and m²."""
+    return text.lower().translate(_POWERS)

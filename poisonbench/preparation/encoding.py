@@ -13,7 +13,7 @@ from poisonbench.preparation.cells import looks_like_number
 from poisonbench.preparation.choices import Choices
 from poisonbench.preparation.columns import VOCABULARY
 from poisonbench.preparation.encoded_columns import Group, Numeric, ReadyGroup
-from poisonbench.preparation.fingerprints import repeated_rows
+from poisonbench.preparation.fingerprints import cell_hashes, hashes, repeated_rows, repeats
 from poisonbench.preparation.grouping import MISSING_LABEL, one_hot, words
 from poisonbench.preparation.header import distinct
 from poisonbench.preparation.leakage import Leakage
@@ -61,8 +61,9 @@ class Encoded:
         Number of other rows that were dropped because they repeat an earlier row.
     clipped : dict of str to str
         The columns whose numbers were clipped, and to what.
-    leaks : dict of str to str
-        For columns and groups that determine the response, a warning.
+    replaceable : dict of (str, str) to list of str
+        Those of the warnings that a finding on the same column makes unnecessary, by the kind of
+        the finding and the column.
     """
 
     target: Numeric
@@ -75,7 +76,7 @@ class Encoded:
     rows_dropped: int = 0
     duplicates_dropped: int = 0
     clipped: dict[str, str] = field(default_factory=dict)
-    leaks: dict[str, str] = field(default_factory=dict)
+    replaceable: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
     @property
     def n_rows(self) -> int:
@@ -87,6 +88,11 @@ class Encoded:
         """The columns of the file; the response is the first."""
         grouped = [column for group in self.groups for column in group.columns]
         return [self.target.name, *(numeric.name for numeric in self.numerics), *grouped]
+
+    def warn_unless(self, kind: str, column: str, warning: str) -> None:
+        """Add a warning that is not needed if there is a finding of a kind on the column."""
+        self.warnings.append(warning)
+        self.replaceable.setdefault((kind, column), []).append(warning)
 
 
 def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
@@ -130,13 +136,16 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
         duplicates_dropped=int((~keep).sum()) - n_missing,
     )
     leakage = Leakage(values)
-    leaks: dict[str, str | None] = {}
+    # Rows that are equal in all columns that are kept say the same thing twice.
+    fingerprints = hashes(values + 0.0, len(raw))
     raw.reverse()
     while raw:
         column = raw.pop()
         in_doubt = bool(column.remarks) or column.name in choices.drop
         if column.name not in choices.drop:
-            encoded.warnings += column.remarks
+            encoded.warnings += [said for said in column.remarks if said != column.mixture]
+            if column.mixture:
+                encoded.warn_unless("units", column.name, column.mixture)
         found = column.kind + (f" ({column.note})" if column.note else "")
         if column.name == response.name:
             encoded.fates = {response.name: f"{found}, the response", **encoded.fates}
@@ -148,7 +157,9 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
             found = f"0 and 1, a column of the one-hot group '{group.name}'"
             if reason is None and column.name == group.columns[0]:
                 encoded.groups.append(group)
-                leaks[group.name] = leakage.of_categories(group.name, categories(group))
+                codes = categories(group)
+                leakage.of_categories(group.name, codes)
+                fingerprints += hashes(codes.astype(np.float64), len(encoded.fates))
             _decided(encoded, column.name, found, "kept", reason)
             continue
         column = column.select(keep)
@@ -156,23 +167,24 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
         if reason in (None, SAME):
             encoded.warnings += filter(None, [column.rounded])
         if reason is not None and column.kind in ("category", "free text") and not in_doubt:
-            encoded.warnings += _perhaps_numbers(column)
+            for doubt in _perhaps_numbers(column):
+                encoded.warn_unless("units", column.name, doubt)
         if reason is None and _is_number(column):
             numeric = _number(column, names[column.name], encoded, clip=choices.clip)
             encoded.numerics.append(numeric)
-            leaks[column.name] = leakage.of_numbers(column.name, numeric.values, ~column.missing)
+            leakage.of_numbers(column.name, numeric.values, ~column.missing)
+            fingerprints += cell_hashes(column, len(encoded.fates))
             what = "kept, in days since 1970" if column.kind == "date" else "kept"
         elif reason is None:
             made = one_hot(column, names[column.name], choices.rare)
             if isinstance(made, str):
                 reason = made
-                encoded.warnings.append(f"'{column.name}' is left out: {made}; use a smaller "
-                                        "--rare, such as 0, to keep it")  # fmt: skip
+                encoded.warn_unless("units", column.name, f"'{column.name}' is left out: {made}; "
+                                    "use a smaller --rare, such as 0, to keep it")  # fmt: skip
             else:
                 encoded.groups.append(made)
-                leaks[column.name] = leakage.of_categories(
-                    column.name, column.values.astype(np.intp)
-                )
+                leakage.of_categories(column.name, column.values.astype(np.intp))
+                fingerprints += cell_hashes(column, len(encoded.fates))
                 what = words(made)
                 if (n_missing := int(column.missing.sum())) > 0:
                     label = made.merged_label if MISSING_LABEL in made.merged else MISSING_LABEL
@@ -184,7 +196,10 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
         name, reason = next(iter(encoded.dropped.items()), ("", "there is none"))
         more = f", and {len(encoded.dropped) - 1} more" if len(encoded.dropped) > 1 else ""
         raise DatasetError(f"no feature is left: '{name}' {reason}{more}")
-    encoded.leaks = {name: leak for name, leak in leaks.items() if leak}
+    first = np.ones(len(values), dtype=np.bool_)
+    first[repeats(fingerprints)[0]] = False
+    for name, leak in leakage.found(first).items():
+        encoded.warn_unless("near-leak", name, leak)
     return encoded
 
 
@@ -266,18 +281,30 @@ def _reason_to_drop(column: RawColumn, choices: Choices) -> str | None:
     if n_distinct == 1 and (_is_number(column) or not missing.any()):
         return "constant"
     chosen = name in (*choices.categorical, *choices.numeric)
-    if n_distinct == len(missing) and not chosen and _is_identifier(column, present):
+    if n_distinct == len(missing) and not chosen and _identifies(column, present):
         return "identifier with a different value in every row"
     if _is_number(column) and np.ptp(column.values[~missing]) == 0:
         return SAME
     return None
 
 
-def _is_identifier(column: RawColumn, present: FloatArray | IntArray) -> bool:
-    """Whether a column with a different value in every row identifies the rows.
+def is_identifier(column: RawColumn) -> bool:
+    """Whether a column has a different value in every row, by which it identifies the rows.
 
     Texts always do.  Whole numbers do if they are consecutive, or if the column's name says so.
+
+    Parameters
+    ----------
+    column : RawColumn
+        The column.
     """
+    present = column.present()
+    everywhere = len(present) == len(column.values) == len(np.unique(present))
+    return everywhere and _identifies(column, present)
+
+
+def _identifies(column: RawColumn, present: FloatArray | IntArray) -> bool:
+    """Whether a column with a different value in every row identifies the rows."""
     if not _is_number(column):
         return True
     if column.kind == "date" or (present % 1).any():
@@ -292,8 +319,9 @@ def _number(column: RawColumn, name: str, encoded: Encoded, *, clip: bool) -> Nu
         inner = robust_range(values[~column.missing])
         if inner.n_extremes:
             values = np.clip(values, inner.low, inner.high)
-            encoded.clipped[column.name] = (f"{inner.n_extremes} cells, to {inner.low:.6g} to "
-                                            f"{inner.high:.6g}")  # fmt: skip
+            cells = "1 cell" if inner.n_extremes == 1 else f"{inner.n_extremes} cells"
+            range_ = f"{inner.low:.6g} to {inner.high:.6g}"
+            encoded.clipped[column.name] = f"{cells}, to the range {range_} of the others"
     if (n_missing := int(column.missing.sum())) > 0:
         mean = float(np.nanmean(values))
         values = np.where(column.missing, mean, values)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from poisonbench.features import BoolArray, IntArray
+from poisonbench.features import BoolArray, FloatArray, IntArray
 from poisonbench.preparation.raw import RawColumn
 
 Hashes = npt.NDArray[np.uint64]
@@ -29,6 +29,19 @@ def cell_hashes(column: RawColumn, salt: int) -> Hashes:
     """
     values = np.asarray(column.values, dtype=np.float64) + 0.0  # -0 becomes 0
     values[column.missing] = np.nan
+    return hashes(values, salt)
+
+
+def hashes(values: FloatArray, salt: int) -> Hashes:
+    """Return a hash of each number, shape (rows,).
+
+    Parameters
+    ----------
+    values : ndarray of shape (rows,)
+        Numbers.
+    salt : int
+        A number that is different for each column.
+    """
     bits = values.view(np.uint64) ^ _mixed(np.array([salt + 1], dtype=np.uint64))
     return _mixed(bits)
 

@@ -32,9 +32,11 @@ class Leakage:
     def __init__(self, y: FloatArray) -> None:
         self._y = y
         self._step = -(-len(y) // RANKED_ROWS)
+        # How a column determines the response, and if by equal values, the rows and their values.
+        self._suspects: dict[str, tuple[str, IntArray | None, IntArray | None]] = {}
 
-    def of_numbers(self, name: str, values: FloatArray, present: BoolArray) -> str | None:
-        """Return a warning if the numbers of a column determine the response.
+    def of_numbers(self, name: str, values: FloatArray, present: BoolArray) -> None:
+        """Note whether the numbers of a column determine the response.
 
         They may do so by an affine function, by their order, or because rows with equal numbers
         always have equal responses.
@@ -50,17 +52,21 @@ class Leakage:
         """
         x, y = values[present], self._y[present]
         if len(x) < FEWEST:
-            return None
+            return
         if _correlation(x, y) > LEAKAGE:
-            return _warning(name, "linearly")
+            self._suspects[name] = ("linearly", None, None)
+            return
         x, y = x[:: self._step], y[:: self._step]
         if _correlation(rankdata(x), rankdata(y)) > LEAKAGE:
-            return _warning(name, "by its order")
+            self._suspects[name] = ("by its order", None, None)
+            return
         codes = np.unique(x, return_inverse=True)[1]
-        return _warning(name, "by its values") if _determined(y, codes) else None
+        if _determined(y, codes):
+            rows = np.flatnonzero(present)[:: self._step]
+            self._suspects[name] = ("by its values", rows, codes)
 
-    def of_categories(self, name: str, codes: IntArray) -> str | None:
-        """Return a warning if the categories of a column determine the response.
+    def of_categories(self, name: str, codes: IntArray) -> None:
+        """Note whether the categories of a column determine the response.
 
         Parameters
         ----------
@@ -69,9 +75,27 @@ class Leakage:
         codes : ndarray of shape (rows,)
             The category of each row, -1 if it is missing.
         """
-        present = codes >= 0
-        determined = _determined(self._y[present], codes[present])
-        return _warning(name, "by its categories") if determined else None
+        rows = np.flatnonzero(codes >= 0)
+        if _determined(self._y[rows], codes[rows]):
+            self._suspects[name] = ("by its categories", rows, codes[rows])
+
+    def found(self, first: BoolArray) -> dict[str, str]:
+        """Return the warnings, by the name of the column.
+
+        Parameters
+        ----------
+        first : ndarray of bool of shape (rows,)
+            Whether a row does not repeat an earlier one.  If rows with equal values in a column are
+            copies of each other, it is no wonder that their responses are equal too.
+        """
+        found = {}
+        for name, (how, rows, codes) in self._suspects.items():
+            if rows is not None and codes is not None:
+                kept = first[rows]
+                if not _determined(self._y[rows[kept]], codes[kept]):
+                    continue
+            found[name] = _warning(name, how)
+        return found
 
 
 def _warning(name: str, how: str) -> str:

@@ -129,6 +129,12 @@ class Reading:
         """Share of the cells that are not missing that fit."""
         return self.fitting / max(self.present, 1)
 
+    @property
+    def varied(self) -> bool:
+        """Whether there are several notations, or cells that do not fit."""
+        signs = {notation for notation in self.notations if notation not in PLAIN}
+        return self.misfit is not None or len(signs) + bool(set(self.notations) & PLAIN) > 1
+
     def values(self) -> FloatArray:
         """Return the values of all rows; NaN if the cell is missing or does not fit."""
         return np.concatenate([*self._parts, np.empty(0)])

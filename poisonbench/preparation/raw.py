@@ -38,6 +38,10 @@ class RawColumn:
         A warning about these for the user, if the column is used.
     example : str
         An example of free text.
+    varied : bool
+        Whether numbers or dates are written in several notations, or some cells are neither.
+    mixture : str
+        The remark among `remarks` that its numbers seem to have different units; or empty.
     """
 
     name: str
@@ -49,6 +53,8 @@ class RawColumn:
     rests: FloatArray | None = None
     rounded: str = ""
     example: str = ""
+    varied: bool = False
+    mixture: str = ""
 
     @property
     def missing(self) -> npt.NDArray[np.bool_]:

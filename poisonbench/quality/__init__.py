@@ -12,10 +12,20 @@ from typing import Any
 
 from poisonbench.preparation.choices import Choices
 from poisonbench.preparation.raw_file import RawFile, read_raw
-from poisonbench.quality import duplicates, extremes, near_duplicates, near_leak, sentinels
+from poisonbench.quality import (
+    duplicates,
+    extremes,
+    near_duplicates,
+    near_leak,
+    notations,
+    sentinels,
+    strong_categories,
+    units,
+)
 from poisonbench.quality.finding import Finding, Seen, as_findings
 from poisonbench.quality.pairs import Comparison
 from poisonbench.quality.profile import Profile
+from poisonbench.quality.texts import odd_texts
 
 __all__ = ["Finding", "findings", "findings_in"]
 
@@ -78,13 +88,17 @@ def findings_in(file: RawFile) -> tuple[Finding, ...]:
         profile = Profile.of(column)
         codes = sentinels.sentinels(profile)
         missing_codes += sentinels.seen(profile, codes, response=response)
-        far += extremes.seen(profile, codes, response=response)
+        far += extremes.seen(profile, codes, response=response, clipped=file.choices.clip)
         compared.add(profile, response=response)
+    texts = odd_texts(file)
     seen = [
         *missing_codes,
-        *duplicates.check(compared),
+        *(() if file.choices.drop_duplicates else duplicates.check(compared)),
         *near_duplicates.check(compared, target),
         *near_leak.check(file),
         *far,
+        *units.check(file, texts),
+        *notations.check(file, texts),
+        *strong_categories.check(file),
     ]
     return as_findings(seen, file)

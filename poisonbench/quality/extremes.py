@@ -16,7 +16,9 @@ from poisonbench.quality.profile import Profile
 from poisonbench.quality.sentinels import shown
 
 
-def seen(profile: Profile, sentinels: list[float], *, response: bool) -> Iterator[Seen]:
+def seen(
+    profile: Profile, sentinels: list[float], *, response: bool, clipped: bool
+) -> Iterator[Seen]:
     """Yield a finding if the range of a column is set by a few rows.
 
     Parameters
@@ -27,10 +29,14 @@ def seen(profile: Profile, sentinels: list[float], *, response: bool) -> Iterato
         Its sentinels.
     response : bool
         Whether the column is the response.
+    clipped : bool
+        Whether the preparation clips features whose range is set by a few numbers.
     """
     column = profile.column
     ordered = profile.ordered(without=sentinels)
     if not profile.is_number or not len(ordered):
+        return
+    if clipped and not response and robust_range(profile.ordered(without=[])).n_extremes:
         return
     found = robust_range(ordered)
     if not found.n_extremes:
