@@ -20,7 +20,7 @@ from poisonbench.quality.pairs import Comparison, pairs
 FEWEST = 3
 """Smallest number of rows that repeat others."""
 
-SHARE = 0.0005
+SHARE = 0.001
 """Smallest share of the rows that repeat others."""
 
 

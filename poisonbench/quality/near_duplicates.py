@@ -3,32 +3,37 @@
 Three kinds of pairs are looked for:
 
 - *Equal but for the response*: copies whose responses were changed, as an attack does that inverts
-  the responses of training rows.
-- *Equal but for one feature*.
+  the responses of training rows.  At least two features must have many different values
+  (:meth:`poisonbench.quality.pairs.Comparison.is_fine`), and :mod:`poisonbench.quality.pairs` has
+  the rule that tells copies from coincidences, such as repeated measurements in a designed
+  experiment.
+- *Equal but for one feature*: the response, or two columns if there is none, must have many
+  different values, because the rows of one person in a panel often differ in a single column.  In
+  data with few different values, far more rows differ from another one in two columns than in one.
+  Rows that differ from another in one column must be at least :data:`TWICE` times as many as the
+  rows for which the nearest other one differs in two.
 - *Equal to within rounding*: categories, and columns with few different values, are equal, and all
   other numbers differ by at most :data:`NEAR` of the range of their column without its outer 10%.
-
-None of them is reported where it can be a coincidence.  For the first two,
-:mod:`poisonbench.quality.pairs` has the rule, so that repeated measurements in a designed
-experiment and data with few different values are left alone.  For the third, pairs at distances up
-to four times as large are counted too: in data with k dimensions there would be 4**k times as many,
-in a time series at least four times as many.  At least :data:`FEWEST` pairs must be near, and so
-many that with a probability of 1/4 for each pair there would be as many in :data:`CHANCE` of all
-files.  At least two columns must have many different values.
+  Pairs at distances up to four times as large are counted too: in data with k dimensions there
+  would be 4**k times as many, in a time series at least four times as many.  At least
+  :data:`FEWEST` pairs must be near, and so many that with a probability of 1/4 for each pair there
+  would be as many in :data:`CHANCE` of all files.  At least two columns must have many different
+  values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 
 import numpy as np
 from scipy.spatial import cKDTree
 from scipy.stats import binom
 
 from poisonbench.features import FloatArray, IntArray
-from poisonbench.preparation.fingerprints import repeats
+from poisonbench.preparation.fingerprints import Hashes, repeats
 from poisonbench.quality.finding import Seen, line_of
-from poisonbench.quality.pairs import Comparison, pairs
+from poisonbench.quality.pairs import MANY, Comparison, pairs
 
 FEWEST = 7
 """Smallest number of pairs to within rounding; and three of the other kinds, see :data:`PAIRS`."""
@@ -42,14 +47,14 @@ NEAR = 1e-3
 CHANCE = 1e-4
 """Probability of a false alarm to within rounding, if the pairs are independent."""
 
-MANY = 50
-"""A column with more different values than this is compared to within rounding."""
+TWICE = 2.0
+"""How many times as many rows must differ from another in one column as in two."""
 
 PROJECTIONS = 5
 """Number of projections in which rows are compared first, if there are more columns."""
 
-TOO_MANY = 2_000_000
-"""With more pairs in the projections, nearness is nothing special, and there is no finding."""
+TOO_MANY = 500_000
+"""With more pairs that might be near, nearness is nothing special, and there is no finding."""
 
 SAMPLE = 500
 """Number of rows from which the number of pairs in the projections is estimated."""
@@ -58,28 +63,89 @@ REMEDY = "look at these rows, and delete those from the file that are no separat
 
 
 def check(compared: Comparison, target: str | None) -> Iterator[Seen]:
-    """Yield the kinds of near-duplicates that a file has."""
-    if len(compared.columns) < 3:
-        return
-    equal = pairs(compared.whole)
-    counts = np.array([pairs(compared.whole - compared.hashes(k)) - equal
-                       for k in range(len(compared.columns))])  # fmt: skip
+    """Yield the kinds of near-duplicates that a file has.
+
+    Parameters
+    ----------
+    compared : Comparison
+        The rows.
+    target : str or None
+        The response.
+    """
     names = [column.name for column in compared.columns]
-    response = names.index(target) if target in names else -1
-    if response >= 0 and counts[response] >= PAIRS:
-        if compared.no_coincidence(counts[response] + equal, [response]):
-            yield _equal_but_for(compared, [response], f"the response '{target}'")
-        counts[response] = 0
-    elif response >= 0:
-        counts[response] = 0
-    found = np.flatnonzero(counts).tolist()
-    if counts.sum() >= PAIRS and compared.no_coincidence(counts.sum() + equal, one_free=True):
-        what = f"'{names[found[0]]}'" if len(found) == 1 else "one feature"
-        yield _equal_but_for(compared, found, what)
+    fine = [k for k in range(len(names)) if compared.is_fine(k)]
+    if len(names) < 3 or len(fine) < 2:
         return
+    response = names.index(target) if target in names else -1
+    if response >= 0 and len(set(fine) - {response}) >= 2:
+        equal, same = pairs(compared.whole - compared.hashes(response)), pairs(compared.whole)
+        if equal - same >= PAIRS and compared.no_coincidence(equal, [response]):
+            yield _equal_but_for(compared, [response], f"the response '{target}'")
+    if response < 0 or response in fine:
+        columns = _changed_columns(compared, response)
+        if columns:
+            what = f"'{names[columns[0]]}'" if len(columns) == 1 else "one feature"
+            yield _equal_but_for(compared, columns, what)
+            return
     close = _within_rounding(compared)
     if close is not None:
         yield close
+
+
+def _changed_columns(compared: Comparison, response: int) -> list[int]:
+    """Return the features in which rows differ that are equal otherwise; none by coincidence."""
+    a, b = _close_to_equal(compared)
+    if not len(a):
+        return []
+    n_different = np.zeros(len(a), dtype=np.intp)
+    last = np.full(len(a), -1)
+    for k in range(len(compared.columns)):
+        hashes = compared.hashes(k)
+        differ = hashes[a] != hashes[b]
+        n_different += differ
+        last[differ] = k
+    one = (n_different == 1) & (last != response)
+    in_one = np.unique(np.concatenate([a[one], b[one]]))
+    two = n_different == 2
+    only_two = np.setdiff1d(np.concatenate([a[two], b[two]]), in_one)
+    if one.sum() < PAIRS or len(in_one) < TWICE * len(only_two):
+        return []
+    columns: list[int] = np.unique(last[one]).tolist()
+    return columns
+
+
+def _close_to_equal(compared: Comparison) -> tuple[IntArray, IntArray]:
+    """Return the pairs of rows that differ in at most two columns; none if there are too many.
+
+    If the columns are dealt into four parts, such rows are equal in at least two of the parts.
+    """
+    order = np.argsort(compared.collisions)
+    parts = [np.zeros(len(compared.whole), dtype=np.uint64) for _ in range(4)]
+    for place, k in enumerate(order.tolist()):
+        # 0 1 2 3 3 2 1 0 0 1 ...: each part gets equally fine columns
+        parts[min(place % 8, 7 - place % 8)] += compared.hashes(k)
+    found = []
+    n_found = 0.0
+    for first, second in combinations(parts, 2):
+        both = first + second
+        n_found += pairs(both)
+        if n_found > TOO_MANY:
+            return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
+        found.append(_pairs_within(both))
+    a, b = np.unique(np.concatenate(found), axis=0).T
+    return a, b
+
+
+def _pairs_within(fingerprints: Hashes) -> IntArray:
+    """Return all pairs of equal rows, shape (pairs, 2)."""
+    order = np.argsort(fingerprints, kind="stable")
+    ordered = fingerprints[order]
+    found = []
+    lag = 1
+    while (same := np.flatnonzero(ordered[lag:] == ordered[:-lag])).size:
+        found.append(np.column_stack([order[same], order[same + lag]]))
+        lag += 1
+    return np.concatenate(found) if found else np.zeros((0, 2), dtype=np.intp)
 
 
 def _equal_but_for(compared: Comparison, columns: list[int], what: str) -> Seen:
@@ -101,7 +167,7 @@ def _equal_but_for(compared: Comparison, columns: list[int], what: str) -> Seen:
 
 
 def _within_rounding(compared: Comparison) -> Seen | None:
-    fine = [k for k in range(len(compared.columns)) if _is_fine(compared, k)]
+    fine = [k for k in range(len(compared.columns)) if _is_scaled(compared, k)]
     if len(fine) < 2:
         return None
     a, b, distance = _close_pairs(compared, fine)
@@ -118,12 +184,11 @@ def _within_rounding(compared: Comparison) -> Seen | None:
     return Seen("near-duplicates", names, rows, message, REMEDY)
 
 
-def _is_fine(compared: Comparison, k: int) -> bool:
-    column = compared.columns[k]
-    if column.kind not in ("number", "date") or compared.n_distinct[k] <= MANY:
-        return False
+def _is_scaled(compared: Comparison, k: int) -> bool:
+    """Whether a column is compared to within rounding."""
     low, high = compared.ranges[k]
-    return low < high
+    is_number = compared.columns[k].kind in ("number", "date")
+    return is_number and compared.n_distinct[k] > MANY and low < high
 
 
 def _scaled(compared: Comparison, k: int) -> FloatArray:

@@ -7,14 +7,17 @@ reported if in at least :data:`MOST` of the rows where it is not missing
 - the response is an affine function of it, to within the digits that are written: the residual is
   at most :data:`ROUNDING` of the range of the response without its outer 10%, or one unit of the
   last digit of either, but never more than :data:`COARSE` of that range; or
-- the response is a strictly monotone function of it.  The rows are those of a longest increasing
-  subsequence.
+- the response is a strictly monotone function of it, and a smooth one.  The rows are those of a
+  longest increasing subsequence.  In most of them, the response must be close to the value on the
+  straight line between its neighbours: closer than :data:`SMOOTH` times the distance of these.
+  Two series that only grow together, such as prices and wages, are monotone but not smooth.
 
 The slope is the median of those of random pairs of rows.  If four fifths of the rows are on a line,
 16 of 25 pairs have its slope, so their median has it, whatever the other rows are.  Relations in
 nature are not that exact: a correlation of .999 leaves residuals that are thirty times as large.
-Rows with the most frequent value of either column do not count, because two columns that are mostly
-0 are equal in most rows; of the others, at least :data:`FEWEST` must be on the line.
+Identifiers are left out.  Rows with the most frequent value of either column do not count, because
+two columns that are mostly 0 are equal in most rows; of the others, at least :data:`FEWEST` must be
+on the line.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from poisonbench.features import BoolArray, FloatArray
+from poisonbench.preparation.encoding import is_identifier
 from poisonbench.preparation.raw import RawColumn
 from poisonbench.preparation.raw_file import RawFile
 from poisonbench.quality.finding import Seen
@@ -38,6 +42,9 @@ ROUNDING = 1e-3
 
 COARSE = 0.02
 """Largest residual due to rounding, as a share of the range of the response."""
+
+SMOOTH = 0.1
+"""Largest distance from the line between the neighbours, as a share of their distance."""
 
 FEWEST = 10
 """Smallest number of rows that must be on the line, with as many different values."""
@@ -59,7 +66,7 @@ def check(file: RawFile) -> Iterator[Seen]:
         return
     for column in file.columns:
         is_feature = column is not response and column.name not in file.choices.drop
-        if is_feature and column.kind in ("number", "date"):
+        if is_feature and column.kind in ("number", "date") and not is_identifier(column):
             seen = _of_column(column, response)
             if seen:
                 yield seen
@@ -153,9 +160,19 @@ def monotone(x: FloatArray, y: FloatArray, some: slice) -> BoolArray | None:
     for sign in (1.0, -1.0):
         if _increasing(sign * x[some], y[some]).mean() >= IN_SAMPLE:
             agree = _increasing(sign * x, y)
-            if agree.mean() >= MOST and agree.sum() >= 2 * FEWEST:
+            if agree.mean() >= MOST and agree.sum() >= 2 * FEWEST and _smooth(x[agree], y[agree]):
                 return agree
     return None
+
+
+def _smooth(x: FloatArray, y: FloatArray) -> bool:
+    """Whether most values of a monotone function are near the line between their neighbours."""
+    order = np.argsort(x)
+    x, y = x[order], y[order]
+    share = (x[1:-1] - x[:-2]) / (x[2:] - x[:-2])
+    expected = y[:-2] + share * (y[2:] - y[:-2])
+    near = np.abs(y[1:-1] - expected) <= SMOOTH * np.abs(y[2:] - y[:-2])
+    return bool(near.mean() >= MOST)
 
 
 def _counted(values: FloatArray) -> BoolArray:

@@ -6,7 +6,8 @@
 - *Numbers* with different decimal marks, by the same rule.
 - *Categories* that differ only in upper and lower case, accents, or blanks, hyphens and underscores
   between letters, such as "New York" and "new-york".  Other characters may distinguish categories
-  (A+ and A, <5 and >5), so they do not count.
+  (A+ and A, <5 and >5), so they do not count; nor do columns of names, in which most values occur
+  once.
 """
 
 from __future__ import annotations
@@ -74,6 +75,8 @@ def _mixed(column: Texts, what: str, parsers: Mapping[str, Parser]) -> Seen | No
 def _spellings(column: Texts) -> Seen | None:
     """Return a finding if categories differ only in their spelling."""
     counts = column.counts
+    if 2 * len(counts) > counts.sum():
+        return None
     alike: dict[str, list[int]] = {}
     for k, text in enumerate(column.texts):
         if counts[k]:

@@ -26,8 +26,12 @@ from poisonbench.quality.profile import Profile
 MOST = 0.5
 """Share of the pairs that are equal in one half of the columns that are equal in the other too."""
 
-SURPRISE = 10.0
+SURPRISE = 30.0
 """How many times as often as between rows chosen at random the other half must agree."""
+
+MANY, RARE = 50, 0.02
+"""Equal values are a surprise in a column with more than 50 different values (or half as many as
+there are rows), if two rows have the same value with a probability below 2%."""
 
 
 class Comparison:
@@ -93,9 +97,11 @@ class Comparison:
         rest = [self.collisions[k] for k in range(len(self.columns)) if k not in without]
         return float(np.prod(rest)) * n * (n - 1) / 2
 
-    def no_coincidence(
-        self, equal: float, without: Sequence[int] = (), *, one_free: bool = False
-    ) -> bool:
+    def is_fine(self, k: int) -> bool:
+        """Whether a column has so many different values that equal ones are a surprise."""
+        return self.n_distinct[k] > min(MANY, len(self.whole) / 2) and self.collisions[k] < RARE
+
+    def no_coincidence(self, equal: float, without: Sequence[int] = ()) -> bool:
         """Whether pairs of rows that are equal in all columns, or all but some, are no coincidence.
 
         Parameters
@@ -104,15 +110,8 @@ class Comparison:
             The number of such pairs.
         without : sequence of int
             The columns in which they need not be equal.
-        one_free : bool, default=False
-            Whether each pair may differ in any one of the columns.
         """
-        by_chance = self.by_chance(without)
-        n_free = 1
-        if one_free:
-            n_free = len(self.columns)
-            by_chance = sum(self.by_chance([k]) for k in range(n_free))
-        if equal < SURPRISE * by_chance:
+        if equal < SURPRISE * self.by_chance(without):
             return False
         left = [k for k in np.argsort(self.collisions).tolist() if k not in without]
         # Dealt like the teams of a school class: a b b a a b b a ...
@@ -123,7 +122,7 @@ class Comparison:
             total = np.zeros(len(self.whole), dtype=np.uint64)
             for k in half:
                 total += self.hashes(k)
-            needed = min(MOST, n_free * SURPRISE * min(self.collisions[j] for j in other))
+            needed = min(MOST, SURPRISE * min(self.collisions[j] for j in other))
             if equal < needed * pairs(total):
                 return False
         return True

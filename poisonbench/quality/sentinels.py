@@ -7,7 +7,7 @@ A value is reported if it is repeated and stands apart from the other values of 
   candidate only if it is the smallest or largest of its column in at least
   :data:`REPEATED_ANY` rows.
 - *It stands apart*: the nearest other value is farther away than :data:`APART` times the range of
-  the others without their outer 2% (twice that range if the value is no code).  A negative code
+  the others without their outer 2% (ten times that range if the value is no code).  A negative code
   also stands apart if all other values are positive (or 0, for codes below -9): negative ages do
   not exist, whatever the range of the ages.
 - *It is repeated*: in at least three rows, except for codes of three digits or more, of which one
@@ -33,7 +33,7 @@ from poisonbench.quality.profile import Profile
 APART = 0.5
 """Smallest distance of a code from other values, as a share of their range."""
 
-APART_ANY = 2.0
+APART_ANY = 10.0
 """The same for a value that is no code."""
 
 REPEATED, REPEATED_ANY = 3, 5

@@ -4,8 +4,9 @@
 categories really differ, the shrinkage costs accuracy.  This check makes the same comparison as
 ``mm`` itself, before any run: two ridge fits, with and without the shrinkage, and the leave-one-out
 errors of both.  The file is reported if the error without shrinkage is less than :data:`EFFECTS`
-times that with it.  The :data:`LEFT_OUT` rows with the largest residuals of either fit do not
-count, because they may be poison.  At most :data:`ROWS` rows are used.
+times that with it, and lower by at least :data:`NOTICED` of the response's variance.  The
+:data:`LEFT_OUT` rows with the largest residuals of either fit do not count, because they may be
+poison.  At most :data:`ROWS` rows are used.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 
 from poisonbench.features import FloatArray, IntArray
 from poisonbench.preparation.encoded_columns import Bits, Group
+from poisonbench.preparation.encoding import is_identifier
 from poisonbench.preparation.grouping import one_hot
 from poisonbench.preparation.raw import RawColumn
 from poisonbench.preparation.raw_file import RawFile
@@ -42,8 +44,11 @@ ROWS = 5000
 RARE = 0.01
 """Categories with a smaller share of the rows are merged, as in the preparation."""
 
-FEWEST = 2
-"""Smallest number of rows for each column of the fits."""
+NOTICED = 0.01
+"""Smallest increase of the error, as a share of the response's variance."""
+
+FEWEST, FEWEST_ROWS = 2, 50
+"""Smallest number of rows for each column of the fits, and in total."""
 
 
 def check(file: RawFile) -> Iterator[Seen]:
@@ -54,9 +59,10 @@ def check(file: RawFile) -> Iterator[Seen]:
     here = np.flatnonzero(~response.missing)
     rows = here[:: -(-max(len(here), 1) // ROWS)]
     y = np.asarray(response.values[rows], dtype=np.float64)
-    if len(rows) < 10 or not np.ptp(y):
+    if len(rows) < FEWEST_ROWS or not np.ptp(y):
         return
-    features = [c for c in file.columns if c is not response and c.name not in file.choices.drop]
+    features = [c for c in file.columns if c is not response and c.name not in file.choices.drop
+                and not is_identifier(c)]  # fmt: skip
     groups = list(_groups(features))
     members = {name for group in groups for name in group.members}
     numbers = [_standardized(c, rows) for c in features
@@ -75,7 +81,7 @@ def check(file: RawFile) -> Iterator[Seen]:
     for residual in (plain, shrunk):
         kept &= np.abs(residual) <= np.quantile(np.abs(residual), 1 - LEFT_OUT)
     without, with_shrinkage = (float(np.mean(r[kept] ** 2)) for r in (plain, shrunk))
-    if without < EFFECTS * with_shrinkage:
+    if without < EFFECTS * with_shrinkage and with_shrinkage - without > NOTICED:
         starts = len(numbers) + np.cumsum([0, *(block.shape[1] for block in blocks)])
         own = [coefficients[a:b] for a, b in pairwise(starts)]
         yield _seen(groups, blocks, own, with_shrinkage / without)
@@ -110,7 +116,8 @@ def _groups(features: list[RawColumn]) -> Iterator[_Categories]:
 def _standardized(column: RawColumn, rows: IntArray) -> FloatArray:
     """Return some rows of a column with mean 0 and deviation 1; outliers are cut off."""
     values = np.asarray(column.values[rows], dtype=np.float64)
-    values = np.where(np.isnan(values), np.nanmedian(values), values)
+    present = values[~np.isnan(values)]
+    values = np.where(np.isnan(values), np.median(present) if len(present) else 0.0, values)
     values = np.clip(values, *np.quantile(values, [0.005, 0.995]))
     deviation = values.std()
     centred: FloatArray = (values - values.mean()) / (deviation if deviation > 0 else 1.0)

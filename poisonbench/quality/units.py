@@ -4,8 +4,8 @@ A column of cells such as "157 m2" is not a column of numbers: each text would b
 reported if at least :data:`MOST` of its cells are numbers with or without a unit.  A unit is a word
 of at most :data:`LONGEST` characters after the number.  So that codes such as "12a" or "4x4" are no
 numbers with units, there must be at least :data:`FEWEST` different numbers and at most
-:data:`MOST_UNITS` units, and one of these in at least :data:`MAIN` of the cells with a unit.
-
+:data:`MOST_UNITS` units, and one of these in at least :data:`MAIN` of the cells with a unit.  A
+single letter is a unit only if it is in more cells than not, because of numbers such as 12 and 12a.
 The preparation ignores currency and percent signs, which is wrong if different signs, or numbers
 with and without a percent sign, are in one column.  Then the cells without the most frequent sign
 are reported.
@@ -76,6 +76,8 @@ def _units(
     if len(units) > MOST_UNITS or n_main < MAIN * units.total():
         return
     name, kind = column.column.name, column.column.kind
+    if len(main) == 1 and n_main < n_plain:
+        return  # rather an addition, as in the house number 12a
     as_written = next(column.texts[k] for k, unit in unit_of.items() if unit == main)
     parts = [f"'{main}' in {n_main} cells (such as '{as_written}')"]
     parts += [f"'{unit}' in {count}" for unit, count in others]
