@@ -59,7 +59,7 @@ class RawColumn:
     @property
     def missing(self) -> npt.NDArray[np.bool_]:
         """Mask of the rows without a value, shape (rows,)."""
-        if self.kind in ("number", "date"):
+        if self.kind in ("number", "date", "empty"):
             return np.isnan(self.values)
         return self.values < 0
 

@@ -37,6 +37,8 @@ def findings(
     categorical: Collection[str] = (),
     numeric: Collection[str] = (),
     drop: Collection[str] = (),
+    missing_values: Collection[str] = (),
+    units: Collection[str] = (),
     **format_: Any,
 ) -> tuple[Finding, ...]:
     """Check a raw or a prepared CSV file.
@@ -50,6 +52,9 @@ def findings(
     categorical, numeric, drop : collection of str
         Columns to read as categories or as numbers, and columns to leave out, as in the
         preparation.
+    missing_values, units : collection of str
+        Values that mean a missing value (``"-999"`` or ``"age=-999"``), and columns with a unit in
+        their cells (``"area=m2"``), as in the preparation.
     **format_
         Keyword arguments of :func:`poisonbench.preparation.read_raw`, such as ``delimiter``.
 
@@ -63,7 +68,8 @@ def findings(
     DatasetError
         The file cannot be read, or a column that is named is not there.
     """
-    choices = Choices(target, tuple(categorical), tuple(numeric), tuple(drop))
+    choices = Choices(target, tuple(categorical), tuple(numeric), tuple(drop),
+                      missing_values=tuple(missing_values), units=tuple(units))  # fmt: skip
     return findings_in(read_raw(path, choices, **format_))
 
 

@@ -108,6 +108,7 @@ def _of_column(column: RawColumn, response: RawColumn) -> Seen | None:
     return Seen("near-leak", (name, response.name), rows, message, remedy)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def affine(
     x: FloatArray, y: FloatArray, most: float = MOST
 ) -> tuple[float, float, BoolArray] | None:
@@ -141,7 +142,7 @@ def affine(
     slope = float(np.median((v[a] - v[b])[far] / (u[a] - u[b])[far]))
     low, high = np.quantile(v, [0.05, 0.95])
     tolerance = _tolerance(u, v, slope, float(high - low))
-    if slope == 0 or tolerance == 0:
+    if slope == 0 or tolerance == 0 or not np.isfinite(slope):
         return None
     offset = float(np.median(v - slope * u))
     agree = np.abs(v - slope * u - offset) <= 4 * tolerance
@@ -166,6 +167,7 @@ def monotone(x: FloatArray, y: FloatArray, some: slice) -> BoolArray | None:
     return None
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _smooth(x: FloatArray, y: FloatArray) -> bool:
     """Whether most values of a monotone function are near the line between their neighbours."""
     order = np.argsort(x)

@@ -74,7 +74,7 @@ def check(file: RawFile) -> Iterator[Seen]:
     if len(rows) < FEWEST * X.shape[1]:
         return
     indicator = np.arange(X.shape[1]) >= len(numbers)
-    y = (y - y.mean()) / y.std()
+    y = _unit_deviation(y)
     plain, coefficients = _left_out(X, y, np.full(X.shape[1], PENALTY * len(y)))
     shrunk, _ = _left_out(X, y, np.where(indicator, SHRINKAGE, PENALTY) * len(y))
     kept = np.ones(len(y), dtype=np.bool_)
@@ -119,8 +119,15 @@ def _standardized(column: RawColumn, rows: IntArray) -> FloatArray:
     present = values[~np.isnan(values)]
     values = np.where(np.isnan(values), np.median(present) if len(present) else 0.0, values)
     values = np.clip(values, *np.quantile(values, [0.005, 0.995]))
-    deviation = values.std()
-    centred: FloatArray = (values - values.mean()) / (deviation if deviation > 0 else 1.0)
+    return _unit_deviation(values)
+
+
+def _unit_deviation(values: FloatArray) -> FloatArray:
+    """Return the values with mean 0 and deviation 1; zeros if they are all equal."""
+    centred: FloatArray = values - values.mean()
+    for size in (np.abs(centred).max(), None):  # first by the largest, whose square may not exist
+        divisor = float(centred.std() if size is None else size)
+        centred = centred / divisor if divisor > 0 else np.zeros(len(centred))
     return centred
 
 

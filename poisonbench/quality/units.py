@@ -6,6 +6,8 @@ of at most :data:`LONGEST` characters after the number.  So that codes such as "
 numbers with units, there must be at least :data:`FEWEST` different numbers and at most
 :data:`MOST_UNITS` units, and one of these in at least :data:`MAIN` of the cells with a unit.  A
 single letter is a unit only if it is in more cells than not, because of numbers such as 12 and 12a.
+Before a number, only some currencies are units.
+
 The preparation ignores currency and percent signs, which is wrong if different signs, or numbers
 with and without a percent sign, are in one column.  Then the cells without the most frequent sign
 are reported.
@@ -38,7 +40,15 @@ MAIN = 0.6
 LONGEST = 12
 """Largest length of a unit, in characters."""
 
-_WITH_UNIT = re.compile(r"([+-]?\d[\d.,' ]*?) ?([^\W\d_°]{1,12}|°?[^\W\d_][^\d\s]{0,10}[23²³]?)")
+_NUMBER = r"([+-]?\d[\d.,' ]*?)"
+_WITH_UNIT = re.compile(rf"{_NUMBER} ?(°?[^\W\d_][^\d]{{0,{LONGEST - 2}}}[23²³]?)")
+_WITH_CURRENCY = re.compile(
+    rf"(rs\.?|kr\.?|r\$|us\$|a\$|c\$|zł|sek|nok|dkk|pln|czk|huf|brl|mxn|krw|hkd|sgd|nzd|zar|₽|₺|₩)"
+    rf" ?{_NUMBER}",
+    re.IGNORECASE,
+)
+"""Other words before a number are rather part of a code, as in ID17."""
+
 _POWERS = str.maketrans("²³", "23")
 
 
@@ -58,15 +68,24 @@ def check(file: RawFile, columns: Sequence[Texts]) -> Iterator[Seen]:
             if cell is not None:
                 numbers.add(cell.value)
                 signs["" if cell.notation in PLAIN else cell.notation] += int(counts[k])
-            elif (match := _WITH_UNIT.fullmatch(text)) and (value := number(match[1])):
+            elif (parts := _split(text)) and (value := number(parts[0])):
                 numbers.add(value.value)
-                unit_of[k] = match[2].lower().translate(_POWERS)
+                unit_of[k] = parts[1].lower().translate(_POWERS)
                 units[unit_of[k]] += int(counts[k])
         n_present, n_plain = int(counts.sum()), signs.total()
         if units and units.total() + n_plain >= MOST * n_present and len(numbers) >= FEWEST:
             yield from _units(column, units, unit_of, n_plain)
         elif len(signs) > 1 and column.column.kind == "number":
             yield _signs(column, signs, [cell.notation if cell else "" for cell in read])
+
+
+def _split(text: str) -> tuple[str, str] | None:
+    """Return the number and the unit of a cell; None if it does not have both."""
+    if match := _WITH_UNIT.fullmatch(text):
+        return match[1], match[2]
+    if match := _WITH_CURRENCY.fullmatch(text):
+        return match[2], match[1]
+    return None
 
 
 def _units(
