@@ -5,8 +5,9 @@ In a file that may hold bad rows, a leak is hardly ever complete: if ``salary_eu
 reported if in at least :data:`MOST` of the rows where it is not missing
 
 - the response is an affine function of it, to within the digits that are written: the residual is
-  at most :data:`ROUNDING` of the range of the response without its outer 10%, or one unit of the
-  last digit of either, but never more than :data:`COARSE` of that range; or
+  at most one unit of the last digit of either, or, if fewer rows agree so well,
+  :data:`ROUNDING` of the range of the response without its outer 10%, but never more than
+  :data:`COARSE` of that range; or
 - the response is a strictly monotone function of it, and a smooth one.  The rows are those of a
   longest increasing subsequence.  In most of them, the response must be close to the value on the
   straight line between its neighbours: closer than :data:`SMOOTH` times the distance of these.
@@ -40,6 +41,9 @@ MOST = 0.8
 
 ROUNDING = 1e-3
 """Largest residual, as a share of the range of the response."""
+
+EXACT = 1e-9
+"""The same where both have many digits, as a share of the largest response."""
 
 COARSE = 0.02
 """Largest residual due to rounding, as a share of the range of the response."""
@@ -141,20 +145,27 @@ def affine(
     far = np.abs(u[a] - u[b]) >= np.median(np.abs(u[a] - u[b])[differ])
     slope = float(np.median((v[a] - v[b])[far] / (u[a] - u[b])[far]))
     low, high = np.quantile(v, [0.05, 0.95])
-    tolerance = _tolerance(u, v, slope, float(high - low))
-    if slope == 0 or tolerance == 0 or not np.isfinite(slope):
+    spread = float(high - low)
+    if slope == 0 or spread == 0 or not np.isfinite(slope):
         return None
+    digits = abs(slope) * _last_digit(u) + _last_digit(v) + EXACT * float(np.abs(v).max())
     offset = float(np.median(v - slope * u))
-    agree = np.abs(v - slope * u - offset) <= 4 * tolerance
-    if agree.sum() >= FEWEST:
-        slope, offset = _fitted(u[agree], v[agree])
-    residual = np.abs(v - slope * u - offset)
-    agree = residual <= tolerance
-    enough = agree.mean() >= most and agree.sum() >= FEWEST
-    if not enough or min(len(np.unique(u[agree])), len(np.unique(v[agree]))) < FEWEST:
-        return None
-    everywhere: BoolArray = np.abs(y - slope * x - offset) <= tolerance
-    return (slope, offset, everywhere) if everywhere.mean() >= most else None
+    found = None
+    # If most rows agree to the last digit, others that nearly agree differ.
+    for tolerance in (max(ROUNDING * spread, min(digits, COARSE * spread)), digits):
+        agree = np.abs(v - slope * u - offset) <= 4 * tolerance
+        if agree.sum() >= FEWEST:
+            slope, offset = _fitted(u[agree], v[agree])
+        agree = np.abs(v - slope * u - offset) <= tolerance
+        if agree.mean() < most or agree.sum() < FEWEST:
+            break
+        if min(len(np.unique(u[agree])), len(np.unique(v[agree]))) < FEWEST:
+            break
+        everywhere: BoolArray = np.abs(y - slope * x - offset) <= tolerance
+        if everywhere.mean() < most:
+            break
+        found = slope, offset, everywhere
+    return found
 
 
 def monotone(x: FloatArray, y: FloatArray, some: slice) -> BoolArray | None:
@@ -188,11 +199,6 @@ def _counted(values: FloatArray) -> BoolArray:
         return np.ones(len(values), dtype=np.bool_)
     others: BoolArray = inverse.ravel() != np.argmax(counts)
     return others
-
-
-def _tolerance(x: FloatArray, y: FloatArray, slope: float, spread: float) -> float:
-    digits = abs(slope) * _last_digit(x) + _last_digit(y)
-    return max(ROUNDING * spread, min(digits, COARSE * spread))
 
 
 def _last_digit(values: FloatArray) -> float:

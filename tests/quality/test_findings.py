@@ -1,74 +1,139 @@
-"""Checks of data files: planted faults are found, clean data are left alone."""
+"""Findings name the right lines, whatever the file looks like, and print on one line."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from poisonbench.quality import Finding, findings
+from poisonbench.data.base import DatasetError
+from poisonbench.preparation import Choices, prepare, read_raw
+from poisonbench.quality import Finding, findings, findings_in
+from poisonbench.quality.finding import SHOWN_ROWS
 
-
-def clean(n: int = 1000, seed: int = 0) -> pd.DataFrame:
-    """Return rows of a table as firms have them, without any fault."""
-    rng = np.random.default_rng(seed)
-    age, size = rng.integers(18, 80, n), rng.normal(100, 30, n).round(1)
-    days = pd.to_timedelta(rng.integers(0, 900, n), unit="D")
-    salary = 20_000 * rng.lognormal(0, 0.4, n) + 100 * age + 50 * size
-    return pd.DataFrame({
-        "id": np.arange(1, n + 1),
-        "age": age,
-        "size": size,
-        "city": rng.choice(list("ABCDE"), n),
-        "since": (pd.Timestamp("2020-01-01") + days).astype(str),
-        "salary": salary.round(2),
-    })  # fmt: skip
+KINDS = {"sentinel", "duplicates", "near-duplicates", "near-leak", "extreme values", "units",
+         "notations", "strong categories"}  # fmt: skip
 
 
-def found(table: pd.DataFrame, folder: Path, target: str | None = "salary") -> dict[str, Finding]:
-    """Return the findings on a table, by their kind."""
-    path = folder / "table.csv"
+def test_a_finding_is_printed_on_one_line() -> None:
+    finding = Finding("sentinel", ("a",), 7, (2, 3, 9), "'a' is -999 in 7 cells", "drop it")
+    assert str(finding) == "sentinel: 'a' is -999 in 7 cells (lines 2, 3, 9, ...); drop it"
+    one = Finding("sentinel", ("a",), 1, (4,), "'a' is -999 in 1 cell", "drop it")
+    assert str(one) == "sentinel: 'a' is -999 in 1 cell (line 4); drop it"
+    none = Finding("near-leak", ("a", "y"), 0, (), "it is so", "drop it")
+    assert str(none) == "near-leak: it is so; drop it"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("before", ["", "\n\n", " , \n"])
+def test_lines_are_those_of_an_editor(tmp_path: Path, before: str, end: str) -> None:
+    rows = [f'{i},"text{i % 3}",{(7 * i) % 31}' for i in range(40)]
+    rows[5] = '5,"two\nlines",4'
+    rows[7] = "7,text1,-999"
+    rows[20] = '20,"text2",-999\n\n  '
+    rows[30] = '30,"text\n0",-999'
+    text = f"{before}a,b,c\n" + "\n".join(rows) + "\n"
+    path = tmp_path / "x.csv"
+    path.write_bytes(text.replace("\n", end).encode())
+    (finding,) = findings(path, None)
+    lines = text.split("\n")
+    expected = [k for k, line in enumerate(lines, start=1)
+                if line.endswith("-999") and not line.startswith("0")]  # fmt: skip
+    expected.append(next(k for k, line in enumerate(lines, start=1) if line.startswith("30,")))
+    assert finding.rows == tuple(expected)
+    assert finding.n_rows == 3
+
+
+def test_lines_without_a_header(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join(f"{i / 8},{-999 if i == 4 else i % 7}" for i in range(40)))
+    (finding,) = findings(path, None, header=False)
+    assert (finding.columns, finding.rows) == (("column 2",), (5,))
+
+
+def test_without_a_target_the_other_checks_are_made(tmp_path: Path, table: pd.DataFrame) -> None:
+    table["salary_eur"] = (0.92 * table["salary"]).round(2)
+    table.loc[3, "size"] = -999
+    path = tmp_path / "x.csv"
     table.to_csv(path, index=False)
-    return {finding.kind: finding for finding in findings(path, target)}
+    assert [finding.kind for finding in findings(path, None)] == ["sentinel"]
+    assert {finding.kind for finding in findings(path, "salary")} == {"sentinel", "near-leak"}
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_nothing_is_found_in_clean_rows(tmp_path: Path, seed: int) -> None:
-    assert found(clean(seed=seed), tmp_path) == {}
+def test_columns_that_are_left_out_are_not_checked(tmp_path: Path, table: pd.DataFrame) -> None:
+    table["salary_eur"] = (0.92 * table["salary"]).round(2)
+    table.loc[3, "size"] = -999
+    path = tmp_path / "x.csv"
+    table.to_csv(path, index=False)
+    assert findings(path, "salary", drop=("size", "salary_eur")) == ()
+    assert findings(path, "salary", drop=("salary_eur",), missing_values=("-999",)) == ()
+
+
+def test_a_prepared_file_can_be_checked(tmp_path: Path, table: pd.DataFrame) -> None:
+    table.loc[3, "size"] = -999
+    raw, out = tmp_path / "x.csv", tmp_path / "out.csv"
+    table.to_csv(raw, index=False)
+    prepare(raw, out, Choices("salary"))
+    (finding,) = findings(out, "salary")
+    assert (finding.kind, finding.columns, finding.rows) == ("sentinel", ("size",), (5,))
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "rows"),
-    [("size", -999, [3]), ("size", -99, [1, 5, 9]), ("age", 999, [0]), ("age", -1, [2, 4, 6]),
-     ("salary", 9999999, [7]), ("salary", -1, [1, 2, 3])] ,
+    ("text", "target", "message"),
+    [("a,y\n1,2\n", "z", "no column 'z'"), ("", "y", "the file is empty"),
+     ("a\n1\n", "a", "only one column")],
 )  # fmt: skip
-def test_sentinels(tmp_path: Path, column: str, value: int, rows: list[int]) -> None:
-    table = clean()
-    table.loc[rows, column] = value
-    finding = found(table, tmp_path)["sentinel"]
-    assert (finding.columns, finding.n_rows) == ((column,), len(rows))
-    assert finding.rows == tuple(row + 2 for row in rows)
-    assert f"--missing-value {column}={value}" in finding.remedy
+def test_errors(tmp_path: Path, text: str, target: str, message: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    with pytest.raises(DatasetError, match=message):
+        findings(path, target)
 
 
-def test_duplicates(tmp_path: Path) -> None:
-    table = clean()
-    table = pd.concat([table, table.iloc[[4, 7, 8]]], ignore_index=True)
-    table["id"] = range(len(table))
-    finding = found(table, tmp_path)["duplicates"]
-    assert (finding.n_rows, finding.rows) == (3, (1002, 1003, 1004))
-    assert "line 1002, which repeats line 6;" in finding.message
+def test_no_rows(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("a,y\n")
+    assert findings(path, "y") == ()
 
 
-def test_near_leak(tmp_path: Path) -> None:
-    table = clean()
-    table["salary_eur"] = (0.92 * table["salary"]).round(2)
-    rows = np.arange(10, 1000, 25)
-    table.loc[rows, "salary_eur"] += 5_000
-    finding = found(table, tmp_path)["near-leak"]
-    assert finding.columns == ("salary_eur", "salary")
-    assert (finding.n_rows, finding.rows) == (40, tuple(rows[:5] + 2))
-    assert "1.08696 * salary_eur in 960 of 1000 rows" in finding.message
-    assert "--drop salary_eur" in finding.remedy
+CELLS = st.sampled_from(
+    ["", "NA", "0", "1", "-999", "1e150", "5e-324", "inf", "$5", "7 m2", "1,5", "2020-01-02",
+     "31.12.2020", "a", "A", "ä", "x" * 30, "007", "1152921504606846977"]
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data(), st.integers(1, 40))
+def test_any_table_is_checked_without_an_error(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, n_rows: int
+) -> None:
+    columns = [data.draw(st.lists(CELLS, min_size=n_rows, max_size=n_rows)) for _ in range(3)]
+    rows = ['"' + '","'.join(row) + '"' for row in zip(*columns, strict=True)]
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    path.write_text("a,b,y\n" + "\n".join([*rows, *rows[:5]]), encoding="utf-8")
+    for finding in findings(path, data.draw(st.sampled_from([None, "y", "a"])), header=True):
+        assert finding.kind in KINDS
+        assert len(finding.rows) == min(finding.n_rows, SHOWN_ROWS)
+        assert all(2 <= line <= len(rows) + 6 for line in finding.rows)
+        assert "\0" not in str(finding)
+
+
+@pytest.mark.slow
+def test_50000_rows_of_60_columns_are_checked_in_seconds(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    n = 50_000
+    numbers = {f"x{j}": rng.normal(size=n).round(6) for j in range(45)}
+    categories = {f"c{j}": rng.choice(list("ABCDEFGH"), n) for j in range(14)}
+    table = pd.DataFrame(numbers | categories)
+    table["y"] = table["x0"] + rng.normal(size=n)
+    path = tmp_path / "x.csv"
+    table.to_csv(path, index=False)
+    raw = read_raw(path, Choices("y"))
+    start = time.process_time()
+    assert findings_in(raw) == ()
+    assert time.process_time() - start < 5
