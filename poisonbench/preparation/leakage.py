@@ -86,11 +86,12 @@ class Leakage:
         ----------
         first : ndarray of bool of shape (rows,)
             Whether a row does not repeat an earlier one.  If rows with equal values in a column are
-            copies of each other, it is no wonder that their responses are equal too.
+            copies of each other, it is no wonder that their responses are equal too.  This does not
+            explain it if most rows are copies; then there are only few different rows.
         """
         found = {}
         for name, (how, rows, codes) in self._suspects.items():
-            if rows is not None and codes is not None:
+            if rows is not None and codes is not None and 2 * first.sum() > len(first):
                 kept = first[rows]
                 if not _determined(self._y[rows[kept]], codes[kept]):
                     continue

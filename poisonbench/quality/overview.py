@@ -121,7 +121,9 @@ def _row(column: RawColumn) -> tuple[str, ...]:
 
 def _value(value: float, column: RawColumn) -> str:
     if column.kind in ("number", "date"):
-        return f"{value:.6g}" if column.kind == "number" else shown(value, "date")
+        if column.kind == "date":
+            return shown(value, "date")
+        return f"{value:.0f}" if 1e6 <= abs(value) < 1e15 else f"{value:.6g}"
     return _cut(column.labels[int(value)], LONGEST_VALUE)
 
 
