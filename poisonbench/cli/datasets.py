@@ -421,8 +421,8 @@ def prepare(
     unless --numeric names its column.  If a column has several rare categories, they are merged
     into one, called other; --rare 0 keeps them all.
 
-    Warnings name the lines of the file in which something looks wrong, and the option that helps;
-    poisonbench datasets describe FILE prints them without preparing anything.
+    Warnings name the lines of the file in which something looks wrong, and the option that helps.
+    To see them without preparing anything, use poisonbench datasets describe FILE.
 
     \b
     Examples:
