@@ -38,6 +38,8 @@ def test_an_extreme_response_is_not_clipped(found, table) -> None:
 def test_sentinels_are_not_reported_again(found, table) -> None:
     table.loc[[1, 2, 3], "size"] = -99999
     assert set(found(table)) == {"sentinel"}
+    table.loc[[5, 8], "size"] = [4321.5, 5432.5]
+    assert found(table)["extreme values"].rows == (7, 10)
 
 
 def test_the_robust_range() -> None:
@@ -49,6 +51,8 @@ def test_the_robust_range() -> None:
     zeros = np.zeros(5000)
     assert robust_range(np.append(zeros, numbers)) == RobustRange(0, 199)
     assert robust_range(np.append(zeros, [*numbers, 1e5])) == RobustRange(0, 199, 0, 1)
+    many = np.zeros(50_000)
+    assert robust_range(np.append(many, [*numbers, 1e5])) == RobustRange(0, 199, 0, 1)
     assert robust_range(np.full(30, 7.0)) == RobustRange(7, 7)
     assert robust_range(np.append(zeros, np.arange(10))) == RobustRange(0, 9)
 
@@ -113,7 +117,8 @@ def test_signs(found, table) -> None:
     [["36 months", "60 months"], ["1st", "2nd", "3rd"], [f"ID{k}" for k in range(300)],
      [f"{k}{'abcdefgh'[k % 8]}" for k in range(300)], ["4x4", "2x4"],
      [f"{k % 90}{'a' * (k % 7 == 0)}" for k in range(300)], [f"{1000 + k} AB" for k in range(4)],
-     ["1 to 5", "6 to 9", "10 or more"]],
+     ["1 to 5", "6 to 9", "10 or more"],
+     [f"{hour} {half}" for hour in range(1, 13) for half in ("AM", "PM")]],
 )  # fmt: skip
 def test_texts_that_are_no_numbers_with_units(found, table, texts: list[str]) -> None:
     table["code"] = [texts[k % len(texts)] for k in range(len(table))]
@@ -146,6 +151,12 @@ def test_decimal_marks(found, table) -> None:
     table.loc[rows, "size"] = table.loc[rows, "size"].str.replace(".", ",")
     finding = found(table)["notations"]
     assert (finding.columns, finding.n_rows) == (("size",), 334)
+
+
+def test_a_few_dates_among_texts(found, table) -> None:
+    texts = ["2020-12-31", "31.12.2020", "soon", "never", "unknown", "in spring", "next year"]
+    table["end"] = [texts[k % 7] for k in range(len(table))]
+    assert found(table) == {}
 
 
 def test_spellings(found, table) -> None:
@@ -206,6 +217,6 @@ def test_the_same_after_the_preparation(found) -> None:
 
 def test_poison_in_a_category_is_not_taken_for_its_effect(found) -> None:
     table = grouped(0.05)
-    rows = np.flatnonzero(table["group"] == "C")[:30]
-    table.loc[rows, "y"] = table["y"].max()
+    table.loc[:39, "group"] = "H"
+    table.loc[:39, "y"] += 6
     assert "strong categories" not in found(table, "y")

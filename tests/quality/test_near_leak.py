@@ -68,6 +68,8 @@ def correlated(rng: np.random.Generator) -> pd.DataFrame:
 
 CLEAN = {
     "a correlation of .999": correlated,
+    "whole numbers that nearly agree": lambda rng: pd.DataFrame(
+        {"x": (x := rng.integers(0, 31, 2000)), "y": x + rng.integers(-2, 3, 2000)}),
     "mostly zeros": lambda rng: pd.DataFrame((rng.random((1000, 3)) < 0.1) * rng.random((1000, 3))
                                              ).set_axis(["a", "b", "y"], axis=1),
     "grades": lambda rng: pd.DataFrame({"x": np.arange(600) % 7, "y": np.arange(600) % 7 // 2}),
