@@ -4,9 +4,9 @@
 categories really differ, the shrinkage costs accuracy.  This check makes the same comparison as
 ``mm`` itself, before any run: two ridge fits, with and without the shrinkage, and the leave-one-out
 errors of both.  The file is reported if the error without shrinkage is less than :data:`EFFECTS`
-times that with it, and lower by at least :data:`NOTICED` of the response's variance.  The
-:data:`LEFT_OUT` rows with the largest residuals of either fit do not count, because they may be
-poison.  At most :data:`ROWS` rows are used.
+times that with it, and lower by at least :data:`NOTICED` of the response's variance.  Both
+fits are made twice, the second time without the :data:`LEFT_OUT` rows with the largest residuals of
+either, because they may be poison.  At most :data:`ROWS` rows are used.
 """
 
 from __future__ import annotations
@@ -75,12 +75,15 @@ def check(file: RawFile) -> Iterator[Seen]:
         return
     indicator = np.arange(X.shape[1]) >= len(numbers)
     y = _unit_deviation(y)
-    plain, coefficients = _left_out(X, y, np.full(X.shape[1], PENALTY * len(y)))
-    shrunk, _ = _left_out(X, y, np.where(indicator, SHRINKAGE, PENALTY) * len(y))
+    weak = np.full(X.shape[1], PENALTY)
+    strong = np.where(indicator, SHRINKAGE, PENALTY)
     kept = np.ones(len(y), dtype=np.bool_)
-    for residual in (plain, shrunk):
-        kept &= np.abs(residual) <= np.quantile(np.abs(residual), 1 - LEFT_OUT)
-    without, with_shrinkage = (float(np.mean(r[kept] ** 2)) for r in (plain, shrunk))
+    for penalty in (weak, strong):
+        size = np.abs(_left_out(X, y, penalty)[0])
+        kept &= size <= np.quantile(size, 1 - LEFT_OUT)
+    X, y = X[kept], y[kept]
+    plain, coefficients = _left_out(X, y, weak)
+    without, with_shrinkage = (float(np.mean(r**2)) for r in (plain, _left_out(X, y, strong)[0]))
     if without < EFFECTS * with_shrinkage and with_shrinkage - without > NOTICED:
         starts = len(numbers) + np.cumsum([0, *(block.shape[1] for block in blocks)])
         own = [coefficients[a:b] for a, b in pairwise(starts)]
@@ -132,11 +135,14 @@ def _unit_deviation(values: FloatArray) -> FloatArray:
 
 
 def _left_out(X: FloatArray, y: FloatArray, penalty: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the leave-one-out residuals of ridge, and its coefficients."""
-    centred = X - X.mean(axis=0)
-    gram = centred.T @ centred + np.diag(penalty)
+    """Return the leave-one-out residuals of ridge, and its coefficients.
+
+    The penalty of each column is a share of the rows.
+    """
+    centred, y = X - X.mean(axis=0), y - y.mean()
+    gram = centred.T @ centred + np.diag(penalty * len(y))
     solved = np.linalg.solve(gram, centred.T)
-    coefficients: FloatArray = solved @ y  # y has mean 0
+    coefficients: FloatArray = solved @ y
     leverage = 1 / len(y) + np.einsum("ij,ji->i", centred, solved)
     return (y - centred @ coefficients) / np.maximum(1 - leverage, 1e-3), coefficients
 
