@@ -7,9 +7,10 @@ A value is reported if it is repeated and stands apart from the other values of 
   candidate only if it is the smallest or largest of its column in at least
   :data:`REPEATED_ANY` rows.
 - *It stands apart*: the nearest other value is farther away than :data:`APART` times the range of
-  the others without their outer 2% (ten times that range if the value is no code).  A negative code
-  also stands apart if all other values are positive (or 0, for codes below -9): negative ages do
-  not exist, whatever the range of the ages.
+  the others without their outer 2% (ten times that range if the value is no code, or if there are
+  fewer than five other values, as in answers from 1 to 4 with 99).  A negative code also stands
+  apart if all other values are positive (or 0, for codes below -9): negative ages do not exist,
+  whatever the range of the ages.
 - *It is repeated*: in at least three rows, except for codes of three digits or more, of which one
   row is enough.  0 is in at most a tenth of the rows, because in a column such as the area of a
   pool a frequent 0 means that there is none.
@@ -42,8 +43,9 @@ REPEATED, REPEATED_ANY = 3, 5
 ZEROS = 0.1
 """Largest share of the rows in which 0 may stand for a missing value."""
 
-DISTINCT = 5
-"""Smallest number of different other values; columns with fewer are rather codes themselves."""
+DISTINCT, TWO_DIGITS = 5, 77
+"""Smallest number of different other values, because columns with fewer are rather codes
+themselves; and the smallest code for which two other values are enough."""
 
 FEWEST = 10
 """Smallest number of rows with other values."""
@@ -85,7 +87,7 @@ def sentinels(profile: Profile) -> list[float]:
         The values of the column.
     """
     distinct, counts = profile.distinct, profile.counts
-    if not profile.is_number or len(distinct) <= DISTINCT:
+    if not profile.is_number or len(distinct) < 3:
         return []
     column, n_present = profile.column, profile.n_present
     enough = counts >= REPEATED
@@ -100,15 +102,18 @@ def sentinels(profile: Profile) -> list[float]:
         value, count = float(distinct[k]), int(counts[k])
         others = ~np.isin(distinct, [*found, value])
         bulk = others & ~far_codes
-        if bulk.sum() < DISTINCT or counts[bulk].sum() < FEWEST:
+        if bulk.sum() < 2 or counts[bulk].sum() < FEWEST:
             bulk = others
-        if bulk.sum() < DISTINCT or counts[bulk].sum() < FEWEST:
+        if bulk.sum() < 2 or counts[bulk].sum() < FEWEST:
             continue
         if value == 0 and (column.kind == "date" or count > ZEROS * n_present):
             continue
         if not far_codes[k] and 2 * count > n_present:
             continue
-        if _apart(value, distinct[others], distinct[bulk], counts[bulk], code=bool(far_codes[k])):
+        is_code = bool(far_codes[k])
+        if bulk.sum() < DISTINCT and not (is_code and abs(value) >= TWO_DIGITS):
+            continue
+        if _apart(value, distinct[others], distinct[bulk], counts[bulk], code=is_code):
             found.append(value)
     return found
 
@@ -121,9 +126,10 @@ def _apart(
     low, high = np.interp([0.01, 0.99], rows / rows[-1], bulk)
     nearest = float(np.abs(bulk - value).min())
     outside = value < low or value > high
-    if outside and nearest > (APART if code else APART_ANY) * (high - low):
+    certain = code and len(bulk) >= DISTINCT
+    if outside and nearest > (APART if certain else APART_ANY) * (high - low):
         return True
-    if not code or value >= 0 or value == 0:
+    if not certain or value >= 0:
         return False
     lowest = float(others.min())
     return lowest >= 0 if value < -9 else lowest > 0

@@ -55,7 +55,18 @@ def test_a_large_share_of_the_rows() -> None:
     assert of(values) == [-999]
 
 
+@pytest.mark.parametrize("code", [99, -99, 999])
+@pytest.mark.parametrize("answers", [[0, 1], [1, 2, 3, 4]])
+def test_codes_among_few_answers(answers: list[int], code: int) -> None:
+    values = np.resize(answers, 300)
+    values[[5, 9, 100]] = code
+    assert of(values) == [code]
+
+
 CLEAN = {
+    "two prices": [9.0, 99.0] * 100,
+    "three prices": [29.0, 59.0, 99.0] * 100,
+    "answers from 1 to 4 and 9": [*([1, 2, 3, 4] * 100), 9, 9, 9],
     "percentages": np.arange(400) % 101,
     "ages up to 99": 18 + np.arange(400) % 82,
     "ages up to 90 and 99": [*(18 + np.arange(400) % 73), 99, 99, 99],
