@@ -41,7 +41,8 @@ LONGEST = 12
 """Largest length of a unit, in characters."""
 
 _NUMBER = r"([+-]?\d[\d.,' ]*?)"
-_WITH_UNIT = re.compile(rf"{_NUMBER} ?(°?[^\W\d_][^\d]{{0,{LONGEST - 2}}}[23²³]?)")
+_POWER = r"(?:(?<=[^\W\d_])[23²³])?"
+_WITH_UNIT = re.compile(rf"{_NUMBER} ?(°?[^\W\d_][^\d]{{0,{LONGEST - 2}}}{_POWER})")
 _WITH_CURRENCY = re.compile(
     rf"(rs\.?|kr\.?|r\$|us\$|a\$|c\$|zł|sek|nok|dkk|pln|czk|huf|brl|mxn|krw|hkd|sgd|nzd|zar|₽|₺|₩)"
     rf" ?{_NUMBER}",

@@ -117,7 +117,7 @@ def test_signs(found, table) -> None:
     [["36 months", "60 months"], ["1st", "2nd", "3rd"], [f"ID{k}" for k in range(300)],
      [f"{k}{'abcdefgh'[k % 8]}" for k in range(300)], ["4x4", "2x4"],
      [f"{k % 90}{'a' * (k % 7 == 0)}" for k in range(300)], [f"{1000 + k} AB" for k in range(4)],
-     ["1 to 5", "6 to 9", "10 or more"],
+     ["1 to 5", "6 to 9", "10 or more"], [*map(str, range(1, 20)), "1 and 2"],
      [f"{hour} {half}" for hour in range(1, 13) for half in ("AM", "PM")]],
 )  # fmt: skip
 def test_texts_that_are_no_numbers_with_units(found, table, texts: list[str]) -> None:
