@@ -8,13 +8,13 @@ components, for use on your own data.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from poisonbench.version import __version__
+
 if TYPE_CHECKING:
     from poisonbench.api import RunError, load_results, run
     from poisonbench.output.tables import Results
 
-__version__ = "0.1.0"
-
-__all__ = ["Results", "RunError", "load_results", "run"]
+__all__ = ["Results", "RunError", "__version__", "load_results", "run"]
 
 
 def __getattr__(name: str) -> Any:

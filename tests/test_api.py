@@ -143,7 +143,10 @@ except AttributeError as error:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    assert done == ["poisonbench", "module 'poisonbench' has no attribute 'runn'"]
+    assert done == [
+        "poisonbench poisonbench.version",
+        "module 'poisonbench' has no attribute 'runn'",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from poisonbench import registry
 from poisonbench.attacks import own_data
 from poisonbench.data.scaling import Scaling
 from poisonbench.features import FeatureSpace, IntArray
+from poisonbench.parameters import check_parameters
 from poisonbench.problem import AttackProblem, PoisonSet
 
 AXES = ("variables", "initialization", "outer_objective")
@@ -175,9 +176,40 @@ class Attack(ABC):
         array([ 0., 80.])
         """
         data = own_data.read(X, y, X_val, y_val, groups, box, y_box)
-        problem = own_data.problem_of(self, data, model, n_poison, random_state)
+        self._check(data)
+        own = self.own_rows(data.space, data.target, data.scaling)
+        if own is not None and n_poison not in (None, own):
+            raise ValueError(f"n_poison is {n_poison}, but {self.name} brings {own} rows of its "
+                             "own; expected None")  # fmt: skip
+        problem = own_data.problem_of(data, model, n_poison if own is None else own, random_state)
         made = self.generate(problem)
         if wrong := made.violations(problem.n_poison, problem.space):
             raise ValueError(f"{self.name} made rows that are not legal: {'; '.join(wrong)}")
         poison = data.in_own_units(made)
         return replace(poison, X=own_data.like(poison.X, X), y=own_data.like(poison.y, y))
+
+    def _check(self, data: own_data.OwnData) -> None:
+        """Raise ValueError if a parameter is out of range, or validation rows are missing."""
+        check_parameters(self)
+        cls = type(self)
+        parameters = {one.name: getattr(self, one.argument) for one in registry.parameters(cls)}
+        for word in ("initialization", "outer_objective", "defense"):
+            known = registry.components(word)
+            if parameters.get(word) is not None and parameters[word] not in known:
+                near = registry.nearest(str(parameters[word]), known)
+                hint = f"; did you mean '{near}'?" if near else ""
+                raise ValueError(f"{cls.__name__}: {word} is {parameters[word]!r}, expected "
+                                 f"{', '.join(known)}{hint}")  # fmt: skip
+        axes = cls.axes(parameters)
+        if "outer_objective" not in axes:
+            parameters.pop("outer_objective", None)
+        if not len(data.validation) and cls.needs_validation(parameters):
+            objective = parameters.get("outer_objective")
+            without = [name for name, one in registry.components("outer_objective").items()
+                       if not one.needs_validation]  # fmt: skip
+            other = f", or outer_objective {' or '.join(without)}" if objective else ""
+            which = f" with outer_objective {objective}" if objective else ""
+            raise ValueError(
+                f"{cls.__name__}{which} needs the attacker's validation rows; expected X_val and "
+                f"y_val{other}"
+            )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,11 +21,7 @@ from poisonbench.data.scaling import Scaling
 from poisonbench.features import BOX_TOLERANCE, FeatureSpace, FloatArray, OneHotGroup
 from poisonbench.models import Ridge
 from poisonbench.models.scikit_learn import learner_of
-from poisonbench.parameters import check_parameters
 from poisonbench.problem import AttackProblem, PoisonSet, Sample
-
-if TYPE_CHECKING:
-    from poisonbench.attacks.base import Attack
 
 Box = tuple[ArrayLike, ArrayLike]
 """Smallest and largest values: two numbers, or two arrays with one entry for each column."""
@@ -125,26 +121,19 @@ def read(
 
 
 def problem_of(
-    attack: Attack, data: OwnData, model: Any, n_poison: int | None, random_state: int | None
+    data: OwnData, model: Any, n_poison: int | None, random_state: int | None
 ) -> AttackProblem:
-    """Return the problem that an attack has to solve on these rows.
+    """Return the problem of choosing `n_poison` poison rows for these rows.
 
     Raises
     ------
     ValueError
-        A parameter of the attack is out of range, the attack needs validation rows, or `n_poison`
-        is not a number of rows.
+        `n_poison` or `random_state` is not what it must be.
     TypeError
         The learner is not one that can be attacked.
     """
-    _check_attack(attack, data)
-    own = attack.own_rows(data.space, data.target, data.scaling)
-    n_poison = own if n_poison is None else n_poison
     if isinstance(n_poison, bool) or not isinstance(n_poison, Integral) or n_poison < 0:
         raise ValueError(f"n_poison is {n_poison!r}, expected a number of rows")
-    if own not in (None, n_poison):
-        raise ValueError(f"n_poison is {n_poison}, but {attack.name} brings {own} rows of its own; "
-                         "expected None")  # fmt: skip
     train = data.in_box(data.train)
     return AttackProblem(
         train=train,
@@ -266,32 +255,6 @@ def _check_inside(
             f"{what}: row {row}, column '{names[column]}' is {X[row, column]:.6g}, outside the "
             f"given box [{low[column]:.6g}, {high[column]:.6g}] ({rows} such rows); expected rows "
             "inside the box, a wider box, or no box, so that the training rows define it"
-        )
-
-
-def _check_attack(attack: Attack, data: OwnData) -> None:
-    """Raise ValueError if a parameter is out of range, or if needed validation rows are missing."""
-    check_parameters(attack)
-    cls = type(attack)
-    parameters = {one.name: getattr(attack, one.argument) for one in registry.parameters(cls)}
-    for word in ("initialization", "outer_objective", "defense"):
-        known = registry.components(word)
-        if parameters.get(word) is not None and parameters[word] not in known:
-            near = registry.nearest(str(parameters[word]), known)
-            hint = f"; did you mean '{near}'?" if near else ""
-            raise ValueError(f"{cls.__name__}: {word} is {parameters[word]!r}, expected "
-                             f"{', '.join(known)}{hint}")  # fmt: skip
-    axes = cls.axes(parameters)
-    if "outer_objective" not in axes:
-        parameters.pop("outer_objective", None)
-    if not len(data.validation) and cls.needs_validation(parameters):
-        objective = parameters.get("outer_objective")
-        without = [name for name, one in registry.components("outer_objective").items()
-                   if not one.needs_validation]  # fmt: skip
-        other = f", or outer_objective {' or '.join(without)}" if objective else ""
-        raise ValueError(
-            f"{cls.__name__}{f' with outer_objective {objective}' if objective else ''} needs the "
-            f"attacker's validation rows; expected X_val and y_val{other}"
         )
 
 

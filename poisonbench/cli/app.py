@@ -90,7 +90,7 @@ class ConfigCommand(TyperCommand):
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from poisonbench import __version__
+        from poisonbench.version import __version__
 
         typer.echo(f"poisonbench {__version__}")
         raise typer.Exit

@@ -17,8 +17,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import poisonbench
 from poisonbench.execution.signals import ignoring_interrupts
+from poisonbench.version import __version__
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -93,12 +93,12 @@ def _connected(address: str) -> Iterator[Client]:
         except ImportError as error:
             raise ClusterError(
                 f"a Dask worker lacks a module ({error}); expected poisonbench "
-                f"{poisonbench.__version__} in its environment"
+                f"{__version__} in its environment"
             ) from error
         for worker, version in versions.items():
-            if version != poisonbench.__version__:
+            if version != __version__:
                 raise ClusterError(f"the Dask worker {worker} has poisonbench {version}, expected "
-                                   f"{poisonbench.__version__}")  # fmt: skip
+                                   f"{__version__}")  # fmt: skip
         yield client
 
 
@@ -150,7 +150,7 @@ def check_sight(client: Client, out: Path) -> None:
 
 
 def _version() -> str:
-    return poisonbench.__version__
+    return __version__
 
 
 def _sees(out: Path) -> bool:

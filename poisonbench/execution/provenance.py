@@ -10,7 +10,7 @@ from typing import Any
 
 import threadpoolctl
 
-import poisonbench
+from poisonbench.version import __version__
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pandas", "joblib", "numba")
 
@@ -19,7 +19,7 @@ LIBRARIES = ("numpy", "scipy", "scikit-learn", "pandas", "joblib", "numba")
 def facts() -> dict[str, Any]:
     """Return the versions and the machine of this process, as JSON values."""
     return {
-        "poisonbench": poisonbench.__version__,
+        "poisonbench": __version__,
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in LIBRARIES},
         "host": socket.gethostname(),

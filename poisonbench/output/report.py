@@ -19,10 +19,11 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from poisonbench import __version__, registry
+from poisonbench import registry
 from poisonbench.output import comparison, figures, pivot, table_formats, weak_attacks
 from poisonbench.output.drawings import Drawing, rendered
 from poisonbench.output.reading import Tables, distinct
+from poisonbench.version import __version__
 
 HELD = comparison.TRIM_TARGET
 """A defense has held if its error under every attack is at most this many times the clean error."""

@@ -23,11 +23,11 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 
-import poisonbench
 from poisonbench.data.base import DatasetError
 from poisonbench.data.files import checksum
 from poisonbench.datasets.catalogue.limits import SOCKS, FetchError, Limits, check_redirect, shown
 from poisonbench.datasets.catalogue.lock import claimed
+from poisonbench.version import __version__
 
 __all__ = ["FetchError", "Limits", "download"]
 
@@ -125,7 +125,7 @@ def _session(scheme: str) -> Iterator[requests.Session]:
         session.adapters.clear()
         for spoken in {scheme, "https"}:
             session.mount(f"{spoken}://", HTTPAdapter())
-        session.headers["User-Agent"] = f"poisonbench/{poisonbench.__version__}"
+        session.headers["User-Agent"] = f"poisonbench/{__version__}"
         # No compression, so that a small answer cannot expand to a large one.
         session.headers["Accept-Encoding"] = "identity"
         yield session
