@@ -1,6 +1,7 @@
 """Data-poisoning attacks on linear regression, and the defenses against them.
 
-In Python, :func:`run` runs a config and :func:`load_results` reads the results of a run.
+In Python, :func:`run` runs a config and :func:`load_results` reads the results of a run;
+:func:`suspicious_rows` lists the rows of your own data that a robust regression disagrees with.
 :mod:`poisonbench.attacks`, :mod:`poisonbench.defenses` and :mod:`poisonbench.models` contain the
 components, for use on your own data.
 """
@@ -12,13 +13,16 @@ from poisonbench.version import __version__
 
 if TYPE_CHECKING:
     from poisonbench.api import RunError, load_results, run
+    from poisonbench.defending.api import suspicious_rows
     from poisonbench.output.tables import Results
 
-__all__ = ["Results", "RunError", "__version__", "load_results", "run"]
+__all__ = ["Results", "RunError", "__version__", "load_results", "run", "suspicious_rows"]
 
 
 def __getattr__(name: str) -> Any:
     """Import the slow modules behind the public names only when one of the names is used."""
+    if name == "suspicious_rows":
+        return import_module("poisonbench.defending.api").suspicious_rows
     if name in __all__:
         return getattr(import_module("poisonbench.api"), name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -14,6 +14,7 @@ from typer.core import TyperCommand
 
 from poisonbench.cli.datasets import DataDir
 from poisonbench.cli.datasets import app as datasets_app
+from poisonbench.cli.defend import app as defend_app
 from poisonbench.cli.guide import explain, info, init, rerun
 from poisonbench.cli.messages import say, say_notes, usage, user_errors, using
 from poisonbench.cli.options import (
@@ -74,6 +75,7 @@ app = typer.Typer(
 )
 
 app.add_typer(datasets_app, name="datasets")
+app.add_typer(defend_app)
 for _command in (init, explain, info, rerun):
     app.command()(_command)
 
@@ -115,6 +117,7 @@ def _poisonbench(
       poisonbench list                                  list everything that a config can name
       poisonbench explain trim                          explain a component: idea, equation, paper
       poisonbench validate configs/quickstart.yaml      check a config without running it
+      poisonbench defend sales.csv --target price       find suspicious rows in a file of your own
       poisonbench show configs/quickstart.yaml          print a config with all its defaults
       poisonbench datasets list                         list the catalogue of real data sets
     """  # noqa: D301 (\b keeps the line breaks)

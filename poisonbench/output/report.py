@@ -81,9 +81,7 @@ def html(
         findings=list(findings(results)),
         weak_attacks=list(weak_attacks.signs(results, tables.convergence)),
         not_covered=list(not_covered(results)),
-        figures=[
-            {"title": one.title, "caption": one.caption, "svg": _inline(one)} for one in shown
-        ],
+        figures=[{"title": one.title, "caption": one.caption, "svg": inline(one)} for one in shown],
         tables=[_table(table) for table in pivot.make(results)],
         comparison=None if reference is None else _compared(results, *reference),
         provenance=list(_provenance(tables.folders)),
@@ -238,7 +236,7 @@ def not_covered(results: pd.DataFrame) -> Iterator[str]:
     yield "Attacks that change or remove clean rows, and nonlinear learners, are not covered."
 
 
-def _inline(drawing: Drawing) -> Markup:
+def inline(drawing: Drawing) -> Markup:
     """Return a figure as an SVG element for a page, with a label for screen readers."""
     text = rendered(drawing.figure, "svg").decode()
     text = text[text.index("<svg") :]

@@ -23,6 +23,7 @@ __all__ = [
     "Prepared",
     "RawFile",
     "check_place",
+    "encode_columns",
     "prepare",
     "prepare_columns",
     "read_raw",
@@ -185,20 +186,9 @@ def prepare_columns(
     DatasetError
         The choices do not give a data set, or the prepared file cannot be written.
     """
-    raw, columns = file.path, file.columns
-    # Missing cells at the end of a short line look like other missing cells.
-    n_short, line = short_lines(raw, file.dialect) if columns[-1].missing.any() else (0, 0)
-    with _errors_about(raw):
-        encoded = encode(columns, file.choices)
-    encoded.warnings[:0] = [*file.dialect.remarks, *file.remarks]
-    not_needed = {said for one in told for said in encoded.replaceable.get(one, [])}
-    encoded.warnings = [*(said for said in encoded.warnings if said not in not_needed), *warnings]
-    if n_short:
-        encoded.warnings.insert(0, f"{n_short} lines have fewer cells than there are columns; the "
-                                f"first is line {line}; the absent cells are missing "
-                                "values")  # fmt: skip
+    encoded = encode_columns(file, warnings=warnings, told=told)
     try:
-        write(encoded, out, source or raw.name, _recorded(encoded, file))
+        write(encoded, out, source or file.path.name, _recorded(encoded, file))
     except OSError as error:
         raise DatasetError(f"{out}: cannot be written: {error.strerror or error}") from error
     return Prepared(
@@ -216,6 +206,43 @@ def prepare_columns(
         missing_words=tuple(sorted(file.missing_words)),
         missing_values=file.choices.missing_values,
     )
+
+
+def encode_columns(
+    file: RawFile,
+    *,
+    warnings: Sequence[str] = (),
+    told: Collection[tuple[str, str]] = (),
+) -> Encoded:
+    """Encode the columns of a raw file that has been read, without writing anything.
+
+    Parameters
+    ----------
+    file : RawFile
+        The columns.  Its list is emptied, to free memory on the way.
+    warnings : sequence of str
+        What else the user should check, from checks of the columns.
+    told : collection of (str, str)
+        The kind and the column of each of these, so that nothing is said twice.
+
+    Raises
+    ------
+    DatasetError
+        The choices do not give a data set.
+    """
+    raw, columns = file.path, file.columns
+    # Missing cells at the end of a short line look like other missing cells.
+    n_short, line = short_lines(raw, file.dialect) if columns[-1].missing.any() else (0, 0)
+    with _errors_about(raw):
+        encoded = encode(columns, file.choices)
+    encoded.warnings[:0] = [*file.dialect.remarks, *file.remarks]
+    not_needed = {said for one in told for said in encoded.replaceable.get(one, [])}
+    encoded.warnings = [*(said for said in encoded.warnings if said not in not_needed), *warnings]
+    if n_short:
+        encoded.warnings.insert(0, f"{n_short} lines have fewer cells than there are columns; the "
+                                f"first is line {line}; the absent cells are missing "
+                                "values")  # fmt: skip
+    return encoded
 
 
 def check_place(raw: Path, out: Path) -> None:

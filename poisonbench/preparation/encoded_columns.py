@@ -23,10 +23,16 @@ class Numeric:
         Its name.
     values : ndarray of shape (rows,)
         The values in the column's own unit, without missing values.
+    source : str
+        The name of the raw column.
+    kind : {"number", "date"}
+        What the raw column contains; dates are in days since 1970.
     """
 
     name: str
     values: FloatArray
+    source: str = ""
+    kind: str = "number"
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,10 @@ class Group:
         The rare categories that were merged into one.
     merged_label : str
         The name of the merged category.
+    source : str
+        The name of the raw column.
+    kind : {"category", "boolean"}
+        What the raw column contains.
     """
 
     name: str
@@ -52,6 +62,8 @@ class Group:
     labels: tuple[str, ...]
     merged: tuple[str, ...] = ()
     merged_label: str = ""
+    source: str = ""
+    kind: str = "category"
 
     @property
     def columns(self) -> tuple[str, ...]:

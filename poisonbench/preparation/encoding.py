@@ -64,6 +64,8 @@ class Encoded:
     replaceable : dict of (str, str) to list of str
         Those of the warnings that a finding on the same column makes unnecessary, by the kind of
         the finding and the column.
+    kept : ndarray of bool of shape (rows of the raw file,)
+        Mask of the rows that were not dropped.
     """
 
     target: Numeric
@@ -77,6 +79,7 @@ class Encoded:
     duplicates_dropped: int = 0
     clipped: dict[str, str] = field(default_factory=dict)
     replaceable: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    kept: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
 
     @property
     def n_rows(self) -> int:
@@ -131,9 +134,10 @@ def encode(raw: list[RawColumn], choices: Choices) -> Encoded:
     ready = ready_groups(raw, chosen, keep)
     names = _written_names(raw, ready)
     encoded = Encoded(
-        Numeric(names[response.name], values),
+        Numeric(names[response.name], values, response.name),
         rows_dropped=n_missing,
         duplicates_dropped=int((~keep).sum()) - n_missing,
+        kept=keep,
     )
     leakage = Leakage(values)
     # Rows that are equal in all columns that are kept say the same thing twice.
@@ -326,4 +330,4 @@ def _number(column: RawColumn, name: str, encoded: Encoded, *, clip: bool) -> Nu
         mean = float(np.nanmean(values))
         values = np.where(column.missing, mean, values)
         encoded.filled[column.name] = f"{n_missing} rows, mean {mean:.6g}"
-    return Numeric(name, values)
+    return Numeric(name, values, column.name, column.kind)

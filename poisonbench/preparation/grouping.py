@@ -57,7 +57,8 @@ def one_hot(column: RawColumn, name: str, rare_below: float) -> Group | str:
         order = np.argsort(-np.bincount(codes, minlength=len(labels)), kind="stable")
     labels = [labels[k] for k in order]
     written = distinct([shortened(label) for label in labels])
-    return Group(name, np.argsort(order)[codes], written, merged, label if merged else "")
+    return Group(name, np.argsort(order)[codes], written, merged, label if merged else "",
+                 column.name, column.kind)  # fmt: skip
 
 
 def shortened(label: str) -> str:

@@ -1,0 +1,141 @@
+"""The commands defend and predict: from a raw file to rows, a cleaned file, a model and a page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from poisonbench.cli.app import app
+from poisonbench.defending import output
+
+BAD = [12, 40, 77, 110, 149]
+"""The wrong rows, counted from 1."""
+
+
+def invoke(*words: str | Path, code: int = 0) -> Any:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture
+def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the path of a small raw file, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    size, town = rng.uniform(30, 90, 160), rng.choice(["Köln", "Bonn; Süd"], 160)
+    rent = 8 * size + 100 * (town == "Köln") + rng.normal(0, 20, 160)
+    rent[np.array(BAD) - 1] += 900
+    lines = [f'{a:.1f};"{b}";{c:.2f}'.replace(".", ",") for a, b, c in zip(size, town, rent,
+                                                                         strict=True)]  # fmt: skip
+    path = tmp_path / "rents.csv"
+    path.write_bytes("\r\n".join(["size;town;rent", *lines, ""]).encode("cp1252"))
+    return path
+
+
+def test_from_a_raw_file_to_predictions(raw: Path) -> None:
+    said = invoke("defend", raw.name, "--target", "rent", "--share", "auto").stdout
+    assert "Suspicious rows: 5 (3.1%, estimated)" in said
+    assert "recommended from the data" in said
+    assert re.search(r"torrent +\d", said)
+    out = Path("results/rents-defended")
+    with (out / "suspicious.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(int(row["row"]) for row in rows) == BAD
+    assert all(int(row["line"]) == int(row["row"]) + 1 for row in rows)
+    before = raw.read_bytes().splitlines(keepends=True)
+    after = (out / "cleaned.csv").read_bytes().splitlines(keepends=True)
+    assert after == [line for number, line in enumerate(before) if number not in BAD]
+    model = out / "model.json"
+    content = json.loads(model.read_text(encoding="utf-8"))
+    assert content["target"] == "rent"
+    assert content["columns"][0]["coefficient"] == pytest.approx(8, rel=0.05)
+    result = invoke("predict", model, raw.name)
+    predictions = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert len(predictions) == 160
+    assert float(predictions[BAD[0] - 1]["residual"]) == pytest.approx(900, abs=70)
+    assert "rent: 160 responses; root mean squared error" in result.stderr
+    invoke("predict", model, raw.name, "--output", "new/p.csv")
+    assert Path("new/p.csv").read_text(encoding="utf-8") == result.stdout
+
+
+def test_the_same_command_writes_the_same_bytes(raw: Path) -> None:
+    words = ("defend", raw.name, "--target", "rent", "--defense", "trim", "--output")
+    invoke(*words, "one")
+    invoke(*words, "two")
+    for path in Path("one").iterdir():
+        assert path.read_bytes() == (Path("two") / path.name).read_bytes(), path.name
+
+
+def test_the_page_needs_no_other_file_and_escapes_names(raw: Path) -> None:
+    raw.write_text(raw.read_text("cp1252").replace("town", "<b>town&"), "cp1252")
+    invoke("defend", raw.name, "--target", "rent", "--defense", "lts")
+    page = Path("results/rents-defended/report.html").read_text(encoding="utf-8")
+    assert "<b>town" not in page
+    assert "&lt;b&gt;town&amp;" in page
+    assert page.count("<svg ") == 2
+    assert not re.search(r'(?:src|href)="(?!#|data:)', page)
+    assert "What cannot be known" in page
+    assert "would be even in a clean file" in page
+
+
+def test_without_the_extra_everything_but_the_page_is_written(
+    raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "find_spec", lambda name: None)
+    said = invoke("defend", raw.name, "--target", "rent", "--defense", "lts").stdout
+    assert "report.html needs the extra poisonbench[plot]" in said
+    written = {path.name for path in Path("results/rents-defended").iterdir()}
+    assert written == {"suspicious.csv", "cleaned.csv", "model.json"}
+
+
+def test_a_clean_file_has_no_suspicious_rows_and_says_what_that_does_not_mean(raw: Path) -> None:
+    lines = raw.read_bytes().splitlines(keepends=True)
+    raw.write_bytes(b"".join(line for k, line in enumerate(lines) if k not in BAD))
+    said = invoke("defend", raw.name, "--target", "rent", "--share", "auto").stdout
+    assert "This does not mean that there is no poison" in " ".join(said.split())
+    out = Path("results/rents-defended")
+    assert (out / "cleaned.csv").read_bytes() == raw.read_bytes()
+    assert len((out / "suspicious.csv").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("defend", "rents.csv"), "no --target; expected --target with the name of the column"),
+        (("defend", "rents.csv", "--target", "rend"), "no column 'rend'; did you mean 'rent'?"),
+        (("defend", "rents.csv", "--target", "town"), "'town' holds categories"),
+        (("defend", "none.csv", "--target", "y"), "none.csv: no such file"),
+        (("defend", ".", "--target", "y"), ".: is a folder; expected a CSV file"),
+        (("defend", "diabetes"), "diabetes has no file"),
+        (("defend", "rents.csv", "--target", "rent", "--defense", "tirm"), "did you mean 'trim'?"),
+        (("defend", "rents.csv", "--target", "rent", "--model", "rigde"), "did you mean 'ridge'?"),
+        (("defend", "rents.csv", "--target", "rent", "--share", "5%"), "--share is '5%', expected"),
+        (("defend", "rents.csv", "--target", "rent", "--share", "0.7"), "share is 0.7, expected"),
+        (("defend", "rents.csv", "--target", "rent", "-o", "rents.csv"), "is a file; expected a"),
+        (("defend", "rents.csv", "--target", "rent", "--drop", "size,town"), "no feature is left"),
+        (("predict", "rents.csv", "rents.csv"), "not a model of poisonbench"),
+        (("predict", "none.json", "rents.csv"), "none.json: No such file"),
+        (("predict", "none.json", "none.csv"), "none.csv: no such file"),
+    ],
+)
+def test_wrong_input_is_one_message_and_exit_code_2(
+    raw: Path, words: tuple[str, ...], message: str
+) -> None:
+    result = invoke(*words, code=2)
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+    assert not Path("results").exists()
+
+
+def test_a_data_set_of_the_catalogue_can_be_named(raw: Path, tmp_path: Path) -> None:
+    result = invoke("defend", "house", "--data-dir", tmp_path, code=2)
+    assert "poisonbench datasets fetch house" in result.stderr
