@@ -178,7 +178,8 @@ def _of_category(column: ModelColumn, cells: RawColumn, remarks: list[str]) -> F
     known = _boolean(column) if column.kind == "boolean" else _category(column)
     effects = [known(label) for label in cells.labels]
     missing = column.effects.get(str(column.missing)) if column.missing else None
-    codes = cells.values.astype(np.intp)
+    # The code of a missing cell is that of the last entry of the table; an empty column has none.
+    codes = np.where(cells.missing, -1, cells.values).astype(np.intp)
     if missing is None and cells.missing.any():
         remarks.append(f"'{column.name}': {cells.missing.sum()} missing values, the first in data "
                        f"row {np.argmax(cells.missing) + 1}; the model knows none, and uses the "

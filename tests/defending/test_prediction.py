@@ -120,6 +120,25 @@ def test_what_is_not_known_is_said_and_replaced_by_the_mean(
     assert found.values[0] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    "cells",
+    [
+        "03.02.2021,Milan,3,no,70.5",
+        ",,,,",
+        "03.02.2021,,3,,70.5",
+        ",Rome,,yes,",
+        "03.02.2021,Rome,1,no,0",
+    ],
+)
+def test_the_prediction_of_a_row_does_not_depend_on_the_other_rows(model: Path, cells: str) -> None:
+    """A file of one row may have columns in which no cell tells what they hold."""
+    head, others = "sold,city,rooms,garden,area\n", "03.02.2021,Rome,2,no,50\n" * 3
+    among = predicted(model, f"{head}{others}{cells}\n{others}").values
+    assert np.isfinite(among).all()
+    assert predicted(model, f"{head}{cells}\n").values == pytest.approx(among[3:4])
+    assert predicted(model, f"{head}{cells}\n{cells}\n").values == pytest.approx(among[[3, 3]])
+
+
 def test_merged_and_unknown_categories_count_as_the_merged_one(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     kinds = rng.permutation(["a"] * 200 + ["b"] * 100 + ["r1", "r2", "r3"] * 2)
