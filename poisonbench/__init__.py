@@ -1,6 +1,7 @@
 """Data-poisoning attacks on linear regression, and the defenses against them.
 
 In Python, :func:`run` runs a config and :func:`load_results` reads the results of a run;
+:func:`audit` says how far bad rows can move a model of your own data;
 :func:`suspicious_rows` lists the rows of your own data that a robust regression disagrees with.
 :mod:`poisonbench.attacks`, :mod:`poisonbench.defenses` and :mod:`poisonbench.models` contain the
 components, for use on your own data.
@@ -13,18 +14,34 @@ from poisonbench.version import __version__
 
 if TYPE_CHECKING:
     from poisonbench.api import RunError, load_results, run
+    from poisonbench.auditing.audit import Audit
+    from poisonbench.auditing.frames import audit
     from poisonbench.defending.api import suspicious_rows
     from poisonbench.output.tables import Results
 
-__all__ = ["Results", "RunError", "__version__", "load_results", "run", "suspicious_rows"]
+__all__ = [
+    "Audit",
+    "Results",
+    "RunError",
+    "__version__",
+    "audit",
+    "load_results",
+    "run",
+    "suspicious_rows",
+]
+
+_ELSEWHERE = {
+    "Audit": "poisonbench.auditing.audit",
+    "audit": "poisonbench.auditing.frames",
+    "suspicious_rows": "poisonbench.defending.api",
+}
+"""The modules of the names that :mod:`poisonbench.api` does not have."""
 
 
 def __getattr__(name: str) -> Any:
     """Import the slow modules behind the public names only when one of the names is used."""
-    if name == "suspicious_rows":
-        return import_module("poisonbench.defending.api").suspicious_rows
     if name in __all__:
-        return getattr(import_module("poisonbench.api"), name)
+        return getattr(import_module(_ELSEWHERE.get(name, "poisonbench.api")), name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from poisonbench.cli.audit import audit
 from poisonbench.cli.datasets import DataDir
 from poisonbench.cli.datasets import app as datasets_app
 from poisonbench.cli.defend import app as defend_app
@@ -76,7 +77,7 @@ app = typer.Typer(
 
 app.add_typer(datasets_app, name="datasets")
 app.add_typer(defend_app)
-for _command in (init, explain, info, rerun):
+for _command in (audit, init, explain, info, rerun):
     app.command()(_command)
 
 
@@ -111,6 +112,7 @@ def _poisonbench(
 
     \b
     Examples:
+      poisonbench audit sales.csv --target price        say how far bad rows can move your model
       poisonbench init first                            write a commented config to start from
       poisonbench run configs/quickstart.yaml           run attacks and defenses, print MSE tables
       poisonbench sweep configs/sweeps/diabetes.yaml    do the same at many poisoning rates

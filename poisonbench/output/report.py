@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -47,11 +48,35 @@ INCH = 0.135
 _SETTING = ["dataset_label", "model_label", "split"]
 
 
+@dataclass(frozen=True)
+class LeadPart:
+    """A part of what stands on top of a report, before its summary.
+
+    Parameters
+    ----------
+    title : str, default=""
+        Its title, if it has one.
+    paragraphs, bullets : sequence of str
+        Its text.
+    table : tuple of (str, sequence of str, sequence of sequence of str), optional
+        The caption, the heads and the rows of a table of texts.
+    drawing : Drawing, optional
+        A figure.
+    """
+
+    title: str = ""
+    paragraphs: Sequence[str] = ()
+    bullets: Sequence[str] = ()
+    table: tuple[str, Sequence[str], Sequence[Sequence[str]]] | None = None
+    drawing: Drawing | None = None
+
+
 def html(
     tables: Tables,
     title: str,
     reference: tuple[str, pd.DataFrame] | None = None,
     drawings: Iterable[Drawing] = (),
+    lead: Sequence[LeadPart] = (),
 ) -> str:
     """Return the report as HTML.
 
@@ -65,6 +90,8 @@ def html(
         The name of a published reference and its values, to compare with.
     drawings : iterable of Drawing
         Further figures, to show after those of the results.
+    lead : sequence of LeadPart
+        What stands on top, before the summary.
     """
     results = tables.results
     known = None if reference is None else reference[1]
@@ -78,6 +105,18 @@ def html(
         title=title,
         subtitle=f"{len(results)} rows over {seeds} seed{'' if seeds == 1 else 's'}, "
         f"made by poisonbench {__version__}.",
+        lead=[
+            {
+                "title": part.title,
+                "paragraphs": part.paragraphs,
+                "bullets": part.bullets,
+                "table": part.table,
+                "figure": None
+                if part.drawing is None
+                else {"caption": part.drawing.caption, "svg": inline(part.drawing)},
+            }
+            for part in lead
+        ],
         findings=list(findings(results)),
         weak_attacks=list(weak_attacks.signs(results, tables.convergence)),
         not_covered=list(not_covered(results)),

@@ -45,6 +45,9 @@ POISON_ARRAYS = ("X", "y", "train", "validation", "test", "feature_names", "targ
                  "summary")  # fmt: skip
 """The arrays of a poison file."""
 
+CLAIM = "audit.json"
+"""A folder with this file belongs to an audit, which makes its plan only after its first cells."""
+
 CEILING_ARRAYS = ("id", "numbers", "reference", "peak", "solver")
 """The arrays of a ceiling's file from which the ceiling is read.
 
@@ -93,7 +96,7 @@ def check_folder(out: Path, plan: Plan, *, extend: bool = False) -> bool:
             if folder.exists() and not folder.is_dir():
                 raise StoreError(f"{folder} is a file; expected a folder; give another one with "
                                  "--output")  # fmt: skip
-        if entries:
+        if entries and CLAIM not in entries:
             raise StoreError(f"{out} is not empty and has no plan.json, so it is not an output "
                              "folder; give another folder with --output")  # fmt: skip
     except OSError as error:

@@ -25,7 +25,13 @@ from poisonbench.reference_rows import REFERENCE_ROWS
 NO_ATTACK = Choice("attack", "none", {})
 
 
-def make_plan(config: Config, data_dir: Path | None = None, *, force: bool = False) -> Plan:
+def make_plan(
+    config: Config,
+    data_dir: Path | None = None,
+    *,
+    force: bool = False,
+    loaded: dict[str, Dataset] | None = None,
+) -> Plan:
     """Return the plan of a config, with its data loaded.
 
     Parameters
@@ -36,6 +42,9 @@ def make_plan(config: Config, data_dir: Path | None = None, *, force: bool = Fal
         Folder of the catalogue's files; ``POISONBENCH_DATA`` or ``datasets`` if not given.
     force : bool, default=False
         Whether to continue if the config needs more than a machine can be expected to provide.
+    loaded : dict of str to Dataset, optional
+        Data sets that earlier plans have loaded, by their label in the config.  Those that are
+        loaded here are added.
 
     Raises
     ------
@@ -44,10 +53,11 @@ def make_plan(config: Config, data_dir: Path | None = None, *, force: bool = Fal
     """
     if not force:
         check_limits(config)
-    loaded = _load(config, data_dir)
+    loaded = {} if loaded is None else loaded
+    in_memory = _load(config, data_dir, loaded)
     groups: dict[str, Group] = {}
     rows: list[Row] = []
-    for (choice, dataset), split_choice in product(loaded, config.splits):
+    for (choice, dataset), split_choice in product(in_memory, config.splits):
         split = split_rows(config, split_choice, dataset)
         for model in config.models:
             setup = Setup(choice, dataset, split_choice, split, model)
@@ -70,7 +80,7 @@ def make_plan(config: Config, data_dir: Path | None = None, *, force: bool = Fal
     if not rows:
         raise config.error(("sweep", "exclude"), "excludes the whole grid")
     _check_distinct(config, rows)
-    contents = {choice.label: dataset.fingerprint for choice, dataset in loaded}
+    contents = {choice.label: dataset.fingerprint for choice, dataset in in_memory}
     contents |= {
         f"{choice.label} {name}": checksum(path)
         for choice in config.attacks
@@ -81,12 +91,14 @@ def make_plan(config: Config, data_dir: Path | None = None, *, force: bool = Fal
         for split in config.splits
         if split.indices is not None
     }
-    datasets = {dataset.fingerprint: dataset for _, dataset in loaded}
+    datasets = {dataset.fingerprint: dataset for _, dataset in in_memory}
     return Plan(config, datasets, tuple(groups.values()), tuple(rows), contents)
 
 
-def _load(config: Config, data_dir: Path | None) -> list[tuple[Choice, Dataset]]:
-    """Load the data sets, and report the errors in all of them together."""
+def _load(
+    config: Config, data_dir: Path | None, known: dict[str, Dataset]
+) -> list[tuple[Choice, Dataset]]:
+    """Load the data sets that are not known, and report the errors in all of them together."""
     loaded: list[tuple[Choice, Dataset]] = []
     problems: list[str] = []
     absent: list[tuple[Choice, MissingDataError]] = []
@@ -94,7 +106,9 @@ def _load(config: Config, data_dir: Path | None) -> list[tuple[Choice, Dataset]]
         catalogued = registry.accepts(registry.components("dataset")[choice.name], "data_dir")
         arguments = {"data_dir": data_dir} if catalogued else {}
         try:
-            loaded.append((choice, choice.build(**arguments).load()))
+            if choice.label not in known:
+                known[choice.label] = choice.build(**arguments).load()
+            loaded.append((choice, known[choice.label]))
         except MissingDataError as error:
             absent.append((choice, error))
         except ValueError as error:
