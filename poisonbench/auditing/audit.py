@@ -8,7 +8,6 @@ The output folder is that of a normal run of the config that the audit has made.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -21,12 +20,12 @@ import yaml
 from poisonbench import registry
 from poisonbench.auditing import data as files
 from poisonbench.auditing import shown
-from poisonbench.auditing.budget import LEAST_TRIMMED, AuditError, Clock, Runner
+from poisonbench.auditing.budget import LEAST_TRIMMED, Clock, Runner
 from poisonbench.auditing.conclusion import Conclusion, conclude
+from poisonbench.auditing.next_steps import CONFIG, next_steps
 from poisonbench.auditing.refits import WorstRows, worst_rows
 from poisonbench.auditing.request import Grid, Request, grid_of
 from poisonbench.auditing.words import Answer, wrapped
-from poisonbench.config import ConfigError
 from poisonbench.data.base import DatasetError
 from poisonbench.execution import engine
 from poisonbench.output import store, tables
@@ -34,7 +33,7 @@ from poisonbench.output.layout import StoreError
 from poisonbench.output.reading import Tables, read
 from poisonbench.output.tables import Results, read_csvs
 
-ANSWER, PAGE, CONFIG = "answer.txt", "report.html", "config.yaml"
+ANSWER, PAGE = "answer.txt", "report.html"
 """The files of an audit, beside those of a run."""
 
 DEFENSES = "defenses.csv"
@@ -299,7 +298,7 @@ def _text(answer: Answer, data: files.Data, rows: WorstRows | None, out: Path) -
     if data.warnings or data.notes:
         parts.append(_list("About the file", [*data.warnings, *data.notes]))
     commands = [
-        f"{wrapped(f'{what}:', '- ')}\n    {command}" for what, command in again(answer, out)
+        f"{wrapped(f'{what}:', '- ')}\n    {command}" for what, command in next_steps(answer, out)
     ]
     parts.append("\n".join(["Run it again", *commands]))
     return "\n\n".join(parts) + "\n"
@@ -307,27 +306,3 @@ def _text(answer: Answer, data: files.Data, rows: WorstRows | None, out: Path) -
 
 def _list(title: str, lines: list[str]) -> str:
     return "\n".join([title, *(wrapped(line, "- ") for line in lines)])
-
-
-def again(answer: Answer, out: Path) -> list[tuple[str, str]]:
-    """Return what can be done next, each with the command for it."""
-    lines = [
-        (
-            "The same results.csv again, in results/config",
-            f"poisonbench run {shlex.quote(str(out / CONFIG))}",
-        )
-    ]
-    best = answer.of.recommended
-    if best is not None:
-        attack = f"{{name: adaptive, defense: {best.name}}}"
-        lines.append(
-            (
-                "Also an attacker who knows the recommended defense (much longer; --dry-run says "
-                "how long)",
-                f"cd {shlex.quote(str(out))} && poisonbench run . --add attack='{attack}'",
-            )
-        )
-    return lines
-
-
-__all__ = ["Audit", "AuditError", "ConfigError", "audit_file"]

@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter
 from poisonbench.auditing import shown
 from poisonbench.auditing.conclusion import Reached
 from poisonbench.auditing.data import Data
+from poisonbench.auditing.next_steps import next_steps
 from poisonbench.auditing.refits import WorstRows
 from poisonbench.auditing.shown import Shown
 from poisonbench.auditing.words import Answer
@@ -44,8 +45,6 @@ def page(found: Tables, answer: Answer, data: Data, rows: WorstRows | None, out:
     out : Path
         The audit's folder.
     """
-    from poisonbench.auditing.audit import again
-
     warning = answer.warning()
     about = [*data.warnings, *data.notes]
     parts = [
@@ -63,7 +62,7 @@ def page(found: Tables, answer: Answer, data: Data, rows: WorstRows | None, out:
     ]
     if about:
         parts.append(LeadPart("About the file", bullets=tuple(about)))
-    commands = tuple(f"{what}: {command}" for what, command in again(answer, out))
+    commands = tuple(f"{what}: {command}" for what, command in next_steps(answer, out))
     parts.append(LeadPart("Run it again", bullets=commands))
     title = f"How far bad rows move a linear regression of {answer.of.target}"
     return report.html(found, title, lead=parts)

@@ -184,8 +184,8 @@ def audit(
         "header": header,
     }
     with user_errors():
-        from poisonbench.auditing.audit import AuditError, audit_file, can_draw
-        from poisonbench.auditing.budget import Clock
+        from poisonbench.auditing.audit import audit_file, can_draw
+        from poisonbench.auditing.budget import AuditError, Clock
         from poisonbench.auditing.data import name_of
         from poisonbench.auditing.request import RATES, Request
         from poisonbench.data.base import DatasetError

@@ -19,6 +19,7 @@ from poisonbench.defending.model_file import Model, model_of
 from poisonbench.defending.prediction import Predictions
 from poisonbench.defending.reading import SuspectFile
 from poisonbench.defending.reasons import together
+from poisonbench.defending.remarks import limits, remark
 from poisonbench.defending.table import suspicious_table
 from poisonbench.defending.words import amount
 
@@ -127,12 +128,6 @@ def _about_choice(found: Defended) -> Iterator[str]:
         yield f"  {note}"
 
 
-def remark(found: Defended) -> str:
-    """Return the remark of the defense on its fit, without its categories, which are listed."""
-    parts = [part for part in found.note.split("; ") if not part.startswith("category ")]
-    return "; ".join(part for part in parts if part)
-
-
 def _about_suspicious(raw: SuspectFile, found: Defended) -> Iterator[str]:
     k, n = len(found.suspicious), len(raw.rows.data.y)
     if not k:
@@ -150,25 +145,6 @@ def _about_suspicious(raw: SuspectFile, found: Defended) -> Iterator[str]:
         yield f"  {row:>7} {line:>7} {amount(score):>7}  {short}"
     if k > SHOWN:
         yield f"  ... and {k - SHOWN} more in suspicious.csv"
-
-
-def limits(raw: SuspectFile, found: Defended) -> Iterator[str]:
-    """Yield what nobody can know from the file, in sentences."""
-    k, n = len(found.suspicious), len(raw.rows.data.y)
-    if found.share == "auto":
-        yield ("How many rows are bad.  The estimate counts residuals that stand out.  It is too "
-               "small if bad rows deviate by less than about five usual deviations, if they are "
-               "more than about a fifth of the rows, or if clean residuals have heavy tails.  It "
-               "is too large if a part of the clean rows follows another rule.")  # fmt: skip
-    else:
-        yield (f"How many rows are bad.  {k} rows are listed because a share of {k / n:.1%} was "
-               "asked for, and they would be even in a clean file.")  # fmt: skip
-    yield ("Whether a suspicious row is wrong.  It disagrees with a linear model of the others; a "
-           "rare but right row does, too.")  # fmt: skip
-    yield ("Whether poison remains.  Rows that agree with the other rows, or that outvote a small "
-           "group, are not found.")  # fmt: skip
-    yield ("The error on new rows.  The errors above leave out the rows that fit worst, and the "
-           "cleaned file looks better than new rows will.")  # fmt: skip
 
 
 def prediction_csv(model: Model, found: Predictions) -> str:

@@ -10,12 +10,12 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
-from poisonbench.defending import output
 from poisonbench.defending.choice import WITHOUT
 from poisonbench.defending.fit import Defended
 from poisonbench.defending.model_file import Model, model_of
 from poisonbench.defending.reading import SuspectFile
 from poisonbench.defending.reasons import together
+from poisonbench.defending.remarks import limits, remark
 from poisonbench.defending.table import suspicious_table
 from poisonbench.defending.words import amount, signed
 from poisonbench.output.drawings import LOOK, Drawing, new_figure
@@ -65,13 +65,13 @@ def html(raw: SuspectFile, found: Defended) -> str:
         estimate=found.excess.n_rows,
         defense=found.defense,
         learner=found.learner.name,
-        remark=output.remark(found),
+        remark=remark(found),
         usual=amount(0.6745 * found.scale),
         counted=None if found.choice is None else f"{found.choice.counted:.0%}",
         compared=None if found.choice is None else found.choice.n_rows,
         alternatives=[] if found.choice is None else _alternatives(found),
         groups=[str(one) for one in together(raw.rows, found)],
-        limits=list(output.limits(raw, found)),
+        limits=list(limits(raw, found)),
         suspicious=[_row(one) for one in table.to_dict("records")],
         shown=len(table),
         figures=[{"title": one.title, "caption": one.caption, "svg": inline(one)}
