@@ -35,15 +35,19 @@ def objective(X: Any, y: Any, kept: Any, lam: float) -> float:
     return float(np.mean(errors**2) + lam * np.sum(fitted.coef_**2) / 2)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_after_the_exchanges_no_exchange_of_one_row_lowers_the_objective(seed: int) -> None:
-    X, y = rows(20, 6, seed)
-    lam = 0.01
+@pytest.mark.parametrize(
+    ("n", "n_wrong", "n_kept", "lam", "seed"),
+    [*((20, 6, 14, 0.01, seed) for seed in range(6)), (14, 5, 8, 1e-4, 79)],
+)
+def test_after_the_exchanges_no_exchange_of_one_row_lowers_the_objective(
+    n: int, n_wrong: int, n_kept: int, lam: float, seed: int
+) -> None:
+    X, y = rows(n, n_wrong, seed)
     engine = fits(Ridge(lam), X, y)
-    start = np.zeros(20, dtype=bool)
-    start[np.random.default_rng(seed).choice(20, 14, replace=False)] = True
+    start = np.zeros(n, dtype=bool)
+    start[np.random.default_rng(seed).choice(n, n_kept, replace=False)] = True
     run = exchanged(engine, best_run(engine, [start]))
-    assert run.kept.sum() == 14
+    assert run.kept.sum() == n_kept
     reached = objective(X, y, run.kept, lam)
     assert run.objective == pytest.approx(reached, rel=1e-8)
     for i in np.flatnonzero(run.kept):
