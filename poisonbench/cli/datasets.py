@@ -149,7 +149,7 @@ def describe(
     Examples:
       poisonbench datasets describe diabetes
       poisonbench datasets describe sales.csv --target price
-      poisonbench datasets describe sales-prepared.csv
+      poisonbench datasets describe raw-prepared.csv
     """  # noqa: D301
     from poisonbench.datasets.catalogue.entries import entries
 

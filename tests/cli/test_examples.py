@@ -80,11 +80,12 @@ def test_every_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         Path(word).parent.mkdir(parents=True, exist_ok=True)
         Path(word).write_text(yaml.safe_dump(SMALL))
     (tmp_path / "first" / "config.yaml").unlink()
-    raw = "id,url,zip,area,price\n" + "".join(
-        f"{i},u{i},0{i % 3}501,{i * 7 % 41},{i * i % 37}\n" for i in range(60)
+    raw = "id,url,zip,area,age,price\n" + "".join(
+        f"{i},u{i},0{i % 3}501,{i * 7 % 41} m2,{i * 5 % 23},{i * i % 37}\n" for i in range(60)
     )
     Path("raw.csv").write_text(raw)
-    Path("sales.csv").write_text(raw)
+    for name in ("sales.csv", "new.csv"):
+        Path(name).write_text(raw)
     # What others work on comes first, whatever the order of the commands.
     first = ("init", "run", "sweep", "datasets prepare")
     every.sort(key=lambda words: ("--add" in words, not " ".join(words).startswith(first)))

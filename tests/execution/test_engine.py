@@ -21,6 +21,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from joblib.externals.loky import get_reusable_executor
 from typer.testing import CliRunner
 
 from poisonbench.cli.app import app
@@ -334,6 +335,8 @@ def test_processes_that_are_kept_from_a_run_in_another_folder(bench):
         folder.mkdir()
         out = dataclasses.replace(bench, folder=folder).run(CONFIG, "--jobs", "2")
         assert len(texts(out)) == len(texts(bench.folder / "one" / "out")) > 0
+    # They do not have the plug-ins of later tests.
+    get_reusable_executor().shutdown(kill_workers=True)
 
 
 @pytest.mark.slow
