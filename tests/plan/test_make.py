@@ -368,14 +368,25 @@ def warnings_of(work: Plan) -> list[str]:
 def test_rates_that_round_to_no_poison_row_are_named(make):
     """With 100 clean rows, 0.5% is one row and less than that is none."""
     assert warnings_of(make(**{**GIVEN, "poisoning_rate": [0, 0.005, 0.1]})) == []
-    found = warnings_of(make(**{**GIVEN, "poisoning_rate": [0.1, 0.004, 0, 0.001, 0.005]}))
-    assert [note.split(" of ")[0] for note in found] == [
-        "warning: poisoning rate 0.001", "warning: poisoning rate 0.004",
-    ]  # fmt: skip
+    rates_given = [0.1, 0.004, 0, 0.001, 0.0005, 0.003, 0.002, 0.005]
+    found = warnings_of(make(**{**GIVEN, "poisoning_rate": rates_given}))
+    named = [note.split(" of ")[0].removeprefix("warning: poisoning rate ") for note in found]
+    assert named == ["0.0005", "0.001", "0.002", "0.003", "0.004"]
     assert found[0].endswith(
         "of diabetes rounds to 0 poison rows, so its cells show errors without poison for every "
         "attack"
     )
+
+
+def test_what_is_wrong_with_data_sets_is_said_of_all_of_them(make, tmp_path):
+    paths = [tmp_path / name for name in ("one.csv", "two.csv")]
+    for path in paths:
+        path.write_text("x,y\n1,2\n2,3\n")
+    files = [{"name": "csv", "path": str(path), "target": "z"} for path in paths]
+    with pytest.raises(ConfigError) as raised:
+        make(**GIVEN, dataset=files)
+    message = str(raised.value)
+    assert all(f"{path}: no column 'z'" in message for path in paths), message
 
 
 @pytest.mark.parametrize("count", [108, 110, 111])
