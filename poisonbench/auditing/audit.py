@@ -139,7 +139,7 @@ def audit_file(
         grid = runner.fitted(largest, request)
     else:
         grid = known
-    _write(out / CONFIG, _yaml(grid, data))
+    _write(out / CONFIG, _yaml(grid))
     plan = runner.finish(grid) if known is not None else runner.plan(grid)
     store.open_folder(out, plan)
     _claim(out, asked, grid)
@@ -267,7 +267,7 @@ def _write(path: Path, text: str) -> None:
     store.write(path, text.encode())
 
 
-def _yaml(grid: Grid, data: files.Data) -> str:
+def _yaml(grid: Grid) -> str:
     """Return the config as text."""
     start = "# Made by poisonbench audit. Run it again with: poisonbench run config.yaml\n"
     return start + yaml.safe_dump(

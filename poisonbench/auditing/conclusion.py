@@ -41,8 +41,10 @@ class Reached:
         The poisoning rate.
     attack : str
         The attack with the largest median.
-    median, worst : float
-        Its median over splits, and its largest value.
+    median : float
+        Its median over splits.
+    worst : float
+        The largest error of any attack on any split.
     """
 
     rate: float
@@ -282,7 +284,7 @@ def doubling(curve: tuple[Reached, ...], today: float) -> Doubling:
     """
     low, before = 0.0, today
     for reached in curve:
-        if reached.median >= 2 * today:
+        if reached.median >= 2 * today and reached.median > before:
             step = (2 * today - before) / (reached.median - before)
             rate = low + step * (reached.rate - low)
             return Doubling("below" if low == 0 else "between", rate, low, reached.rate)

@@ -119,11 +119,11 @@ def worst_rows(
     sidecar : Sidecar or None
         The record of the preparation, if there is one.
     """
-    n_poison = {row.cell: row.labels.poisoning_rate for row in plan.rows}
+    rates = {row.cell: row.labels.poisoning_rate for row in plan.rows}
     groups = [
         group
         for group in plan.groups
-        if group.attack.title == attack and n_poison.get(group.tasks[0].id) == rate
+        if group.attack.title == attack and rates.get(group.tasks[0].id) == rate
     ]
     made = store.read_poison(folder, groups[0]) if groups else None
     if made is None:

@@ -288,7 +288,8 @@ class Answer:
                 else "."
             ),
             f"Each split has {self.of.n_train:,} training rows and {self.of.n_test:,} test rows, "
-            "which neither the attacker nor the defender sees.",
+            "which no attack and no defense sees; only the choice among the defenses uses the "
+            "errors on test rows.",
         ]
         if self.of.ceiling is not None:
             lines.append(
@@ -309,7 +310,9 @@ class Answer:
         return (
             "The recommended defense has the smallest error under the worst attack at any rate, "
             f"among the defenses whose mean squared error without bad rows is at most "
-            f"{CLEAN_LIMIT:g} times that of the best. This is measured on {how}."
+            f"{CLEAN_LIMIT:g} times that of the best. This is measured on {how}. The errors of the "
+            "recommended defense are those by which it was chosen, so that on new rows they may be "
+            "somewhat larger."
         )
 
     def not_tried(self) -> list[str]:

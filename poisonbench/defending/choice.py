@@ -25,7 +25,7 @@ from poisonbench.rounding import rows_at
 CANDIDATES = ("torrent", "trim", "lts", "mm", "huber")
 """The defenses that are compared, in the order in which they are preferred if they are equally
 accurate: that of the planted rows that they find (tests/benchmarks/suspicious.py), and of two alike
-the faster first."""
+the faster first.  Huber regression comes last, because rows with extreme features mislead it."""
 
 WIDE = 200
 """With more columns than this, TRIM is not compared, because it takes minutes."""

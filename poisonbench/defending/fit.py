@@ -1,9 +1,9 @@
 """Defend rows: everything that is computed, in the order in which it is computed.
 
     scale -> penalty -> estimated share -> choice of a defense -> fit -> ranking of the rows
-          -> the defended model: the learner on the rows that are not suspicious
 
-All rows take part, and none is trusted.
+All rows take part, and none is trusted.  The defended model is that of the defense, which decides
+itself what rows it uses; it is not fitted again without the suspicious rows.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ class Defended:
     learner : LinearModel
         The learner, with its penalty.
     coef, intercept : ndarray of shape (d,) and float
-        The defended model.
+        The defended model, which is that of the defense.
     prediction : ndarray of shape (N,)
-        Its predictions.
+        The predictions that belong to `residual`.
     box : Box
         The map to the box in which the penalty was used.
     note : str

@@ -128,7 +128,8 @@ def _residuals(raw: SuspectFile, found: Defended) -> Drawing:
     marked = np.zeros(len(raw.rows.data.y), dtype=bool)
     marked[found.suspicious] = True
     others = np.flatnonzero(~marked)
-    others = others[:: max(1, len(others) // MOST_POINTS)]
+    step = max(1, len(others) // MOST_POINTS)
+    others = others[::step]
     chosen = found.suspicious[:MOST_POINTS]
     low, high = np.quantile(raw.rows.data.y, [0.01, 0.99])
     edge = EDGE * (high - low)
@@ -147,8 +148,7 @@ def _residuals(raw: SuspectFile, found: Defended) -> Drawing:
         "What the model expects, and what the file says",
         "Each point is a row; on the line, the two agree.  Crosses are the "
         f"{len(found.suspicious)} suspicious rows.  Rows far outside are drawn at the edge."
-        + (f"  Only every {max(1, (~marked).sum() // MOST_POINTS)}th of the other rows is drawn."
-           if (~marked).sum() > 2 * MOST_POINTS else ""),
+        + (f"  Of the other rows, only one in {step} is drawn." if step > 1 else ""),
         figure,
     )  # fmt: skip
 

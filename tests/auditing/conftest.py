@@ -62,7 +62,8 @@ class Made:
     said: list[str]
 
 
-REQUEST = Request(rates=(0.04, 0.12), splits=2, budget=300)
+REQUEST = Request(rates=(0.04, 0.12), splits=2, budget=3000)
+"""So much time that nothing is left out where the first cells compile the inner loops."""
 
 
 @pytest.fixture(scope="session")

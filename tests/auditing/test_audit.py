@@ -149,7 +149,7 @@ def test_an_interrupted_audit_goes_on(made, few, tmp_path):
 
 def test_a_folder_of_another_audit_or_of_something_else_is_refused(made, tmp_path):
     with pytest.raises(StoreError, match=r"holds another audit; this one differs in\n  splits: 2"):
-        audit_file(made.raw, "price", made.out, Request(rates=(0.04, 0.12), splits=3, budget=300))
+        audit_file(made.raw, "price", made.out, Request(rates=(0.04, 0.12), splits=3, budget=3000))
     (tmp_path / "letter.txt").write_text("mine")
     with pytest.raises(StoreError, match="not empty and is not the folder of an audit"):
         audit_file(made.raw, "price", tmp_path, REQUEST)
@@ -183,7 +183,7 @@ def test_the_worst_rows_are_in_the_columns_and_units_of_the_file(made):
 def test_a_data_frame_gives_the_same_results(made, few):
     rows = raw_rows()
     found = poisonbench.audit(
-        rows.drop(columns="price"), rows["price"], rates=[0.04, 0.12], splits=2, minutes=5
+        rows.drop(columns="price"), rows["price"], rates=[0.04, 0.12], splits=2, minutes=50
     )
     assert found.paragraph == made.audit.paragraph
     columns = [name for name in found.results if name not in ("dataset", "poison_file")]
