@@ -11,7 +11,25 @@ from typing import Annotated, Any
 
 import typer
 
-from poisonbench.cli.datasets import DataDir, Dates, Decimal, Missing
+from poisonbench.cli.datasets import DataDir
+from poisonbench.cli.file_options import (
+    Categorical,
+    Clip,
+    DateOrder,
+    DecimalMark,
+    Delimiter,
+    Drop,
+    DropDuplicates,
+    Encoding,
+    Header,
+    Missing,
+    MissingCells,
+    MissingValue,
+    Numeric,
+    Rare,
+    Unit,
+    check_delimiter,
+)
 from poisonbench.cli.messages import say, to_stderr, usage, user_errors, using
 from poisonbench.cli.options import Jobs, Quiet
 
@@ -70,72 +88,20 @@ def audit(
             "not only on those that fit best.",
         ),
     ] = False,
-    categorical: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMNS", help="Columns to read as categories, even if they hold numbers."
-        ),
-    ] = None,
-    numeric: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMNS", help="Columns to read as numbers."),
-    ] = None,
-    drop: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMNS", help="Columns to leave out.")
-    ] = None,
-    rare: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Merge the categories of a column that have less than this share of the rows.",
-        ),
-    ] = 0.01,
-    missing: Annotated[
-        Missing, typer.Option(help="Fill missing values, or drop the rows that have any.")
-    ] = Missing.fill,
-    missing_value: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="VALUE",
-            help="A number, date or text that means a missing value, such as -999; COLUMN=VALUE in "
-            "one column only.",
-        ),
-    ] = None,
-    unit: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN=UNIT",
-            help="Read a column with cells such as '157 m2' as numbers: area=m2.",
-        ),
-    ] = None,
-    clip: Annotated[
-        bool,
-        typer.Option(
-            "--clip",
-            help="If a few numbers set the range of a feature by themselves, set them to the "
-            "smallest or largest of the others.",
-        ),
-    ] = False,
-    drop_duplicates: Annotated[
-        bool, typer.Option("--drop-duplicates", help="Drop rows that repeat an earlier row.")
-    ] = False,
-    dates: Annotated[
-        Dates | None, typer.Option(help="How to read a column of dates that could be either.")
-    ] = None,
-    header: Annotated[
-        bool | None,
-        typer.Option("--header/--no-header", help="Whether the first line holds the column names."),
-    ] = None,
-    encoding: Annotated[
-        str | None, typer.Option(help="Character encoding.  [default: detected]")
-    ] = None,
-    delimiter: Annotated[
-        str | None, typer.Option(help="Character between cells.  [default: detected]")
-    ] = None,
-    decimal: Annotated[
-        Decimal | None, typer.Option(help="Decimal mark.  [default: detected]")
-    ] = None,
+    categorical: Categorical = None,
+    numeric: Numeric = None,
+    drop: Drop = None,
+    rare: Rare = 0.01,
+    missing: MissingCells = Missing.fill,
+    missing_value: MissingValue = None,
+    unit: Unit = None,
+    clip: Clip = False,
+    drop_duplicates: DropDuplicates = False,
+    dates: DateOrder = None,
+    header: Header = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    decimal: DecimalMark = None,
     jobs: Jobs = None,
     quiet: Quiet = False,
     data_dir: DataDir = None,
@@ -163,8 +129,7 @@ def audit(
     start = time.monotonic()
     from poisonbench.preparation.choices import Choices
 
-    if delimiter is not None and len(delimiter) != 1:
-        raise usage(f"--delimiter is {delimiter!r}, expected one character")
+    check_delimiter(delimiter)
     choices: dict[str, Any] = {
         "categorical": tuple(categorical or ()),
         "numeric": tuple(numeric or ()),

@@ -5,12 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poisonbench.cli.file_options import (
+    Categorical,
+    Clip,
+    DateOrder,
+    DecimalMark,
+    Delimiter,
+    Drop,
+    DropDuplicates,
+    Encoding,
+    Header,
+    Missing,
+    MissingCells,
+    MissingValue,
+    Numeric,
+    Rare,
+    Unit,
+    check_delimiter,
+)
 from poisonbench.cli.messages import usage
 
 if TYPE_CHECKING:
@@ -30,27 +47,6 @@ DataDir = Annotated[
         help="Folder of the data files.  [default: POISONBENCH_DATA, else ./datasets]",
     ),
 ]
-
-
-class Missing(StrEnum):
-    """How to treat missing values."""
-
-    fill = "fill"
-    drop = "drop"
-
-
-class Dates(StrEnum):
-    """How to read a date that could be day first or month first."""
-
-    day_first = "day-first"
-    month_first = "month-first"
-
-
-class Decimal(StrEnum):
-    """A decimal mark."""
-
-    point = "."
-    comma = ","
 
 
 @contextmanager
@@ -317,96 +313,26 @@ def verify(
 def prepare(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A raw CSV file.")],
     target: Annotated[str, typer.Option(metavar="COLUMN", help="The column of the response.")],
-    categorical: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMNS", help="Columns to read as categories, even if they hold numbers."
-        ),
-    ] = None,
-    numeric: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMNS",
-            help="Columns to read as numbers, even if they look like identifiers or codes with "
-            "leading zeros; cells that are not numbers are then missing.",
-        ),
-    ] = None,
-    drop: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMNS", help="Columns to leave out.")
-    ] = None,
+    categorical: Categorical = None,
+    numeric: Numeric = None,
+    drop: Drop = None,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out", "-o", metavar="FILE", help="The prepared file.  [default: FILE-prepared.csv]"
         ),
     ] = None,
-    rare: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=1,
-            help="If several categories of a column each have less than this share of the rows, "
-            "merge them into 'other'; 0 merges none.",
-        ),
-    ] = 0.01,
-    missing: Annotated[
-        Missing,
-        typer.Option(
-            help="Fill missing values with the column's mean or the category NA, or drop the rows "
-            "that have any."
-        ),
-    ] = Missing.fill,
-    missing_value: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="VALUE",
-            help="A number, date or text that means a missing value, such as -999; COLUMN=VALUE in "
-            "one column only.  Can be given several times.",
-        ),
-    ] = None,
-    unit: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN=UNIT",
-            help="Read a column with cells such as '157 m2' as numbers: area=m2.  Cells with "
-            "another unit are missing.  Can be given several times.",
-        ),
-    ] = None,
-    clip: Annotated[
-        bool,
-        typer.Option(
-            "--clip",
-            help="If a few numbers set the range of a feature by themselves, set them to the "
-            "smallest or largest of the others.",
-        ),
-    ] = False,
-    drop_duplicates: Annotated[
-        bool, typer.Option("--drop-duplicates", help="Drop rows that repeat an earlier row.")
-    ] = False,
-    dates: Annotated[
-        Dates | None,
-        typer.Option(
-            help="How to read a column of dates that could be either.  [default: day-first, with a "
-            "warning]"
-        ),
-    ] = None,
-    header: Annotated[
-        bool | None,
-        typer.Option(
-            "--header/--no-header",
-            help="Whether the first line holds the column names.  [default: it does, and a first "
-            "line that looks like data is an error]",
-        ),
-    ] = None,
-    encoding: Annotated[
-        str | None, typer.Option(help="Character encoding.  [default: detected]")
-    ] = None,
-    delimiter: Annotated[
-        str | None, typer.Option(help="Character between cells.  [default: detected]")
-    ] = None,
-    decimal: Annotated[
-        Decimal | None, typer.Option(help="Decimal mark.  [default: detected]")
-    ] = None,
+    rare: Rare = 0.01,
+    missing: MissingCells = Missing.fill,
+    missing_value: MissingValue = None,
+    unit: Unit = None,
+    clip: Clip = False,
+    drop_duplicates: DropDuplicates = False,
+    dates: DateOrder = None,
+    header: Header = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    decimal: DecimalMark = None,
 ) -> None:
     """Turn a raw CSV file into a numeric one that a config can name.
 
@@ -437,9 +363,7 @@ def prepare(
     from poisonbench.quality import findings_in
 
     _check_file(file)
-    if delimiter is not None and len(delimiter) != 1:
-        typer.echo(f"--delimiter is {delimiter!r}, expected one character", err=True)
-        raise typer.Exit(2)
+    check_delimiter(delimiter)
     out = out or file.with_name(f"{file.stem}-prepared.csv")
     choices = Choices(
         target=target,

@@ -10,7 +10,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from poisonbench.cli.datasets import DataDir, Dates, Decimal, Missing
+from poisonbench.cli.datasets import DataDir
+from poisonbench.cli.file_options import (
+    Categorical,
+    Clip,
+    DateOrder,
+    DecimalMark,
+    Delimiter,
+    Drop,
+    DropDuplicates,
+    Encoding,
+    Header,
+    Missing,
+    MissingCells,
+    MissingValue,
+    Numeric,
+    Rare,
+    Unit,
+    check_delimiter,
+)
 from poisonbench.cli.messages import say, to_stderr, usage, using
 
 if TYPE_CHECKING:
@@ -22,15 +40,6 @@ app = typer.Typer(rich_markup_mode=None)
 RawInput = Annotated[
     str, typer.Argument(metavar="FILE", help="A CSV file, or the name of a data set with a file.")
 ]
-Header = Annotated[
-    bool | None,
-    typer.Option("--header/--no-header", help="Whether the first line holds the column names."),
-]
-Encoding = Annotated[str | None, typer.Option(help="Character encoding.  [default: detected]")]
-Delimiter = Annotated[
-    str | None, typer.Option(help="Character between cells.  [default: detected]")
-]
-DecimalMark = Annotated[Decimal | None, typer.Option(help="Decimal mark.  [default: detected]")]
 
 
 @contextmanager
@@ -75,58 +84,16 @@ def defend(
             help="Output folder.  [default: results/<name of the file>-defended]",
         ),
     ] = None,
-    categorical: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMNS", help="Columns to read as categories, even if they hold numbers."
-        ),
-    ] = None,
-    numeric: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMNS",
-            help="Columns to read as numbers, even if they look like identifiers or codes.",
-        ),
-    ] = None,
-    drop: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMNS", help="Columns to leave out.")
-    ] = None,
-    rare: Annotated[
-        float,
-        typer.Option(
-            min=0, max=1, help="Categories with less than this share of the rows are merged."
-        ),
-    ] = 0.01,
-    missing: Annotated[
-        Missing, typer.Option(help="Fill missing values, or drop the rows that have any.")
-    ] = Missing.fill,
-    missing_value: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="VALUE",
-            help="A value that means a missing one, such as -999; COLUMN=VALUE in one column only.",
-        ),
-    ] = None,
-    unit: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN=UNIT", help="Read a column with cells such as '157 m2' as numbers."
-        ),
-    ] = None,
-    clip: Annotated[
-        bool,
-        typer.Option(
-            "--clip", help="Clip a few numbers that set the range of their column by themselves."
-        ),
-    ] = False,
-    drop_duplicates: Annotated[
-        bool,
-        typer.Option("--drop-duplicates", help="Leave out rows that repeat an earlier row."),
-    ] = False,
-    dates: Annotated[
-        Dates | None,
-        typer.Option(help="How to read dates that could be either.  [default: day-first]"),
-    ] = None,
+    categorical: Categorical = None,
+    numeric: Numeric = None,
+    drop: Drop = None,
+    rare: Rare = 0.01,
+    missing: MissingCells = Missing.fill,
+    missing_value: MissingValue = None,
+    unit: Unit = None,
+    clip: Clip = False,
+    drop_duplicates: DropDuplicates = False,
+    dates: DateOrder = None,
     header: Header = None,
     encoding: Encoding = None,
     delimiter: Delimiter = None,
@@ -155,7 +122,7 @@ def defend(
     """  # noqa: D301
     wanted = _share(share)
     path, column = _file(file, target, data_dir)
-    _check_delimiter(delimiter)
+    check_delimiter(delimiter)
     out = output or Path("results") / f"{path.stem}-defended"
     if out.is_file():
         raise usage(f"{out}: is a file; expected a folder for the results")
@@ -242,7 +209,7 @@ def predict(
       poisonbench predict results/sales-defended/model.json new.csv
       poisonbench predict results/sales-defended/model.json new.csv -o predicted.csv
     """  # noqa: D301
-    _check_delimiter(delimiter)
+    check_delimiter(delimiter)
     if not file.is_file():
         problem = "is a folder; expected a CSV file" if file.is_dir() else "no such file"
         raise usage(f"{file}: {problem}")
@@ -278,11 +245,6 @@ def _share(text: str) -> Any:
         raise usage(
             f"--share is '{text}', expected a share of the rows such as 0.05, or auto"
         ) from None
-
-
-def _check_delimiter(delimiter: str | None) -> None:
-    if delimiter is not None and len(delimiter) != 1:
-        raise usage(f"--delimiter is {delimiter!r}, expected one character")
 
 
 def _file(name: str, target: str | None, data_dir: Path | None) -> tuple[Path, str]:
