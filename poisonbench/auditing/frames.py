@@ -8,11 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-import numpy as np
-import pandas as pd
-
 from poisonbench.auditing.audit import Audit, audit_file
 from poisonbench.auditing.request import MINUTES, RATES, SPLITS, Request
+from poisonbench.data.frames import with_response
 
 NAME = "data.csv"
 """The name of the file to which the rows are written."""
@@ -102,34 +100,10 @@ def audit(
         "drop_duplicates": drop_duplicates,
         **({"missing": missing} if missing != "fill" else {}),
     }
-    frame, target = _frame(X, y)
+    frame, target = with_response(X, y)
     with TemporaryDirectory() as folder:
         path = Path(folder) / NAME
         frame.to_csv(path, index=False)
         out = nullcontext(output) if output is not None else TemporaryDirectory()
         with out as place:
             return audit_file(path, target, Path(place), request, choices=choices, jobs=jobs)
-
-
-def _frame(X: Any, y: Any) -> tuple[pd.DataFrame, str]:
-    """Return the rows with the response as the last column, and its name.
-
-    Raises
-    ------
-    ValueError
-        The numbers of rows differ, or a column has the response's name.
-    """
-    frame = X.copy() if isinstance(X, pd.DataFrame) else pd.DataFrame(np.asarray(X))
-    if not isinstance(X, pd.DataFrame):
-        frame.columns = [f"x{j}" for j in range(frame.shape[1])]
-    frame.columns = frame.columns.map(str)
-    target = str(y.name) if isinstance(y, pd.Series) and y.name is not None else "y"
-    response = np.asarray(y)
-    if response.shape != (len(frame),):
-        raise ValueError(f"X has {len(frame)} rows and y has shape {response.shape}; expected one "
-                         "response for each row")  # fmt: skip
-    if target in frame:
-        raise ValueError(f"X: the column '{target}' has the name of the response; expected X "
-                         "without it")  # fmt: skip
-    frame[target] = response
-    return frame, target

@@ -61,7 +61,9 @@ def audit(
     ] = None,
     model: Annotated[
         str,
-        typer.Option("--model", metavar="NAME", help="ols, ridge, lasso or elastic-net."),
+        typer.Option(
+            "--model", metavar="NAME", help="The learner: ridge, ols, lasso or elastic-net."
+        ),
     ] = "ridge",
     output: Annotated[
         Path | None,

@@ -6,9 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
+from poisonbench.data.frames import with_response
 from poisonbench.defending.fit import Share, defend
 from poisonbench.defending.reading import read_file
 from poisonbench.defending.table import suspicious_table
@@ -82,18 +82,7 @@ def suspicious_rows(
     >>> sorted(found.index)
     [0, 1, 2, 3, 4, 5]
     """
-    frame = X.copy() if isinstance(X, pd.DataFrame) else pd.DataFrame(np.asarray(X))
-    if not isinstance(X, pd.DataFrame):
-        frame.columns = [f"x{j}" for j in range(frame.shape[1])]
-    values = np.asarray(y)
-    if values.shape != (len(frame),):
-        raise ValueError(f"X has {len(frame)} rows and y has shape {values.shape}, expected "
-                         f"({len(frame)},)")  # fmt: skip
-    frame.columns = [str(name) for name in frame.columns]
-    target = str(getattr(y, "name", None) or "y")
-    while target in frame.columns:
-        target += " (response)"
-    frame[target] = values
+    frame, target = with_response(X, y)
     choices = Choices(target, tuple(categorical), tuple(numeric), tuple(drop))
     with TemporaryDirectory() as folder:
         path = Path(folder) / "X"

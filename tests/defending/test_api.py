@@ -52,5 +52,8 @@ def test_arrays_are_rows_too() -> None:
 def test_wrong_arguments_are_named() -> None:
     with pytest.raises(ValueError, match=r"X has 30 rows and y has shape \(3,\)"):
         poisonbench.suspicious_rows(np.zeros((30, 2)), np.zeros(3))
+    rows = pd.DataFrame({"a": np.arange(30.0), "price": np.arange(30.0)})
+    with pytest.raises(ValueError, match="the column 'price' has the name of the response"):
+        poisonbench.suspicious_rows(rows, rows["price"])
     with pytest.raises(ValueError, match="no defense is named 'tirm'; did you mean 'trim'"):
         poisonbench.suspicious_rows(np.eye(30), np.arange(30), defense="tirm")
