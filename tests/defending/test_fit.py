@@ -90,7 +90,9 @@ def test_a_defense_that_costs_much_on_these_data_is_not_recommended() -> None:
     space = FeatureSpace(names, one_hot_groups(names, X))
     choice = choose(Ridge(), X, y, space, 0.05, 0, names=("mm", "torrent"))
     ratios = {one.name: one.ratio for one in choice.alternatives}
+    errors = {one.name: one.error for one in choice.alternatives}
     assert ratios["mm"] > 1.2
+    assert ratios["mm"] == pytest.approx((errors["mm"] / errors["torrent"]) ** 2)
     assert choice.name == "torrent"
     assert ratios["torrent"] == 1
 

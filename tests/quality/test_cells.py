@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from poisonbench.preparation import Choices, read_raw
 from poisonbench.preparation.robust_range import RobustRange, robust_range
+from poisonbench.quality import findings_in
 
 # ---- extreme values
 
@@ -33,6 +35,15 @@ def test_an_extreme_response_is_not_clipped(found, table) -> None:
     finding = found(table)["extreme values"]
     assert (finding.columns, finding.rows) == (("salary",), (9,))
     assert "--clip does not change the response" in finding.remedy
+
+
+def test_with_clip_only_an_extreme_response_is_reported(tmp_path, table) -> None:
+    table.loc[7, ["rent", "salary"]] = 1e8
+    path = tmp_path / "table.csv"
+    table.to_csv(path, index=False)
+    file = read_raw(path, Choices("salary", clip=True))
+    columns = [one.columns for one in findings_in(file) if one.kind == "extreme values"]
+    assert columns == [("salary",)]
 
 
 def test_sentinels_are_not_reported_again(found, table) -> None:
