@@ -18,7 +18,7 @@ from poisonbench.data.sidecar import Sidecar, place
 from poisonbench.data.table import read_table
 from poisonbench.datasets.catalogue.entries import entries
 from poisonbench.preparation import Choices, Prepared, check_place, prepare_columns, read_raw
-from poisonbench.quality import findings, findings_in
+from poisonbench.quality import as_warnings, findings, findings_in
 from poisonbench.registry import nearest
 
 FOLDER = "data"
@@ -117,13 +117,8 @@ def read(
     kept.parent.mkdir(parents=True, exist_ok=True)
     check_place(file, kept)
     raw = read_raw(file, Choices(target=target, **(choices or {})), **(dialect or {}))
-    found = findings_in(raw)
-    prepared = prepare_columns(
-        raw,
-        kept,
-        warnings=[str(finding) for finding in found],
-        told=[(finding.kind, column) for finding in found for column in finding.columns],
-    )
+    warnings, told = as_warnings(findings_in(raw))
+    prepared = prepare_columns(raw, kept, warnings=warnings, told=told)
     return Data(
         {"name": "csv", "path": f"{FOLDER}/{kept.name}", "target": prepared.target},
         prepared.target,

@@ -360,7 +360,7 @@ def prepare(
     import yaml
 
     from poisonbench.preparation import Choices, check_place, prepare_columns, read_raw
-    from poisonbench.quality import findings_in
+    from poisonbench.quality import as_warnings, findings_in
 
     _check_file(file)
     check_delimiter(delimiter)
@@ -382,13 +382,8 @@ def prepare(
         check_place(file, out)
         raw = read_raw(file, choices, encoding=encoding, delimiter=delimiter,
                        decimal=decimal.value if decimal else None, header=header)  # fmt: skip
-        found = findings_in(raw)
-        prepared = prepare_columns(
-            raw,
-            out,
-            warnings=[str(finding) for finding in found],
-            told=[(finding.kind, column) for finding in found for column in finding.columns],
-        )
+        warnings, told = as_warnings(findings_in(raw))
+        prepared = prepare_columns(raw, out, warnings=warnings, told=told)
     typer.echo(prepared.report())
     typer.echo(f"Written: {out}, {out}.json.  In a config:")
     line = {"dataset": {"name": "csv", "path": str(out.absolute()), "target": prepared.target}}

@@ -13,7 +13,7 @@ from poisonbench.defending.lines import line_ranges
 from poisonbench.features import IntArray
 from poisonbench.preparation import Choices, encode_columns, read_raw
 from poisonbench.preparation.dialect import Dialect
-from poisonbench.quality import findings_in
+from poisonbench.quality import as_warnings, findings_in
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,8 @@ def read_file(
     """
     file = read_raw(path, choices, encoding=encoding, delimiter=delimiter, decimal=decimal,
                     header=header, missing_words=missing_words)  # fmt: skip
-    found = findings_in(file)
-    encoded = encode_columns(
-        file,
-        warnings=[str(finding) for finding in found],
-        told=[(finding.kind, column) for finding in found for column in finding.columns],
-    )
+    warnings, told = as_warnings(findings_in(file))
+    encoded = encode_columns(file, warnings=warnings, told=told)
     lines = line_ranges(path, file.dialect)
     if len(lines) != len(encoded.kept):
         raise DatasetError(f"{path}: {len(encoded.kept)} rows were read, but {len(lines)} records "

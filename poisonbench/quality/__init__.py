@@ -22,12 +22,12 @@ from poisonbench.quality import (
     strong_categories,
     units,
 )
-from poisonbench.quality.finding import Finding, Seen, as_findings
+from poisonbench.quality.finding import Finding, Seen, as_findings, as_warnings
 from poisonbench.quality.pairs import Comparison
 from poisonbench.quality.profile import Profile
 from poisonbench.quality.texts import odd_texts
 
-__all__ = ["Finding", "findings", "findings_in"]
+__all__ = ["Finding", "as_warnings", "findings", "findings_in"]
 
 
 def findings(

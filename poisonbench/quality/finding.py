@@ -91,6 +91,26 @@ class Seen:
     remedy: str
 
 
+def as_warnings(findings: Iterable[Finding]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return findings as the preparation takes them, so that it says nothing twice.
+
+    Parameters
+    ----------
+    findings : iterable of Finding
+        The findings.
+
+    Returns
+    -------
+    warnings : list of str
+        Each on one line.
+    told : list of (str, str)
+        The kind and each column of them.
+    """
+    findings = list(findings)
+    told = [(finding.kind, column) for finding in findings for column in finding.columns]
+    return [str(finding) for finding in findings], told
+
+
 def line_of(row: int) -> str:
     """Return a text for :attr:`Seen.message` that becomes the number of the line of a row."""
     return f"\0{row}\0"
