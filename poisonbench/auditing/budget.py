@@ -18,6 +18,7 @@ from poisonbench.auditing.refits import trimmed_errors
 from poisonbench.auditing.request import EXTRA_ATTACKS, YARDSTICKS, Grid, Request, smaller
 from poisonbench.config import Rate, load
 from poisonbench.config.source import Source
+from poisonbench.config.strict_yaml import ConfigError
 from poisonbench.data.base import Dataset
 from poisonbench.execution import engine
 from poisonbench.execution.estimate import GUESS, MOSTLY, START, TABLE, estimate
@@ -125,7 +126,11 @@ class Runner:
     def dataset(self, grid: Grid) -> Dataset:
         """Return the data of a grid."""
         source = Source(self.folder / "config.yaml", {**grid.config(), "seeds": 1})
-        make_plan(load(source), self.data_dir, force=True, loaded=self.loaded)
+        try:
+            make_plan(load(source), self.data_dir, force=True, loaded=self.loaded)
+        except ConfigError:
+            if not self.loaded:
+                raise  # otherwise there are too few rows for any split, which grid_of reports
         return next(iter(self.loaded.values()))
 
     def warm_up(self, grid: Grid) -> None:

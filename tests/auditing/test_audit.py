@@ -166,6 +166,14 @@ def test_a_folder_in_which_nothing_was_computed_can_be_used_again(few, tmp_path,
     assert found.conclusion.rate == 0.1
 
 
+@pytest.mark.parametrize("n_rows", [2, 19])
+def test_too_few_rows_are_an_error_that_names_the_file(few, tmp_path, n_rows):
+    raw = tmp_path / "few.csv"
+    raw_rows()[:n_rows][["size", "rooms", "price"]].fillna(50).to_csv(raw, index=False)
+    with pytest.raises(DatasetError, match=rf"few.csv: {n_rows} rows are too few for an audit"):
+        audit_file(raw, "price", tmp_path / "out", REQUEST, jobs=0)
+
+
 def test_the_worst_rows_are_in_the_columns_and_units_of_the_file(made):
     text = made.audit.answer
     lines = text[text.index("that do most damage") :].split("\n\n")[0].splitlines()

@@ -131,6 +131,11 @@ def test_the_rate_at_which_the_error_doubles(medians, kind, rate):
     assert found.rate == pytest.approx(rate)
 
 
+def test_an_error_of_0_that_stays_0_does_not_double():
+    curve = tuple(Reached(rate, "statp", 0.0, 0.0) for rate in RATES)
+    assert doubling(curve, 0.0).kind == "above"
+
+
 def said(errors: dict[str, dict[str, list[float]]], **options: Any) -> str:
     return Answer(conclude(table(errors, **options), 0.04), 0.16).paragraph()
 
