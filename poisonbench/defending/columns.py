@@ -34,6 +34,8 @@ class Column:
         The rare categories that were merged into `merged_label`.
     merged_label : str
         The name of the merged category.
+    filled : ndarray of int
+        The rows whose number or date was missing and was replaced by the mean.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Column:
     labels: tuple[str, ...] = ()
     merged: tuple[str, ...] = ()
     merged_label: str = ""
+    filled: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def rows_of(encoded: Encoded, name: str) -> Rows:
 
 def _of_numeric(numeric: Numeric, place: int) -> Column:
     kind: Kind = "date" if numeric.kind == "date" else "number"
-    return Column(numeric.source or numeric.name, kind, (place,))
+    return Column(numeric.source or numeric.name, kind, (place,), filled=numeric.filled)
 
 
 def _of_group(group: Group | ReadyGroup, place: int) -> list[Column]:

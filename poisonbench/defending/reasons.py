@@ -87,6 +87,7 @@ def reasons(rows: Rows, found: Defended, groups: tuple[Category, ...]) -> list[s
     parts = _contributions(rows, found)
     far = _far_outside(rows)
     copies = _copies(rows.data.X, found.suspicious)
+    blank = np.array([np.isin(found.suspicious, column.filled) for column in rows.columns])
     codes = {column.name: _codes(column, rows.data.X[found.suspicious]) for column in rows.columns
              if column.labels}  # fmt: skip
     labels = {column.name: column.labels for column in rows.columns}
@@ -100,6 +101,7 @@ def reasons(rows: Rows, found: Defended, groups: tuple[Category, ...]) -> list[s
                 if labels[one.column][codes[one.column][k]] == one.label
                 and one.sign == (1 if residual > 0 else -1)]  # fmt: skip
         said += _columns_against(rows, parts[:, k], residual, i)
+        said += _missing(blank[:, k], rows)
         said += [f"{rows.columns[c].name} = {_value(rows, rows.columns[c], i)} is far from all "
                  "others" for c in np.flatnonzero(far[:, i])][:MOST_COLUMNS]  # fmt: skip
         if copies[k] >= FEWEST_COPIES:
@@ -120,6 +122,16 @@ def _columns_against(rows: Rows, parts: FloatArray, residual: float, i: int) -> 
             for c in order
         )
         yield f"too {'high' if residual > 0 else 'low'} for {listed}"
+
+
+def _missing(blank: BoolArray, rows: Rows) -> Iterator[str]:
+    """Yield the columns that have no value in a row, so that the model took their mean."""
+    names = [column.name for column, is_blank in zip(rows.columns, blank, strict=True) if is_blank]
+    if names:
+        more = len(names) - MOST_COLUMNS
+        also = f" and {more} more" if more > 0 else ""
+        mean = "its mean was used" if len(names) == 1 else "their means were used"
+        yield f"no value for {', '.join(names[:MOST_COLUMNS])}{also} ({mean})"
 
 
 def _contributions(rows: Rows, found: Defended) -> FloatArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +27,15 @@ class Numeric:
         The name of the raw column.
     kind : {"number", "date"}
         What the raw column contains; dates are in days since 1970.
+    filled : ndarray of int of shape (filled rows,)
+        The rows whose cell was missing and got the mean.
     """
 
     name: str
     values: FloatArray
     source: str = ""
     kind: str = "number"
+    filled: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
 
 
 @dataclass(frozen=True)

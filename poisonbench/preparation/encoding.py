@@ -330,4 +330,4 @@ def _number(column: RawColumn, name: str, encoded: Encoded, *, clip: bool) -> Nu
         mean = float(np.nanmean(values))
         values = np.where(column.missing, mean, values)
         encoded.filled[column.name] = f"{n_missing} rows, mean {mean:.6g}"
-    return Numeric(name, values, column.name, column.kind)
+    return Numeric(name, values, column.name, column.kind, np.flatnonzero(column.missing))

@@ -53,3 +53,19 @@ def test_the_columns_that_speak_against_a_response_are_named(tmp_path: Path) -> 
     assert reason.startswith("700 above the expected 100; too high for rooms = 1 (-400)"), reason
     assert "rest" not in reason
     assert "rest = 1,000,000 is far from all others" in table.loc[2, "reason"]
+
+
+def test_a_missing_number_that_was_filled_with_the_mean_is_a_reason(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"area": rng.uniform(20, 200, 200), "rest": rng.uniform(0, 1, 200)})
+    frame["y"] = 100 * frame["area"] + rng.normal(0, 1, 200)
+    frame.loc[7, ["area", "y"]] = [np.nan, 25_000]
+    frame.loc[8, ["area", "rest", "y"]] = [np.nan, np.nan, 24_000]
+    frame.loc[20:30, "rest"] = np.nan
+    path = tmp_path / "raw.csv"
+    frame.drop(index=3).to_csv(path, index=False)
+    raw = read_file(path, Choices("y"))
+    found = defend(raw.rows.data, defense="torrent", share=0.01)
+    reason = suspicious_table(raw.rows, found).set_index("row")["reason"]
+    assert reason[7].endswith("; no value for area (its mean was used)")
+    assert reason[8].endswith("; no value for area, rest (their means were used)")
