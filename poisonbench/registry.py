@@ -189,6 +189,8 @@ def nearest(word: str, valid: Iterable[str]) -> str | None:
     matches = difflib.get_close_matches(word.lower(), by_lower_case, n=1, cutoff=0.6)
     if not matches and word:  # an abbreviation, such as val for validation
         matches = [name for name in by_lower_case if name.startswith(word.lower())]
+    if not matches and len(word) > 2:  # a part, such as price for Price (USD)
+        matches = [name for name in by_lower_case if word.lower() in name]
     return by_lower_case[matches[0]] if len(matches) == 1 else None
 
 

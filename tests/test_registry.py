@@ -177,3 +177,10 @@ def test_two_components_of_one_name_are_refused(entries: list[Any]) -> None:
 )
 def test_nearest(word: str, expected: str | None) -> None:
     assert registry.nearest(word, ["bgd", "optp", "statp", "validation"]) == expected
+
+
+def test_a_part_of_a_name_is_recognised_if_only_one_name_has_it() -> None:
+    names = ["Wohnfläche in m²", "verkauft am", "Kaufpreis (€)"]
+    assert registry.nearest("Preis", names) == "Kaufpreis (€)"
+    assert registry.nearest("auf", names) is None
+    assert registry.nearest("am", names) is None

@@ -319,7 +319,11 @@ def prepare(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE", help="The prepared file.  [default: FILE-prepared.csv]"
+            "--output",
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="The prepared file.  [default: FILE-prepared.csv]",
         ),
     ] = None,
     rare: Rare = 0.01,

@@ -19,7 +19,7 @@ from poisonbench.defending.model_file import Model, model_of
 from poisonbench.defending.prediction import Predictions
 from poisonbench.defending.reading import SuspectFile
 from poisonbench.defending.reasons import together
-from poisonbench.defending.remarks import limits, remark
+from poisonbench.defending.remarks import estimate, limits, remark
 from poisonbench.defending.table import suspicious_table
 from poisonbench.defending.words import amount
 
@@ -29,8 +29,8 @@ WIDTH = 96
 SHOWN = 10
 """Number of suspicious rows that are printed."""
 
-NARROW = 60
-"""Number of characters of a reason that are printed."""
+NARROW = WIDTH - 27
+"""Number of characters of a line of a reason, beside the three numbers before it."""
 
 
 def write(raw: SuspectFile, found: Defended, out: Path) -> list[Path]:
@@ -78,7 +78,7 @@ def _write_text(path: Path, text: str) -> None:
 
 def summary(raw: SuspectFile, found: Defended) -> str:
     """Return what is printed: the defense, the alternatives, the first rows and the limits."""
-    lines = [_about_rows(raw), *_about_estimate(raw, found), *_about_choice(found)]
+    lines = [_about_rows(raw), f"Estimate: {_lower(estimate(found))}", *_about_choice(found)]
     lines += list(_about_suspicious(raw, found))
     groups = together(raw.rows, found)
     lines += [f"  {one}" for one in groups]
@@ -94,18 +94,17 @@ def summary(raw: SuspectFile, found: Defended) -> str:
 
 def _about_rows(raw: SuspectFile) -> str:
     dropped = len(raw.lines) - len(raw.rows.data.y)
-    without = f" ({dropped} more dropped: no response, or as asked)" if dropped else ""
-    return (f"{len(raw.rows.data.y)} rows{without}, {len(raw.rows.columns)} columns as features "
+    chosen = raw.choices.missing == "drop" or raw.choices.drop_duplicates
+    why = "no response, or left out by an option" if chosen else "no response"
+    without = f" ({dropped} more dropped: {why})" if dropped else ""
+    k = len(raw.rows.columns)
+    columns = "1 column as feature" if k == 1 else f"{k} columns as features"
+    return (f"{len(raw.rows.data.y)} rows{without}, {columns} "
             f"({len(raw.left_out)} left out), response '{raw.rows.data.target}'")  # fmt: skip
 
 
-def _about_estimate(raw: SuspectFile, found: Defended) -> Iterator[str]:
-    n, n_bad = len(raw.rows.data.y), found.excess.n_rows
-    if n_bad:
-        yield f"Estimate: about {n_bad} rows ({n_bad / n:.1%}) stand out from the others."
-    else:
-        yield ("Estimate: no rows stand out from the others.  This does not mean that there is no "
-               "poison: it may agree with the other rows.")  # fmt: skip
+def _lower(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]
 
 
 def _about_choice(found: Defended) -> Iterator[str]:
@@ -125,7 +124,7 @@ def _about_choice(found: Defended) -> Iterator[str]:
             yield (f"    {name:<11}{amount(one.error):>10}  squared error {one.ratio:.2f} x best"
                    f"{aside}  {mark}".rstrip())  # fmt: skip
     if note := remark(found):
-        yield f"  {note}"
+        yield f"  Remark of {found.defense}: {note}"
 
 
 def _about_suspicious(raw: SuspectFile, found: Defended) -> Iterator[str]:
@@ -133,7 +132,7 @@ def _about_suspicious(raw: SuspectFile, found: Defended) -> Iterator[str]:
     if not k:
         yield "Suspicious rows: none."
         return
-    asked = "estimated" if found.share == "auto" else "as asked"
+    asked = "estimated" if found.share == "auto" else f"--share {found.share:g}"
     yield (f"Suspicious rows: {k} ({k / n:.1%}, {asked}).  Half of the other rows are within "
            f"{amount(0.6745 * found.scale)} of what the model expects.")  # fmt: skip
     table = suspicious_table(raw.rows, found, raw.lines).head(SHOWN)
@@ -141,8 +140,9 @@ def _about_suspicious(raw: SuspectFile, found: Defended) -> Iterator[str]:
     for row, line, score, reason in zip(
         table["row"], table["line"], table["score"], table["reason"], strict=True
     ):
-        short = reason if len(reason) <= NARROW else f"{reason[: NARROW - 1]}…"
-        yield f"  {row:>7} {line:>7} {amount(score):>7}  {short}"
+        first, *more = textwrap.wrap(reason, NARROW, break_on_hyphens=False)
+        yield f"  {row:>7} {line:>7} {amount(score):>7}  {first}"
+        yield from (f"{'':27}{rest}" for rest in more)
     if k > SHOWN:
         yield f"  ... and {k - SHOWN} more in suspicious.csv"
 
@@ -172,6 +172,8 @@ def typical_error(model: Model, found: Predictions) -> str:
     if not len(errors):
         return ""
     root = amount(float(np.sqrt(np.mean(errors**2))))
+    if len(errors) == 1:
+        return f"{model.target}: 1 response; its error is {amount(float(np.abs(errors[0])))}"
     half = amount(float(np.median(np.abs(errors))))
     return (f"{model.target}: {len(errors)} responses; root mean squared error {root}; half of the "
             f"errors are at most {half}")  # fmt: skip

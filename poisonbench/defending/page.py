@@ -9,13 +9,14 @@ import matplotlib as mpl
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from poisonbench.defending.choice import WITHOUT
 from poisonbench.defending.fit import Defended
 from poisonbench.defending.model_file import Model, model_of
 from poisonbench.defending.reading import SuspectFile
 from poisonbench.defending.reasons import together
-from poisonbench.defending.remarks import limits, remark
+from poisonbench.defending.remarks import estimate, limits, remark
 from poisonbench.defending.table import suspicious_table
 from poisonbench.defending.words import amount, signed
 from poisonbench.output.drawings import LOOK, Drawing, new_figure
@@ -62,7 +63,8 @@ def html(raw: SuspectFile, found: Defended) -> str:
         k=k,
         share=f"{k / n:.1%}",
         asked=found.share,
-        estimate=found.excess.n_rows,
+        estimate=estimate(found),
+        no_excess=not found.excess.n_rows,
         defense=found.defense,
         learner=found.learner.name,
         remark=remark(found),
@@ -140,6 +142,9 @@ def _residuals(raw: SuspectFile, found: Defended) -> Drawing:
     axes.scatter(x[chosen], y[chosen], s=18, color=VERMILION, marker="x", linewidths=1,
                  label="suspicious rows")  # fmt: skip
     axes.plot([low, high], [low, high], color="#555555", linewidth=0.8)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel(f"{raw.rows.data.target} that the model expects")
     axes.set_ylabel(f"{raw.rows.data.target} in the file")
     axes.legend(loc="lower right")

@@ -63,6 +63,9 @@ def test_from_a_raw_file_to_predictions(raw: Path) -> None:
     assert len(predictions) == 160
     assert float(predictions[BAD[0] - 1]["residual"]) == pytest.approx(900, abs=70)
     assert "rent: 160 responses; root mean squared error" in result.stderr
+    first = b"".join(raw.read_bytes().splitlines(keepends=True)[:2])
+    Path("one.csv").write_bytes(first)
+    assert "rent: 1 response; its error is" in invoke("predict", model, "one.csv").stderr
     invoke("predict", model, raw.name, "--output", "new/p.csv")
     assert Path("new/p.csv").read_text(encoding="utf-8") == result.stdout
 
@@ -84,7 +87,7 @@ def test_the_page_needs_no_other_file_and_escapes_names(raw: Path) -> None:
     assert page.count("<svg ") == 2
     assert not re.search(r'(?:src|href)="(?!#|data:)', page)
     assert "What cannot be known" in page
-    assert "would be even in a clean file" in page
+    assert "as many would be in a clean file" in page
 
 
 def test_without_the_extra_everything_but_the_page_is_written(
@@ -139,3 +142,33 @@ def test_wrong_input_is_one_message_and_exit_code_2(
 def test_a_data_set_of_the_catalogue_can_be_named(raw: Path, tmp_path: Path) -> None:
     result = invoke("defend", "house", "--data-dir", tmp_path, code=2)
     assert "poisonbench datasets fetch house" in result.stderr
+
+
+def test_it_says_why_as_many_rows_are_listed_and_prints_whole_reasons(raw: Path) -> None:
+    text = raw.read_bytes().decode("cp1252").replace("Köln", "Köln am Rhein, links und rechts")
+    raw.write_bytes(text.encode("cp1252"))
+    said = invoke("defend", raw.name, "--target", "rent", "--share", "0.024").stdout
+    assert "Suspicious rows: 4 (2.5%, --share 0.024)." in said
+    words = " ".join(said.split())
+    assert "4 rows are listed because of --share 0.024, and as many would be in a clean" in words
+    assert "…" not in said
+    assert all(len(line) <= 96 for line in said.splitlines() if not line.startswith("Written"))
+    # The fourth decimal place of a share that was never asked for is not shown.
+    page = Path("results/rents-defended/report.html").read_text(encoding="utf-8")
+    assert "as many as --share 0.024 asks for" in page
+
+
+def test_in_a_small_file_it_says_that_little_can_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    x, noise = np.random.default_rng(1).normal(size=(2, 30))
+    y = 5 + 2 * x + 0.3 * noise
+    y[[4, 17]] += 8  # far off, but two of thirty rows may be in a heavy tail
+    lines = "".join(f"{a:.3f},{b:.3f}\n" for a, b in zip(x, y, strict=True))
+    Path("few.csv").write_text(f"x,y\n,7\n2,\n{lines}", encoding="utf-8")
+    said = " ".join(invoke("defend", "few.csv", "--target", "y").stdout.split())
+    assert "31 rows (1 more dropped: no response), 1 column as feature (0 left out)" in said
+    assert "Among 31 rows, chance cannot be told from bad rows unless these are very far" in said
+    table = Path("results/few-defended/suspicious.csv").read_text(encoding="utf-8")
+    assert {int(row["row"]) for row in csv.DictReader(io.StringIO(table))} == {7, 20}
