@@ -246,7 +246,11 @@ def _stored_grid(out: Path, asked: Mapping[str, Any]) -> Grid | None:
     if before != asked and not (out / "cells").exists():
         return None  # nothing was computed
     if before != asked:
-        changes = "\n".join(f"  {change}" for change in store.differences(before, asked))
+        changes = "\n".join(
+            "  the rows: the file has changed, or other options prepared it"
+            if change.startswith("data: ") else f"  {change}"
+            for change in store.differences(before, asked)
+        )  # fmt: skip
         raise StoreError(f"{out} holds another audit; this one differs in\n{changes}\nGive another "
                          "folder with --output, or delete this one.")  # fmt: skip
     return None if grid is None else Grid.from_json(grid)

@@ -163,9 +163,10 @@ class Runner:
         grid = self._small_enough(grid, FIRST_SPLIT)
         plan = self.plan(grid)
         took = measured + self._seconds(plan.groups, plan)
+        minutes = request.budget / 60
         self.say(f"A split will take about {in_words(took)}, and there is time for "
-                 f"{_splits(1 + self._n_more(took, request))}: "
-                 f"{request.budget / 60:.3g} minutes in all (--budget).")  # fmt: skip
+                 f"{_splits(1 + self._n_more(took, request))}: {minutes:.3g} "
+                 f"{'minute' if minutes == 1 else 'minutes'} in all (--budget).")  # fmt: skip
         began = self.clock.taken - measured
         grid = self._first_split(grid)
         took = self.clock.taken - began

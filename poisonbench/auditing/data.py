@@ -125,11 +125,12 @@ def read(
         checksum(kept),
         Sidecar.read(kept),
         prepared.warnings,
-        tuple(_notes(prepared)),
+        tuple(_notes(prepared, any_missing=raw.choices.missing == "drop")),
     )
 
 
-def _notes(prepared: Prepared) -> list[str]:
+def _notes(prepared: Prepared, *, any_missing: bool) -> list[str]:
+    """Return what was done with the columns and rows; `any_missing`: any missing cell drops one."""
     dropped = [f"{name}: {fate}" for name, fate in prepared.fates.items() if ", dropped: " in fate]
     notes = [f"Left out: {line}." for line in dropped]
     notes += [f"Numbers of {name} were clipped: {what}." for name, what in prepared.clipped.items()]
@@ -138,7 +139,10 @@ def _notes(prepared: Prepared) -> list[str]:
     notes += [f"Missing values of {name} were filled: {what}."
               for name, what in prepared.filled.items()]  # fmt: skip
     if prepared.rows_dropped:
-        notes.append(f"{prepared.rows_dropped} rows with a missing value were dropped.")
+        what = "a missing value" if any_missing else "no response"
+        rows = "1 row" if prepared.rows_dropped == 1 else f"{prepared.rows_dropped} rows"
+        verb = "was" if prepared.rows_dropped == 1 else "were"
+        notes.append(f"{rows} with {what} {verb} dropped.")
     return notes
 
 

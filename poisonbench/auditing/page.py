@@ -15,7 +15,7 @@ from poisonbench.auditing.data import Data
 from poisonbench.auditing.next_steps import next_steps
 from poisonbench.auditing.refits import WorstRows
 from poisonbench.auditing.shown import Shown
-from poisonbench.auditing.words import Answer
+from poisonbench.auditing.words import Answer, over
 from poisonbench.output import report
 from poisonbench.output.drawings import LOOK, Drawing, new_figure
 from poisonbench.output.reading import Tables
@@ -82,15 +82,17 @@ def of_attacks(answer: Answer) -> Drawing:
             word = name.split(" ")[0].partition("(")[0]
             _line(axes, of.today, curve, word, word)
         axes.axhline(2 * of.today, color="#999999", linestyle=(0, (4, 2)), linewidth=1)
-        axes.text(0, 2 * of.today, " twice today's error", va="bottom", color="#555555", size=8)
+        behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
+        axes.text(0, 2 * of.today, " twice today's error", va="bottom", color="#555555", size=8,
+                  bbox=behind)  # fmt: skip
         _finish(axes, answer)
         figure.legend(loc="outside lower center", ncols=3)
     return Drawing(
         "audit-attacks",
         f"Error of {of.target} without a defense",
-        "The typical error on test rows against the share of bad rows, for each attack: medians "
-        "over the splits. Coordinate knows the training rows and the model; statp knows only means "
-        "and covariances.",
+        "The typical error on test rows against the share of bad rows, for each attack: "
+        f"{over(of, 'split')}. Coordinate knows the training rows and the model; statp knows only "
+        "means and covariances.",
         figure,
     )
 
@@ -116,7 +118,7 @@ def of_defenses(answer: Answer) -> Drawing:
         "audit-defenses",
         f"Error of {of.target} with each defense",
         "The typical error on test rows under the attack that is worst for the defense, against "
-        f"the share of bad rows: medians over the splits.{cut}",
+        f"the share of bad rows: {over(of, 'split')}.{cut}",
         figure,
     )
 

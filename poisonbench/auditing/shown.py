@@ -46,6 +46,7 @@ class Shown:
 
 def of_defenses(of: Conclusion) -> Shown:
     """Return the errors with each defense under the worst attack, by rate."""
+    last = "worst split" if of.n_splits > 1 else "largest error"
     rows = [
         ("no defense", _cell(of, of.today),
          *(_cell(of, one.median) for one in of.curve), _cell(of, _worst(of.curve)),
@@ -62,8 +63,8 @@ def of_defenses(of: Conclusion) -> Shown:
     rows.append(("same value for all", _cell(of, of.constant), *[""] * (len(of.curve) + 2)))
     return Shown(
         f"Error of {of.target} by the share of bad rows, under the worst attack: "
-        f"{over(of, 'split')}, and the worst split at any rate{_in_unit(of)}",
-        ("defense", "0%", *(percent(one.rate) for one in of.curve), "worst split", ""),
+        f"{over(of, 'split')}, and the {last} at any rate{_in_unit(of)}",
+        ("defense", "0%", *(percent(one.rate) for one in of.curve), last, ""),
         tuple(rows),
     )
 

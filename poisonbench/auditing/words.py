@@ -44,6 +44,10 @@ ATTACKS = {
     "harmless",
 }
 
+LITTLE_USE = 1.1
+"""A model is little better than the same prediction for every row if the error of that is at most
+this many times that of the model, which then explains less than 18% of the variance."""
+
 SAFER = 0.9
 """A defense that costs too much without poison is named as safer if its worst error is less than
 this many times that of the recommended one, and that one has not held."""
@@ -123,6 +127,11 @@ class Answer:
                 f"({self.amount(of.constant)}), so the model is of little use even without bad "
                 "rows."
             )
+        elif of.constant <= LITTLE_USE * of.today:
+            yield (
+                f"That is only a little better than the same prediction for every row "
+                f"({self.amount(of.constant)})."
+            )
 
     def _damage(self) -> Iterator[str]:
         reached = self.of.reached
@@ -132,6 +141,11 @@ class Answer:
             f"If {who} adds {percent(reached.rate)} bad rows, the error is "
             f"{self.amount(reached.median)}, {self._times(reached)}{worst}."
         )
+        if 1.02 * self.of.today < self.of.constant < reached.median:
+            yield (
+                "The model is then worse than the same prediction for every row "
+                f"({self.amount(self.of.constant)})."
+            )
         weak = self._weak()
         if weak is not None and who != BLIND:
             yield (
@@ -267,8 +281,9 @@ class Answer:
             f"The file itself may contain bad rows. On the {1 - self.trimmed:.0%} of the test "
             f"rows that fit best, the mean squared error of {self.learner} is "
             f"{short(of.suspicion)} times that of {self.defense(best)}, although no bad row was "
-            "added. Either some rows are wrong, or they follow another rule than the others. "
-            "Today's error above includes them."
+            "added. Either some rows are wrong, or they follow another rule than the others, or "
+            "the errors have a long tail, as those of prices and incomes often have. Today's "
+            "error above includes them."
         )
 
     def assumptions(self) -> list[str]:
@@ -292,10 +307,11 @@ class Answer:
             "errors on test rows.",
         ]
         if self.of.ceiling is not None:
+            median = " (median over splits)" if self.of.n_splits > 1 else ""
             lines.append(
                 f"It is proved that without a defense, no {percent(self.of.rate)} bad rows of this "
                 f"kind can raise the error above {self.amount(self.of.ceiling)}, even if the "
-                "attacker knew the test rows (median over splits)."
+                f"attacker knew the test rows{median}."
             )
         return lines
 

@@ -103,7 +103,7 @@ def html(
     seeds = results["seed"].nunique()
     return template.render(
         title=title,
-        subtitle=f"{len(results)} rows over {seeds} seed{'' if seeds == 1 else 's'}, "
+        subtitle=f"{len(results)} results over {seeds} seed{'' if seeds == 1 else 's'}, "
         f"made by poisonbench {__version__}.",
         lead=[
             {

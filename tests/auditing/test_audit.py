@@ -150,6 +150,10 @@ def test_an_interrupted_audit_goes_on(made, few, tmp_path):
 def test_a_folder_of_another_audit_or_of_something_else_is_refused(made, tmp_path):
     with pytest.raises(StoreError, match=r"holds another audit; this one differs in\n  splits: 2"):
         audit_file(made.raw, "price", made.out, Request(rates=(0.04, 0.12), splits=3, budget=3000))
+    other = made.raw.with_name("other.csv")
+    other.write_bytes(b"".join(made.raw.read_bytes().splitlines(keepends=True)[:-1]))
+    with pytest.raises(StoreError, match=r"differs in\n  the rows: the file has changed, or other"):
+        audit_file(other, "price", made.out, REQUEST)
     (tmp_path / "letter.txt").write_text("mine")
     with pytest.raises(StoreError, match="not empty and is not the folder of an audit"):
         audit_file(made.raw, "price", tmp_path, REQUEST)

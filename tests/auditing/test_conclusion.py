@@ -174,6 +174,24 @@ def test_it_says_if_no_defense_held_and_if_none_is_needed():
     assert "The error does not double at up to 16% bad rows, the highest rate tried." in text
 
 
+@pytest.mark.parametrize(
+    ("today", "said_first", "said_then"),
+    [
+        # The same prediction for every row has an error of 900 in each of these.
+        (895, True, False),
+        (850, True, True),
+        (700, False, True),
+        (400, False, False),
+    ],
+)
+def test_it_compares_the_model_with_the_same_prediction_for_every_row(today, said_first, said_then):
+    text = said(one_attack(none=[today, 701, 880 if today == 400 else 950, 990], mm=[today] * 4))
+    first = "no better than" if today == 895 else "only a little better than"
+    assert (f"That is {first} the same prediction for every row (900 euros)" in text) is said_first
+    then = "The model is then worse than the same prediction for every row (900 euros)."
+    assert (then in text) is said_then
+
+
 def test_without_a_unit_errors_are_shares_of_the_range():
     text = said(one_attack(none=[100, 150, 250, 900], mm=[100, 105, 110, 120]), unit=None)
     assert "a typical error of 10% of its range" in text

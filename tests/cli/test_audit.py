@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -44,12 +45,27 @@ def test_it_answers_and_says_where_the_files_are(call):
 def test_what_is_wrong_with_the_file_comes_first(call):
     rows = raw_rows()
     rows.loc[::9, "rooms"] = -999
+    rows.loc[5, "price"] = np.nan
     rows.to_csv("homes.csv", index=False)
-    options = ["homes.csv", "--target", "price", "--rate", "0.1", "--splits", "1", "--jobs", "0"]
+    options = [
+        "homes.csv",
+        "--target",
+        "price",
+        "--rate",
+        "0.1",
+        "--splits",
+        "1",
+        "--jobs",
+        "0",
+        "--budget",
+        "1",
+    ]
     with few_components() as patch:
         patch.setattr(audits, "can_draw", lambda: False)
         found = call(*options)
         assert found.stderr.startswith("warning: sentinel: 'rooms'")
+        assert ": 1 minute in all (--budget)" in found.stderr
+        assert "1 row with no response was dropped." in found.stdout
         assert "sentinel: 'rooms'" in found.stdout[found.stdout.index("About the file") :]
         mended = call(*options, "--missing-value", "-999", "--output", "mended")
     assert mended.exit_code == 0
