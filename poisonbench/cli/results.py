@@ -88,7 +88,8 @@ def compare_results(folder: Path, reference: str | None, metric: str, output: Pa
         compared = comparison.with_published(tables.results, values)
         if compared.cells.empty:
             raise usage(
-                f"{folder} has no cell for which {name} has a value; expected {_available(values)}"
+                f"{folder} has no cell for which {name} has a value; "
+                f"{_expected(tables.results, values)}"
             )
         say(
             f"{folder} compared with {name}: a ratio is the median over seeds divided by the "
@@ -107,6 +108,21 @@ def compare_results(folder: Path, reference: str | None, metric: str, output: Pa
             )
     if output is not None:
         write(output, written.to_csv(index=False, lineterminator="\n"))
+
+
+def _expected(results: pd.DataFrame, values: pd.DataFrame) -> str:
+    """Return what a folder must have for a comparison; if it is only other rates, these."""
+    key = ["dataset", "model"]
+    same = values.merge(results[key].drop_duplicates(), on=key)
+    if same.empty:
+        return f"expected {_available(values)}"
+    has = ", ".join(f"{rate:.3g}" for rate in sorted({*(results["n_poison"] / results["n_clean"])}))
+    wanted = ", ".join(f"{rate:g}" for rate in sorted(set(same["poisoning_rate"])))
+    return (
+        f"it has the poisoning rates p/n {has} and the attacks "
+        f"{', '.join(sorted(set(results['attack'])))}; expected some of the rates {wanted} with "
+        f"{', '.join(sorted(set(same['attack'])))}"
+    )
 
 
 def _available(values: pd.DataFrame) -> str:

@@ -10,7 +10,10 @@ from typer.testing import CliRunner
 
 import poisonbench
 from poisonbench.cli.app import app
+from poisonbench.cli.results import _expected
+from poisonbench.output import published
 from poisonbench.output.layout import StoreError
+from poisonbench.output.reading import read
 
 CONFIG = {
     "dataset": {"name": "synthetic", "n": 90, "d": 1, "informative": 1, "groups": []},
@@ -153,3 +156,12 @@ def test_plot_refuses_an_unknown_format(out):
     pytest.importorskip("matplotlib", reason="the extra plot is not installed")
     pytest.importorskip("jinja2", reason="the extra plot is not installed")
     assert "expected png, svg or pdf" in invoke("plot", str(out), "--format", "gif", code=2).stderr
+
+
+def test_results_at_other_rates_than_the_published_ones_are_told_so(ran):
+    results = read(ran).results.assign(dataset="house", n_poison=75, n_clean=300)
+    said = _expected(results, published.values(published.DEFAULT))
+    assert said.startswith("it has the poisoning rates p/n 0.25 and the attacks statp; expected ")
+    assert "some of the rates 0, 0.04, 0.08, 0.12, 0.16, 0.2 with bgd, optp, statp" in said
+    said = _expected(results.assign(dataset="mine"), published.values(published.DEFAULT))
+    assert "house with ridge" in said
