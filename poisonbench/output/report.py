@@ -181,6 +181,8 @@ def _typical_errors(rows: pd.DataFrame) -> tuple[str, str]:
 
 
 def _amount(value: float, unit: str) -> str:
+    if unit.startswith("unit of "):
+        unit = f"units{unit.removeprefix('unit')}"
     return f"{value:,.0f} {unit}" if value >= SHOWN_WHOLE else f"{value:.3g} {unit}"
 
 

@@ -7,18 +7,19 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from poisonbench.output.digits import significant
 from poisonbench.output.pivot import Cell, Table
 
 
 def _number(value: float) -> str:
-    return f"{value:#.3g}".rstrip(".")
+    return significant(value, 3)
 
 
 def text_of(cell: Cell, statistic: str, *, counted: bool) -> tuple[str, str]:
     """Return the text of a cell's number, and the text of its spread and count."""
     if statistic == "mean":
         main = _number(cell.mean)
-        spread = "" if np.isnan(cell.sd) else f" ({cell.sd:#.2g})"
+        spread = "" if np.isnan(cell.sd) else f" ({significant(cell.sd, 2)})"
     else:
         main = _number(cell.median)
         low, high = _number(cell.first_quartile), _number(cell.third_quartile)

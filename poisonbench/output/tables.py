@@ -13,6 +13,7 @@ import pandas as pd
 from poisonbench import records
 from poisonbench.config.choices import labelled
 from poisonbench.output import store
+from poisonbench.output.digits import significant
 from poisonbench.output.layout import StoreError
 from poisonbench.records import Change, Labels, Measured, Predictions, Round, Row, Timings
 
@@ -303,8 +304,8 @@ def _averaged(n_shared: int, most: int) -> str:
 def _cell(mean: float, sd: float) -> str:
     if pd.isna(mean):
         return ""
-    text = f"{mean:#.3g}".rstrip(".")  # "123." without its point
-    return text if pd.isna(sd) else f"{text} ({sd:#.2g})"
+    text = significant(mean, 3)
+    return text if pd.isna(sd) else f"{text} ({significant(sd, 2)})"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -97,6 +97,8 @@ def test_it_says_what_happened(rows):
     assert broken.endswith("at least 2 times the clean error under some attack: huber (5).")
     with_unit = results.assign(response_unit="US dollars")
     assert "to 100 US dollars" in next(iter(report.findings(with_unit)))["sentences"][0]
+    with_unit = results.assign(response_unit="unit of progression")
+    assert "to 100 units of progression" in next(iter(report.findings(with_unit)))["sentences"][0]
 
 
 def test_a_defense_that_met_fewer_attacks_is_not_compared_by_its_worst(rows):
