@@ -44,6 +44,9 @@ ATTACKS = {
     "harmless",
 }
 
+FEW = 50
+"""Below this number of test rows, the answer says that the errors are rough."""
+
 LITTLE_USE = 1.1
 """A model is little better than the same prediction for every row if the error of that is at most
 this many times that of the model, which then explains less than 18% of the variance."""
@@ -119,8 +122,10 @@ class Answer:
             f"With the rows as they are, {self.learner} predicts {of.target} with a typical error "
             f"of {self.amount(of.today)} (root mean squared error on test rows,{unit}"
             f"{',' if unit else ''} {over(of, 'random split')}, with {of.n_train:,} "
-            "training rows)."
+            f"training rows{f' and only {of.n_test} test rows' if of.n_test < FEW else ''})."
         )
+        if of.n_test < FEW:
+            yield "With so few rows, all these errors are rough."
         if of.constant <= 1.02 * of.today:
             yield (
                 f"That is no better than the same prediction for every row "

@@ -167,5 +167,6 @@ def _seen(
                f"standard deviation of {max(sizes):.2g} times that of the response, most of all by "
                f"'{strongest.labels[farthest]}' in {len(rows)} rows; where they are shrunk, as by "
                f"the defense mm, the held-out error is {ratio:.2f} times as large")  # fmt: skip
-    remedy = "take torrent or sparse-lts in place of mm, or set its group_shrinkage to 0"
+    remedy = ("compare several defenses, as poisonbench defend and audit do, or set the "
+              "group_shrinkage of mm to 0")  # fmt: skip
     return Seen("strong categories", names, rows, message, remedy)

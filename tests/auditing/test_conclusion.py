@@ -192,6 +192,14 @@ def test_it_compares_the_model_with_the_same_prediction_for_every_row(today, sai
     assert (then in text) is said_then
 
 
+def test_it_says_if_there_are_few_test_rows():
+    results = table(one_attack(none=[100, 150, 250, 900], mm=[100, 105, 110, 120]))
+    rough = "With so few rows, all these errors are rough."
+    few = Answer(conclude(results.assign(n_test=49), 0.04), 0.16).paragraph()
+    assert f"1,000 training rows and only 49 test rows). {rough}" in few
+    assert rough not in Answer(conclude(results.assign(n_test=50), 0.04), 0.16).paragraph()
+
+
 def test_without_a_unit_errors_are_shares_of_the_range():
     text = said(one_attack(none=[100, 150, 250, 900], mm=[100, 105, 110, 120]), unit=None)
     assert "a typical error of 10% of its range" in text

@@ -210,7 +210,7 @@ def test_a_category_that_explains_a_third(found, seed: int) -> None:
     rows = np.flatnonzero(table["group"] == label)
     assert f"'{label}' in {len(rows)} rows" in finding.message
     assert (finding.n_rows, finding.rows) == (len(rows), tuple(rows[:5] + 2))
-    assert "torrent" in finding.remedy
+    assert "group_shrinkage of mm" in finding.remedy
 
 
 @pytest.mark.parametrize("seed", range(3))
