@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -124,9 +125,18 @@ def audit_file(
     clock = clock or Clock(request.budget)
     n_jobs = engine.default_jobs() if jobs is None else jobs
     _check_folder(out)
-    if not (out / store.CLAIM).exists() and not files.is_absent(file):
+    is_new = not (out / store.CLAIM).exists()
+    if is_new and not files.is_absent(file):
         _claim(out, None, None)  # so that the folder can be used again, whatever happens next
-    data = files.read(file, target, out, choices, dialect)
+    try:
+        data = files.read(file, target, out, choices, dialect)
+    except DatasetError:
+        if is_new:  # leave nothing of an audit that could not begin
+            (out / store.CLAIM).unlink(missing_ok=True)
+            for folder in (out / files.FOLDER, out):
+                with suppress(OSError):  # absent, or with something else in it
+                    folder.rmdir()
+        raise
     asked = {"data": data.content, "target": data.target, **_plain(asdict(request))}
     known = _stored_grid(out, asked)
     for warning in data.warnings:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from poisonbench.auditing.audit import Audit, audit_file
 from poisonbench.auditing.request import MINUTES, RATES, SPLITS, Request
+from poisonbench.data.base import DatasetError
 from poisonbench.data.frames import with_response
 
 NAME = "data.csv"
@@ -106,4 +107,7 @@ def audit(
         frame.to_csv(path, index=False)
         out = nullcontext(output) if output is not None else TemporaryDirectory()
         with out as place:
-            return audit_file(path, target, Path(place), request, choices=choices, jobs=jobs)
+            try:
+                return audit_file(path, target, Path(place), request, choices=choices, jobs=jobs)
+            except DatasetError as error:
+                raise DatasetError(str(error).replace(str(path), "X")) from None

@@ -126,6 +126,9 @@ def defend(
     out = output or Path("results") / f"{path.stem}-defended"
     if out.is_file():
         raise usage(f"{out}: is a file; expected a folder for the results")
+    if out.is_dir() and any(out.iterdir()) and not (out / "model.json").is_file():
+        raise usage(f"{out} is not empty and is not the folder of an earlier defend; give another "
+                    "folder with --output")  # fmt: skip
     with _errors():
         from poisonbench.defending.fit import check
         from poisonbench.defending.learners import learner_named

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from poisonbench.data.base import DatasetError
 from poisonbench.data.frames import with_response
 from poisonbench.defending.fit import Share, defend
 from poisonbench.defending.reading import read_file
@@ -87,7 +88,12 @@ def suspicious_rows(
     with TemporaryDirectory() as folder:
         path = Path(folder) / "X"
         frame.to_csv(path, index=False)
-        raw = read_file(path, choices, encoding="utf-8", delimiter=",", decimal=".", header=True)
+        try:
+            raw = read_file(
+                path, choices, encoding="utf-8", delimiter=",", decimal=".", header=True
+            )
+        except DatasetError as error:
+            raise DatasetError(str(error).replace(str(path), "X")) from None
         found = defend(
             raw.rows.data, defense=defense, share=share, model=model, random_state=random_state
         )

@@ -100,6 +100,7 @@ def test_what_is_wrong_is_said_before_anything_is_computed(call, arguments, mess
     assert message in result.stderr
     assert result.stdout == ""
     assert not list(Path().rglob("cells"))
+    assert not list(Path().glob("results/*"))
 
 
 def test_a_file_with_too_few_rows(call):

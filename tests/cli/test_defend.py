@@ -172,3 +172,12 @@ def test_in_a_small_file_it_says_that_little_can_be_told(
     assert "Among 31 rows, chance cannot be told from bad rows unless these are very far" in said
     table = Path("results/few-defended/suspicious.csv").read_text(encoding="utf-8")
     assert {int(row["row"]) for row in csv.DictReader(io.StringIO(table))} == {7, 20}
+
+
+def test_a_folder_with_something_else_is_left_alone(raw: Path) -> None:
+    other = Path("mine")
+    other.mkdir()
+    (other / "cleaned.csv").write_text("mine")
+    said = invoke("defend", raw.name, "--target", "rent", "-o", other, code=2).stderr
+    assert "mine is not empty and is not the folder of an earlier defend" in said
+    assert [path.read_text() for path in other.iterdir()] == ["mine"]

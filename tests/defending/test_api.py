@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import poisonbench
+from poisonbench.data.base import DatasetError
 from poisonbench.defending.fit import defend
 from poisonbench.defending.reading import read_file
 from poisonbench.defending.table import suspicious_table
@@ -57,3 +58,10 @@ def test_wrong_arguments_are_named() -> None:
         poisonbench.suspicious_rows(rows, rows["price"])
     with pytest.raises(ValueError, match="no defense is named 'tirm'; did you mean 'trim'"):
         poisonbench.suspicious_rows(np.eye(30), np.arange(30), defense="tirm")
+
+
+def test_a_message_names_what_was_given(frame: pd.DataFrame) -> None:
+    X, y = frame.drop(columns="price"), pd.Series(np.ones(len(frame)), name="price")
+    for call in (poisonbench.suspicious_rows, poisonbench.audit):
+        with pytest.raises(DatasetError, match=r"^X: target: 'price' is 1 in every row"):
+            call(X, y)
