@@ -23,6 +23,7 @@ import pandas as pd
 import pytest
 import typer
 import yaml
+from joblib.externals.loky import get_reusable_executor
 from sklearn.base import clone
 from typer.testing import CliRunner, Result
 
@@ -97,6 +98,17 @@ def house_csv(shared_data: Path) -> Path:
 @pytest.fixture(scope="session")
 def health_csv(shared_data: Path) -> Path:
     return existing(shared_data / "pharm-preproc.csv")
+
+
+@pytest.fixture
+def fresh_processes() -> Iterator[None]:
+    """End the processes that joblib keeps from an earlier test, and those of this one.
+
+    They have that test's plug-ins, and write where its stderr went.
+    """
+    get_reusable_executor().shutdown(kill_workers=True)
+    yield
+    get_reusable_executor().shutdown(kill_workers=True)
 
 
 @dataclass(frozen=True)

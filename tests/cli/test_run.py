@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from joblib.externals.loky import get_reusable_executor
 from sklearn.datasets import load_diabetes
 from typer.testing import CliRunner
 
@@ -77,11 +76,10 @@ def test_verbose_says_how_attacks_get_on_and_what_it_says_is_kept(bench):
     assert "statp" not in "".join(kept["poison_file"])
 
 
+@pytest.mark.usefixtures("fresh_processes")
 @pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_verbose_is_heard_from_other_processes(bench, capfd, jobs):
     config = {**CONFIG, "attack": {"name": "optp", "iterations": 1}, "defense": "none"}
-    # Processes that joblib keeps from an earlier test would write where that test's stderr went.
-    get_reusable_executor().shutdown(kill_workers=True)
     bench.invoke(config, "-v", "-q", "--jobs", jobs)
     said = capfd.readouterr().err
     assert len(re.findall(r"^diabetes, seed [01], .*: round 1: W = 0\.\d+$", said, re.M)) == 4

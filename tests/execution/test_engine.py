@@ -21,7 +21,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from joblib.externals.loky import get_reusable_executor
 from typer.testing import CliRunner
 
 from poisonbench.cli.app import app
@@ -329,17 +328,17 @@ def test_work_goes_on_without_the_groups_that_ran_when_a_process_was_killed(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("fresh_processes")
 def test_processes_that_are_kept_from_a_run_in_another_folder(bench):
     for name in ("one", "another"):
         folder = bench.folder / name
         folder.mkdir()
         out = dataclasses.replace(bench, folder=folder).run(CONFIG, "--jobs", "2")
         assert len(texts(out)) == len(texts(bench.folder / "one" / "out")) > 0
-    # They do not have the plug-ins of later tests.
-    get_reusable_executor().shutdown(kill_workers=True)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("fresh_processes")
 def test_two_processes_one_of_which_is_killed(bench, toys):
     """The bytes are those of one process, and a killed one costs its own cells only."""
     attacks = ["statp", {"name": "bad", "how": "killed"}]
