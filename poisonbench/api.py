@@ -26,6 +26,18 @@ class RunError(RuntimeError):
         The message.
     results : Results
         The rows of the cells that did not fail.
+
+    Examples
+    --------
+    >>> import poisonbench
+    >>> config = {"dataset": "diabetes", "attack": "statp", "poisoning_rate": 0.1,
+    ...           "defense": "none", "seeds": 1}
+    >>> try:
+    ...     found = poisonbench.run(config)
+    ... except poisonbench.RunError as error:
+    ...     found = error.results
+    >>> len(found.results)
+    1
     """
 
     def __init__(self, message: str, results: Results) -> None:

@@ -41,6 +41,17 @@ class Results:
         The rows of ``convergence.csv``.
     changes : pandas.DataFrame
         The rows of ``changes.csv``; empty if no predictions were kept.
+
+    Examples
+    --------
+    >>> import poisonbench
+    >>> config = {"dataset": "diabetes", "attack": "statp", "poisoning_rate": 0.1,
+    ...           "defense": ["none", "trim"], "seeds": 1}
+    >>> found = poisonbench.run(config)
+    >>> found.results["defense"].tolist()
+    ['none', 'trim']
+    >>> len(found.table) > 0
+    True
     """
 
     results: pd.DataFrame
