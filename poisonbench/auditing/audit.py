@@ -59,6 +59,20 @@ class Audit:
         The rows of ``results.csv``.
     defenses : pandas.DataFrame
         A row for each defense: its errors without and with bad rows, and whether it was eligible.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> import poisonbench
+    >>> rng = np.random.default_rng(0)
+    >>> X = pd.DataFrame({"size": rng.uniform(30, 90, 90)})
+    >>> y = (8 * X["size"] + rng.normal(0, 20, 90)).rename("rent")
+    >>> found = poisonbench.audit(X, y, rates=[0.1], splits=1, minutes=1, jobs=0)
+    >>> found.paragraph[:66]
+    'With the rows as they are, ridge regression predicts rent with a t'
+    >>> found.conclusion.recommended.label in set(found.defenses["defense"])
+    True
     """
 
     conclusion: Conclusion
