@@ -37,12 +37,12 @@ def attacks() -> ModuleType:
 def test_runs_and_summary(bench, attacks, capsys, monkeypatch):
     monkeypatch.setattr(attacks, "FITS", 2)
     monkeypatch.setitem(sys.modules, "numba", sys.modules.get("numba"))  # restored afterwards
-    attacks.main([*SMALL, "--engine", climb.engine().library, "--output", "out"])
+    attacks.main([*SMALL, "--engine", climb.engine().name, "--output", "out"])
     printed = capsys.readouterr().out
     runs = pd.read_csv("out/runs.csv")
     summary = pd.read_csv("out/summary.csv")
     assert len(runs) == 2 * 2 * 2 + 2 * 2  # rates, attacks and seeds; attacks and seeds
-    assert set(runs["engine"]) == {climb.engine().library}
+    assert set(runs["engine"]) == {climb.engine().name}
     assert set(runs["n"]) == {40}
     assert sorted(set(zip(runs["d"], runs["p"], strict=True))) == [(11, 2), (11, 4), (12, 4)]
     np.testing.assert_allclose(runs["ridge_fits"], runs["attack_ms"] / runs["ridge_ms"])
@@ -99,7 +99,7 @@ def test_bad_input(attacks, capsys, tmp_path, arguments, message):
 
 
 def test_an_engine_that_is_not_there(attacks, capsys, tmp_path, monkeypatch):
-    numpys = climb.engine()._replace(library="numpy")
+    numpys = climb.engine()._replace(name="numpy")
     monkeypatch.setattr(climb, "engine", lambda: numpys)
     with pytest.raises(SystemExit, match="2"):
         attacks.main([*SMALL, "--engine", "numba", "--output", str(tmp_path)])

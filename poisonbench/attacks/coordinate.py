@@ -124,7 +124,7 @@ class Coordinate(Attack):
     @classmethod
     def engine(cls) -> str | None:
         """Return the library that computes the sweeps; see the base class."""
-        return f"{climb.engine().library} {climb.engine().version}"
+        return f"{climb.engine().name} {climb.engine().version}"
 
     def __init__(
         self,

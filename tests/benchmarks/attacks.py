@@ -127,9 +127,9 @@ def measured(options: argparse.Namespace, refuse: Callable[[str], Any]) -> Itera
     from poisonbench.attacks.engines import climb
     from poisonbench.plan.make import make_plan
 
-    library = climb.engine().library
-    if options.engine and options.engine != library:
-        refuse(f"the attacks compute with {library} here, not with {options.engine}; "
+    engine = climb.engine().name
+    if options.engine and options.engine != engine:
+        refuse(f"the attacks compute with {engine} here, not with {options.engine}; "
                "the extra `fast` installs Numba")  # fmt: skip
     plans = []
     for name, content in configs(options):
@@ -155,7 +155,7 @@ def measured(options: argparse.Namespace, refuse: Callable[[str], Any]) -> Itera
                     "p": group.n_poison,
                     "model": group.model.label,
                     "attack": " ".join([group.attack.label, *axes]),
-                    "engine": library,
+                    "engine": engine,
                 }
                 key = tuple(case.values())
                 if key not in peaks:

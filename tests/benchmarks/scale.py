@@ -79,7 +79,7 @@ def measure(n: int, d: int, p: int, distinct: int) -> dict[str, Any]:
         0,
     )
     attack = coordinate.Coordinate(max_distinct=distinct)
-    if climb.engine().library == "numba":  # compile, or load, first
+    if climb.engine().name == "numba":  # compile, or load, first
         small = Sample(train.X[:200], train.y[:200])
         tiny = AttackProblem(small, small, model, problem.space, "y", problem.scaling, distinct, 0)
         attack.generate(tiny)
@@ -108,7 +108,7 @@ def measure(n: int, d: int, p: int, distinct: int) -> dict[str, Any]:
         "d": d,
         "p": p,
         "distinct": distinct,
-        "engine": climb.engine().library,
+        "engine": climb.engine().name,
         "fit": fit,
         "refit": refit,
         **spent,

@@ -58,9 +58,9 @@ class Reached:
 
 
 class Engine(NamedTuple):
-    """The sweeps, and the library that computes them."""
+    """The sweeps, and the name and version of what computes them."""
 
-    library: str
+    name: str
     version: str
     quadratic_sweep: Callable[[State, Moves, IntArray], IntArray]
     row_sweep: Callable[[RowState, Moves, IntArray], IntArray]
