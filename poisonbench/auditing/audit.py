@@ -22,7 +22,7 @@ from poisonbench import registry
 from poisonbench.auditing import data as files
 from poisonbench.auditing import shown
 from poisonbench.auditing.budget import LEAST_TRIMMED, Clock, Runner
-from poisonbench.auditing.conclusion import Conclusion, conclude
+from poisonbench.auditing.conclusion import Conclusion, conclude, largest
 from poisonbench.auditing.next_steps import CONFIG, next_steps
 from poisonbench.auditing.refits import WorstRows, worst_rows
 from poisonbench.auditing.request import Grid, Request, grid_of
@@ -206,14 +206,16 @@ def defenses_frame(conclusion: Conclusion) -> pd.DataFrame:
             {
                 "defense": one.label,
                 "error_without_poison": one.clean,
-                "clean_ratio": one.clean_ratio,
-                "plain_ratio": one.plain_ratio,
-                "eligible": one.is_eligible,
-                "recommended": one == conclusion.recommended,
                 "worst_error": one.worst.median,
                 "worst_attack": one.worst.attack,
                 "worst_rate": one.worst.rate,
                 "worst_split": one.worst_split,
+                "clean_ratio": one.clean_ratio,
+                "plain_ratio": one.plain_ratio,
+                "eligible": one.is_eligible,
+                "validation_error": one.worst_validation.median,
+                "validation_worst_split": largest(one.validation),
+                "recommended": one == conclusion.recommended,
                 "response_unit": conclusion.unit,
             }
             for one in conclusion.candidates

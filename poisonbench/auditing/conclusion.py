@@ -1,7 +1,9 @@
 """What the results of an audit mean: the damage, the rate that doubles the error, the defense.
 
-Errors are root mean squared errors on test rows.  An error "at a rate" is the median over splits of
-that under the attack that does most damage there; the largest over splits stands beside it.
+Errors are root mean squared errors.  An error "at a rate" is the median over splits of that under
+the attack that does most damage there; the largest over splits stands beside it.  The defense is
+chosen by errors on the validation rows, which the attacker has too; what is said about it is its
+error on the test rows, which nobody has.
 """
 
 from __future__ import annotations
@@ -82,22 +84,25 @@ class Candidate:
     label : str
         Its name with its parameters.
     clean : float
-        Its median error without poison.
+        Its median error without poison on the test rows.
+    curve : tuple of Reached
+        Its errors under the attacks on the test rows, by rate.
     clean_ratio : float
-        Its mean squared error without poison divided by the smallest of all defenses; without the
-        largest errors unless the rows are trusted.
+        Its mean squared error without poison on the validation rows divided by the smallest of all
+        defenses; without the largest errors unless the rows are trusted.
     plain_ratio : float
         The same with all errors, divided by the smallest of those whose `clean_ratio` is within
         the limit.
-    curve : tuple of Reached
-        Its errors under the attacks, by rate.
+    validation : tuple of Reached
+        Its errors under the attacks on the validation rows, by rate.
     """
 
     label: str
     clean: float
+    curve: tuple[Reached, ...]
     clean_ratio: float
     plain_ratio: float
-    curve: tuple[Reached, ...]
+    validation: tuple[Reached, ...]
 
     @property
     def name(self) -> str:
@@ -111,16 +116,21 @@ class Candidate:
 
     @property
     def worst(self) -> Reached:
-        """The largest of its errors over the rates."""
-        return max(self.curve, key=lambda reached: reached.median)
+        """The largest of its errors on the test rows over the rates."""
+        return highest(self.curve)
 
     @property
     def worst_split(self) -> float:
-        """Its largest error over rates, attacks and splits."""
-        return max(reached.worst for reached in self.curve)
+        """Its largest error on the test rows over rates, attacks and splits."""
+        return largest(self.curve)
+
+    @property
+    def worst_validation(self) -> Reached:
+        """The largest of its errors on the validation rows over the rates."""
+        return highest(self.validation)
 
     def at(self, rate: float) -> Reached:
-        """Return its error at a rate."""
+        """Return its error on the test rows at a rate."""
         return next(reached for reached in self.curve if reached.rate == rate)
 
 
@@ -134,16 +144,16 @@ class Conclusion:
         The response, and its unit; the unit is empty if errors are shares of its range.
     model : str
         The learner.
-    n_splits, n_train, n_test : int
+    n_splits, n_train, n_validation, n_test : int
         Numbers of splits and rows.
     rate : float
         The rate that the answer is about.
     today, today_worst : float
-        The error without poison, in the median and on the worst split.
+        The error on the test rows without poison, in the median and on the worst split.
     constant : float
         The error of predicting the same value for every row.
     curve : tuple of Reached
-        The errors without a defense, by rate.
+        The errors on the test rows without a defense, by rate.
     by_attack : mapping of str to tuple of Reached
         The same for each attack.
     doubling : Doubling
@@ -153,8 +163,8 @@ class Conclusion:
     recommended : Candidate or None
         The defense to take.
     suspicion : float
-        The learner's mean squared error on the rows that fit best, divided by that of the best
-        defense.
+        The learner's mean squared error on the validation rows that fit best, divided by that of
+        the best defense.
     ceiling : float or None
         Proved bound on the median error at `rate`, if one is known.
     """
@@ -164,6 +174,7 @@ class Conclusion:
     model: str
     n_splits: int
     n_train: int
+    n_validation: int
     n_test: int
     rate: float
     today: float
@@ -209,8 +220,8 @@ def conclude(
     rate : float
         The rate that the answer is about.
     trimmed : mapping of int to mapping of str to float, optional
-        For each seed and each defense's label the mean of the smallest squared errors without
-        poison.  If it is not given, the rows are treated as trusted.
+        For each seed and each defense's label the mean of the smallest squared errors on the
+        validation rows without poison.  If it is not given, the rows are treated as trusted.
     trusted : bool, default=False
         Whether the rows of the file are known to contain no poison.
     """
@@ -231,6 +242,7 @@ def conclude(
         model=str(first["model"]),
         n_splits=int(rows["seed"].nunique()),
         n_train=int(first["n_clean"]),
+        n_validation=int(first["n_validation"]),
         n_test=int(first["n_test"]),
         rate=rate,
         today=today,
@@ -251,25 +263,44 @@ def conclude(
 
 def _with_errors(results: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with root mean squared errors in the own unit, or as shares of the range."""
-    mse = results["test_mse"].astype(float)
+    mse, validation, ceiling = (
+        results[name].astype(float) for name in ("test_mse", "val_mse", "test_mse_ceiling")
+    )
     own = results["test_rmse_unscaled"].astype(float)
     is_own = bool(own.notna().all())
     rmse = own if is_own else mse**0.5
-    # The size of the own unit in each row, to convert the ceiling too.
-    span = (own / mse**0.5).where(mse > 0) if is_own else pd.Series(1.0, index=results.index)
-    ceiling = results["test_mse_ceiling"].astype(float) ** 0.5 * span
-    return results.assign(rmse=rmse, own=is_own, ceiling=ceiling, mse=mse)
+    span = pd.Series(1.0, index=results.index)
+    if is_own:  # the response's range in the training rows of each split, from any of its errors
+        of_split = (own / mse**0.5).where(mse > 0).groupby(results["seed"])
+        span = of_split.transform("median").fillna(1.0)
+    return results.assign(
+        rmse=rmse,
+        own=is_own,
+        ceiling=ceiling**0.5 * span,
+        val_mse=validation,
+        val_rmse=validation**0.5 * span,
+    )
 
 
-def curve_of(rows: pd.DataFrame) -> tuple[Reached, ...]:
+def curve_of(rows: pd.DataFrame, column: str = "rmse") -> tuple[Reached, ...]:
     """Return the largest error at each rate, over the attacks, from rows of one defense."""
     found = []
     for rate, at_rate in rows.groupby("poisoning_rate"):
-        medians = at_rate.groupby("attack_label", sort=False)["rmse"].median()
+        medians = at_rate.groupby("attack_label", sort=False)[column].median()
         attack = str(medians.idxmax())
-        worst = float(at_rate["rmse"].max())
+        worst = float(at_rate[column].max())
         found.append(Reached(float(rate), attack, float(medians.max()), worst))  # type: ignore[arg-type]
     return tuple(found)
+
+
+def highest(curve: tuple[Reached, ...]) -> Reached:
+    """Return the largest median of a curve, with its rate and attack."""
+    return max(curve, key=lambda reached: reached.median)
+
+
+def largest(curve: tuple[Reached, ...]) -> float:
+    """Return the largest error of a curve on any split."""
+    return max(reached.worst for reached in curve)
 
 
 def doubling(curve: tuple[Reached, ...], today: float) -> Doubling:
@@ -300,7 +331,7 @@ def _candidates(
     """Return the defenses, the best first, and how much better than the learner one already is."""
     is_defense = ~clean["defense"].isin(list(REFERENCE_ROWS))
     labels = list(clean[is_defense]["defense_label"].unique())
-    plain = clean.groupby("defense_label")["mse"].median()
+    plain = clean.groupby("defense_label")["val_mse"].median()
     robust = plain
     if trimmed:
         robust = pd.DataFrame([trimmed[seed] for seed in sorted(trimmed)]).median()
@@ -314,13 +345,14 @@ def _candidates(
         Candidate(
             label=label,
             clean=float(clean[clean["defense_label"] == label]["rmse"].median()),
+            curve=curve_of(poisoned[poisoned["defense_label"] == label]),
             clean_ratio=clean_ratio[label],
             plain_ratio=_ratio(float(plain[label]), best_plain),
-            curve=curve_of(poisoned[poisoned["defense_label"] == label]),
+            validation=curve_of(poisoned[poisoned["defense_label"] == label], "val_rmse"),
         )
         for label in labels
     ]
-    found.sort(key=lambda one: (not one.is_eligible, one.worst.median, one.clean))
+    found.sort(key=lambda one: (not one.is_eligible, one.worst_validation.median, one.plain_ratio))
     return tuple(found), _ratio(float(robust["none"]), best)
 
 
@@ -333,8 +365,8 @@ def _ratio(value: float, best: float) -> float:
 def recommended(candidates: tuple[Candidate, ...]) -> Candidate | None:
     """Return the defense to take: of those that are good enough without poison, the safest.
 
-    That is the one with the smallest error under the worst attack at any rate; if several are
-    alike in this, the one whose worst split is the best.
+    That is the one with the smallest error on the validation rows under the worst attack at any
+    rate; if several are alike in this, the one whose worst split is the best.
 
     Parameters
     ----------
@@ -344,6 +376,6 @@ def recommended(candidates: tuple[Candidate, ...]) -> Candidate | None:
     eligible = [one for one in candidates if one.is_eligible]
     if not eligible:
         return None
-    least = min(one.worst.median for one in eligible)
-    alike = [one for one in eligible if one.worst.median <= ALIKE * least]
-    return min(alike, key=lambda one: (one.worst_split, one.clean))
+    least = min(one.worst_validation.median for one in eligible)
+    alike = [one for one in eligible if one.worst_validation.median <= ALIKE * least]
+    return min(alike, key=lambda one: (largest(one.validation), one.plain_ratio))

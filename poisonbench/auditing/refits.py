@@ -35,9 +35,9 @@ DATE = "in days since 1970"
 
 
 def trimmed_errors(group: Group, dataset: Dataset, share: float) -> dict[str, float]:
-    """Return the error without poison of each defense, over the test rows that fit best.
+    """Return the error without poison of each defense, over the validation rows that fit best.
 
-    A file that nobody has checked may contain poison, which then is in the test rows too.  A
+    A file that nobody has checked may contain poison, which then is in the validation rows too.  A
     defense that follows it has a small error on these rows.  So the largest errors are left out,
     as many as there may be poison rows.
 
@@ -48,7 +48,7 @@ def trimmed_errors(group: Group, dataset: Dataset, share: float) -> dict[str, fl
     dataset : Dataset
         Its data.
     share : float
-        Share of the test rows that is left out.
+        Share of the validation rows that is left out.
 
     Returns
     -------
@@ -57,12 +57,12 @@ def trimmed_errors(group: Group, dataset: Dataset, share: float) -> dict[str, fl
     """
     with threadpool_limits(1):
         stage = pipeline.stage(group, dataset)
-        test = stage.setting.test
-        kept = max(int(np.ceil((1 - share) * len(test))), 1)
+        rows = stage.setting.validation
+        kept = max(int(np.ceil((1 - share) * len(rows))), 1)
         found = {}
         for task in group.tasks:
             model = pipeline.defended(stage, task).model
-            squares = np.sort((test.y - model.predict(test.X)) ** 2)
+            squares = np.sort((rows.y - model.predict(rows.X)) ** 2)
             found[task.defense.label] = float(squares[:kept].mean())
     return found
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from poisonbench.auditing.conclusion import Conclusion, Reached
+from poisonbench.auditing.conclusion import Conclusion, largest
 from poisonbench.auditing.refits import WorstRows
 from poisonbench.auditing.words import WIDTH, over, percent, short
 
@@ -49,8 +48,8 @@ def of_defenses(of: Conclusion) -> Shown:
     last = "worst split" if of.n_splits > 1 else "largest error"
     rows = [
         ("no defense", _cell(of, of.today),
-         *(_cell(of, one.median) for one in of.curve), _cell(of, _worst(of.curve)),
-         ""),
+         *(_cell(of, one.median) for one in of.curve), _cell(of, largest(of.curve)),
+         "", ""),
     ]  # fmt: skip
     for one in of.candidates:
         verdict = "recommended" if one == of.recommended else ""
@@ -58,13 +57,14 @@ def of_defenses(of: Conclusion) -> Shown:
             verdict = "costs too much"
         rows.append(
             (one.name, _cell(of, one.clean), *(_cell(of, at.median) for at in one.curve),
-             _cell(of, one.worst_split), verdict)
+             _cell(of, one.worst_split), _cell(of, one.worst_validation.median), verdict)
         )  # fmt: skip
-    rows.append(("same value for all", _cell(of, of.constant), *[""] * (len(of.curve) + 2)))
+    rows.append(("same value for all", _cell(of, of.constant), *[""] * (len(of.curve) + 3)))
     return Shown(
         f"Error of {of.target} by the share of bad rows, under the worst attack: "
-        f"{over(of, 'split')}, and the {last} at any rate{_in_unit(of)}",
-        ("defense", "0%", *(percent(one.rate) for one in of.curve), last, ""),
+        f"{over(of, 'split')}, and the {last} at any rate; then the highest error on the "
+        f"validation rows, by which the defense was chosen{_in_unit(of)}",
+        ("defense", "0%", *(percent(one.rate) for one in of.curve), last, "validation", ""),
         tuple(rows),
     )
 
@@ -107,7 +107,3 @@ def _in_unit(of: Conclusion) -> str:
 
 def _cell(of: Conclusion, value: float) -> str:
     return short(value) if of.unit else f"{100 * value:.3g}%"
-
-
-def _worst(curve: Sequence[Reached]) -> float:
-    return max(one.worst for one in curve)

@@ -233,12 +233,18 @@ class Answer:
             )
             + f". {cost}"
         )
-        most = SAFER * best.worst.median
+        most, least = (SAFER * at.median for at in (best.worst, best.worst_validation))
         safer = [
-            one for one in self.of.candidates if not one.is_eligible and one.worst.median < most
+            one
+            for one in self.of.candidates
+            if not one.is_eligible
+            and one.clean > best.clean
+            and one.worst.median < most
+            and one.worst_validation.median < least
+
         ]
         if safer:
-            other = min(safer, key=lambda one: one.worst.median)
+            other = min(safer, key=lambda one: one.worst_validation.median)
             yield (
                 f"Safer, but worse without bad rows ({self.amount(other.clean)}), is "
                 f"{self.defense(other)}, with an error of at most "
@@ -257,7 +263,7 @@ class Answer:
             less = 1 - (one.clean_ratio / self.of.suspicion) ** 0.5
             return (
                 f"Without added bad rows its error is {self.amount(one.clean)}; on the "
-                f"{1 - self.trimmed:.0%} of the test rows that fit best, it is "
+                f"{1 - self.trimmed:.0%} of the validation rows that fit best, it is "
                 f"{abs(100 * less):.2g}% {'smaller' if less > 0 else 'larger'} than that of "
                 f"{self.learner}."
             )
@@ -283,8 +289,8 @@ class Answer:
             return None
         best = min(of.candidates, key=lambda one: one.clean_ratio)
         return (
-            f"The file itself may contain bad rows. On the {1 - self.trimmed:.0%} of the test "
-            f"rows that fit best, the mean squared error of {self.learner} is "
+            f"The file itself may contain bad rows. On the {1 - self.trimmed:.0%} of the "
+            f"validation rows that fit best, the mean squared error of {self.learner} is "
             f"{short(of.suspicion)} times that of {self.defense(best)}, although no bad row was "
             "added. Either some rows are wrong, or they follow another rule than the others, or "
             "the errors have a long tail, as those of prices and incomes often have. Today's "
@@ -307,9 +313,10 @@ class Answer:
                 if self.defenses_told
                 else "."
             ),
-            f"Each split has {self.of.n_train:,} training rows and {self.of.n_test:,} test rows, "
-            "which no attack and no defense sees; only the choice among the defenses uses the "
-            "errors on test rows.",
+            f"Each split has {self.of.n_train:,} training rows, {self.of.n_validation:,} "
+            f"validation rows, which an attacker who knows the training rows has too, and "
+            f"{self.of.n_test:,} test rows. No attack, no defense and no choice among them uses "
+            "the test rows; all errors are measured on them unless something else is said.",
         ]
         if self.of.ceiling is not None:
             median = " (median over splits)" if self.of.n_splits > 1 else ""
@@ -323,17 +330,18 @@ class Answer:
     def choice(self) -> str:
         """Return how the defense was chosen."""
         how = (
-            "all test rows, which are trusted"
+            ""
             if self.trimmed is None
-            else f"the {1 - self.trimmed:.0%} of the test rows that fit best, because the "
-            "file may contain bad rows (--trusted says that it does not), and then on all"
+            else f" The error without bad rows is measured on the {1 - self.trimmed:.0%} of them "
+            "that fit best, because the file may contain bad rows (--trusted says that it does "
+            "not), and then on all."
         )
         return (
             "The recommended defense has the smallest error under the worst attack at any rate, "
             f"among the defenses whose mean squared error without bad rows is at most "
-            f"{CLEAN_LIMIT:g} times that of the best. This is measured on {how}. The errors of the "
-            "recommended defense are those by which it was chosen, so that on new rows they may be "
-            "somewhat larger."
+            f"{CLEAN_LIMIT:g} times that of the best. Both are measured on the validation rows, so "
+            "that the errors in the table, which are those on the test rows, have chosen "
+            f"nothing.{how}"
         )
 
     def not_tried(self) -> list[str]:
