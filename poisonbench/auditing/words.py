@@ -241,7 +241,6 @@ class Answer:
             and one.clean > best.clean
             and one.worst.median < most
             and one.worst_validation.median < least
-
         ]
         if safer:
             other = min(safer, key=lambda one: one.worst_validation.median)

@@ -44,10 +44,12 @@ RawInput = Annotated[
 
 @contextmanager
 def _errors() -> Iterator[None]:
-    """Turn an error in data or in an argument into a message and exit code 2."""
+    """Turn an error in data into a message and exit code 2."""
+    from poisonbench.data.base import DatasetError
+
     try:
         yield
-    except ValueError as error:  # a DatasetError is one
+    except DatasetError as error:
         raise usage(str(error)) from None
 
 
@@ -130,16 +132,18 @@ def defend(
         raise usage(f"{out} is not empty and is not the folder of an earlier defend; give another "
                     "folder with --output")  # fmt: skip
     with _errors():
-        from poisonbench.defending.fit import check
-        from poisonbench.defending.learners import learner_named
-
-        check(defense, wanted)
-        learner_named(model)
         from poisonbench.defending import output as results
+        from poisonbench.defending.fit import check
         from poisonbench.defending.fit import defend as run
+        from poisonbench.defending.learners import learner_named
         from poisonbench.defending.reading import read_file
         from poisonbench.preparation import Choices
 
+        try:
+            check(defense, wanted)
+            learner_named(model)
+        except ValueError as error:
+            raise usage(str(error)) from None
         choices = Choices(
             target=column,
             categorical=tuple(categorical or ()),

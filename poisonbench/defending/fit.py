@@ -128,7 +128,7 @@ def defend(
     Raises
     ------
     DatasetError
-        There are too few rows.
+        There are too few rows, or the defense cannot be fitted to them.
     ValueError
         An argument has no valid value.
     """
@@ -152,11 +152,14 @@ def defend(
     assert name is not None
     seed = seeds.random_state(random_state, "defend", name)
     fitted = made(name, learner, data.space, told(n_bad / len(y), len(y)), seed)
-    fitted.fit(X, y)
+    try:
+        fitted.fit(X, y)
+    except ValueError as error:  # such as too few rows for this defense
+        raise DatasetError(f"{data.name}: {name} cannot be fitted: {error}") from error
+    if not hasattr(fitted, "coef_"):
+        raise DatasetError(f"{data.name}: {name} gives no linear model; expected another defense")
     found = ranking(fitted, learner, X, y)
     suspicious = found.order[:n_bad]
-    if not hasattr(fitted, "coef_"):
-        raise ValueError(f"defense '{name}' gives no linear model; expected another one")
     coef, intercept = box.in_own_units(fitted.coef_, fitted.intercept_)
     span = box.scaling.y_span
     residual = (found.residual - y) * span + (data.y - box.scaling.y_offset)

@@ -186,3 +186,13 @@ def test_a_folder_with_something_else_is_left_alone(raw: Path) -> None:
     said = invoke("defend", raw.name, "--target", "rent", "-o", other, code=2).stderr
     assert "mine is not empty and is not the folder of an earlier defend" in said
     assert [path.read_text() for path in other.iterdir()] == ["mine"]
+
+
+def test_a_fault_of_the_program_is_not_said_to_be_one_of_the_file(raw, monkeypatch) -> None:
+    def write(*_: Any) -> None:
+        raise ValueError("a fault")
+
+    monkeypatch.setattr(output, "write", write)
+    result = CliRunner().invoke(app, ["defend", raw.name, "--target", "rent"])
+    assert isinstance(result.exception, ValueError)
+    assert result.exit_code != 2

@@ -15,6 +15,7 @@ from poisonbench.defending.choice import CANDIDATES, WITHOUT, choose
 from poisonbench.defending.fit import defend
 from poisonbench.defending.reading import read_file
 from poisonbench.defending.suspicion import ranking
+from poisonbench.defenses.huber import HuberDefense
 from poisonbench.features import FeatureSpace
 from poisonbench.models import OLS, Ridge
 from poisonbench.preparation import Choices
@@ -151,3 +152,12 @@ def test_too_few_rows_are_refused() -> None:
     data, _ = line(19, n_bad=1)
     with pytest.raises(DatasetError, match="19 rows that can be used, expected at least 20"):
         defend(data)
+
+
+def test_a_defense_that_cannot_be_fitted_is_an_error_in_the_data(monkeypatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise ValueError("300 rows are too few")
+
+    monkeypatch.setattr(HuberDefense, "_fit_rows", refuse)
+    with pytest.raises(DatasetError, match="line: huber cannot be fitted: 300 rows are too few"):
+        defend(line()[0], defense="huber")

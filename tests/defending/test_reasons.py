@@ -35,6 +35,22 @@ def test_a_category_whose_rows_are_rejected_together_is_named(tmp_path: Path) ->
     assert (table["response"] - table["prediction"]).tolist() == table["residual"].tolist()
 
 
+def test_of_a_ready_indicator_only_the_rows_with_1_are_a_category(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    n = 100
+    frame = pd.DataFrame({"x": rng.uniform(0, 1, n)})
+    frame["town:A"] = (np.arange(n) >= 8).astype(int)  # only these rows are not in town A
+    frame["y"] = 10 * frame["x"] + rng.normal(0, 0.1, n)
+    frame.loc[:7, "y"] += 5 * (np.arange(8) < 4)
+    path = tmp_path / "raw.csv"
+    frame.to_csv(path, index=False)
+    raw = read_file(path, Choices("y"))
+    assert [column.kind for column in raw.rows.columns] == ["number", "indicator"]
+    found = defend(raw.rows.data, defense="torrent", share=0.04)
+    assert sorted(found.suspicious) == [0, 1, 2, 3]
+    assert together(raw.rows, found) == ()
+
+
 def test_the_columns_that_speak_against_a_response_are_named(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"rooms": rng.integers(1, 9, 200), "rest": rng.uniform(0, 1, 200)})

@@ -218,6 +218,12 @@ def test_a_category_with_little_effect(found, seed: int) -> None:
     assert found(grouped(0.05, seed=seed), "y") == {}
 
 
+def test_an_effect_that_only_exact_data_show_is_not_large(found) -> None:
+    table = grouped(0.6)
+    exact = 0.02 * table["y"] + 2 * table["a"] - table["b"]
+    assert found(table.assign(y=exact), "y") == {}
+
+
 def test_the_same_after_the_preparation(found) -> None:
     table = grouped(1 / 3)
     for label in "ABCDEF":
