@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from poisonbench.auditing import shown
-from poisonbench.auditing.conclusion import Reached
+from poisonbench.auditing.conclusion import Reached, highest
 from poisonbench.auditing.data import Data
 from poisonbench.auditing.next_steps import next_steps
 from poisonbench.auditing.refits import WorstRows
@@ -109,7 +109,8 @@ def of_defenses(answer: Answer) -> Drawing:
             label = f"{one.name} (recommended)" if bold else one.name
             _line(axes, one.clean, one.curve, one.name, label, bold=bold)
         _finish(axes, answer)
-        is_cut = axes.get_ylim()[1] > HIGHEST * of.today > 0
+        curves = (of.curve, *(one.curve for one in of.candidates))
+        is_cut = max(highest(curve).median for curve in curves) > HIGHEST * of.today > 0
         if is_cut:
             axes.set_ylim(top=HIGHEST * of.today)
         figure.legend(loc="outside lower center", ncols=3)

@@ -98,7 +98,8 @@ class Request:
         if self.splits < 1:
             raise ValueError(f"splits: {self.splits}, expected at least 1")
         if not 0 < self.budget < 1e8:
-            raise ValueError(f"budget: {self.budget / 60:g} minutes, expected a number above 0")
+            raise ValueError(f"budget: {self.budget / 60:g} minutes; expected a number above 0 and "
+                             "below a million, such as 10")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ def seen(
     are = "1 row is" if len(rows) == 1 else f"{len(rows)} rows are"
     share = (found.high - found.low) / float(ordered[-1] - ordered[0])
     message = (f"'{column.name}' ranges from {low} to {high}, but {are} outside {inner}, where all "
-               f"others are; these fill only {share:.2g} of the box")  # fmt: skip
+               f"others are; these fill only {share:.2g} of the range to which rows are "
+               "scaled")  # fmt: skip
     remedy = "correct these cells, or use --clip to set them to the nearer end of the range"
     if response:
         remedy = "correct these cells, or delete the rows (--clip does not change the response)"
