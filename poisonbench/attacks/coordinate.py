@@ -23,6 +23,7 @@ from poisonbench.attacks.engines import climb
 from poisonbench.attacks.engines.climb import Climb, Reached
 from poisonbench.attacks.engines.functions import Quadratic
 from poisonbench.attacks.engines.polish import GAIN, Learner, by_refits, real_valued
+from poisonbench.attacks.engines.quadratic_sweep import TIE
 from poisonbench.attacks.optp import OptP
 from poisonbench.data.scaling import Scaling
 from poisonbench.features import FeatureSpace, FloatArray
@@ -38,8 +39,12 @@ REFITS = 3000
 POLISHES = 3
 """Maximum number of polishing rounds at the end."""
 
-REDRAWN = 0.25
-"""Share of the distinct rows that a perturbation redraws."""
+REDRAWN, L1_REDRAWN = 0.02, 0.25
+"""Share of the distinct rows that a perturbation redraws: few, so that most of what has been found
+is kept.  LASSO and elastic net can afford fewer perturbations, and need larger ones."""
+
+L1_PERTURBATIONS = 25
+"""Most perturbations of a preset for LASSO and elastic net, whose ascent takes ten times longer."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Preset:
 PRESETS = {
     "fast": Preset(sweeps=2, max_distinct=24),
     "standard": Preset(anneal=(4.0,)),
-    "strong": Preset(restarts=4, anneal=(4.0,), perturbations=25),
+    "strong": Preset(restarts=4, anneal=(4.0,), perturbations=300),
 }
 
 
@@ -85,7 +90,7 @@ class Coordinate(Attack):
         Values of the parameters that are not given. In general: restarts 1, sweeps 50, tol 0.01,
         levels [0, 1], anneal [], max_distinct p, perturbations 0. Exceptions: `fast` has sweeps 2
         and max_distinct 24; `standard` has anneal [4]; `strong` has anneal [4], restarts 4 and
-        perturbations 25.
+        perturbations 300, or 25 for LASSO and elastic net.
     restarts : int, optional
         Number of starts from different training rows; the one with the highest objective is kept.
     sweeps : int, optional
@@ -100,7 +105,8 @@ class Coordinate(Attack):
     max_distinct : int, optional
         Maximum number of distinct rows; each is repeated about p / max_distinct times.
     perturbations : int, optional
-        How often a quarter of the rows is redrawn and the ascent repeated; improvements are kept.
+        How often one row in fifty (for LASSO and elastic net, one in four) is redrawn and the
+        ascent repeated; improvements are kept.
     kappa : float, default=0.0
         Factor of the sum of the squared weights of one-hot columns, which is added to the
         objective of the ascent.
@@ -179,7 +185,10 @@ class Coordinate(Attack):
             for name in Preset.__dataclass_fields__
             if (value := getattr(self, name)) is not None
         }
-        settings = replace(PRESETS[self.preset], **given)
+        preset = PRESETS[self.preset]
+        if problem.model.l1_ratio() > 0:
+            preset = replace(preset, perturbations=min(preset.perturbations, L1_PERTURBATIONS))
+        settings = replace(preset, **given)
         W = registry.components("outer_objective")[self.outer_objective]().function(problem)
         ascent = Climb(
             problem,
@@ -201,7 +210,8 @@ class Coordinate(Attack):
         rng = problem.generator()
         for _ in range(settings.perturbations):
             perturbed = ascent(self._perturbed(problem, best.rows, rng), m, refine=True)
-            if perturbed.W > best.W:
+            gain = perturbed.W - best.W
+            if gain > TIE * abs(best.W):
                 best = replace(perturbed, trace=best.trace + perturbed.trace)
         if settings.perturbations:
             best = self._polished(ascent, best, m)
@@ -269,7 +279,8 @@ class Coordinate(Attack):
     def _perturbed(self, problem: AttackProblem, best: Sample, rng: np.random.Generator) -> Sample:
         """Return the best rows, with some of them redrawn."""
         X, y = best.X.copy(), best.y.copy()
-        where = rng.choice(len(y), int(np.ceil(REDRAWN * len(y))), replace=False)
+        share = L1_REDRAWN if problem.model.l1_ratio() > 0 else REDRAWN
+        where = rng.choice(len(y), int(np.ceil(share * len(y))), replace=False)
         drawn = rng.integers(len(problem.train), size=len(where))
         initialization = registry.components("initialization")[self.initialization]()
         X[where] = problem.train.X[drawn]
