@@ -43,6 +43,8 @@ class OwnCleanError(NamedTuple):
         The defense and its parameters.
     n_poison_assumed : int or "auto" or None
         The number of poison rows that it is told, or "auto" if it estimates it.
+    repetitions : int
+        The number of its fits.
     learner : str
         The learner and its strength.
     seed : int
@@ -55,6 +57,7 @@ class OwnCleanError(NamedTuple):
 
     defense: str
     n_poison_assumed: int | str | None
+    repetitions: int
     learner: str
     seed: int
     data: str

@@ -43,6 +43,28 @@ class PoisonError(ValueError):
 
 
 @dataclass(frozen=True)
+class Repeated:
+    """The fits of a defense to the same rows, which differ in its random numbers only.
+
+    Parameters
+    ----------
+    middle : Defended
+        The fit with the median test error; of an even number, the lower of the two in the middle,
+        so that it is always one of the fits.
+    test_mse : tuple of float
+        The test errors of all fits, in increasing order.
+    """
+
+    middle: Defended
+    test_mse: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The test error of the fit in the middle."""
+        return self.test_mse[(len(self.test_mse) - 1) // 2]
+
+
+@dataclass(frozen=True)
 class Stage:
     """The state of an experiment before the defenses.
 
@@ -233,19 +255,44 @@ def poisoned_rows(setting: Setting, poison: PoisonSet, seed: int) -> tuple[Sampl
     return read_only(X, y[order]), order >= n
 
 
-def defended(stage: Stage, task: Task) -> Defended:
-    """Train the defense or reference row of a task on the poisoned training set."""
+def defended(stage: Stage, task: Task, repetition: int = 0) -> Defended:
+    """Train the defense or reference row of a task on the poisoned training set.
+
+    Parameters
+    ----------
+    stage : Stage
+        The state before the defenses.
+    task : Task
+        The defense.
+    repetition : int, default=0
+        Which of its independent streams of random numbers it gets.
+    """
     undefended, rows, setting = stage.undefended[task.select_on], stage.rows, stage.setting
     reference = REFERENCE_ROWS.get(task.defense.name)
     if reference is not None:
         return reference.train(stage.clean, undefended, rows, stage.is_poison)
     cls = registry.components("defense")[task.defense.name]
-    state = seeds.random_state(stage.group.seed, "defense", task.defense.name, setting.content)
+    # The first fit is the same, however many repetitions there are.
+    keys = (task.defense.name, setting.content, *([repetition] if repetition else []))
+    state = seeds.random_state(stage.group.seed, "defense", *keys)
     arguments = cls.init_arguments(clone(undefended), setting.space, task.n_poison_assumed, state)
     start = time.perf_counter()
     model = task.defense.build(**arguments).fit(rows.X, rows.y)
     seconds = time.perf_counter() - start
     return Defended(model, getattr(model, "support_", None), undefended, len(rows), seconds)
+
+
+def repeated(stage: Stage, task: Task) -> Repeated:
+    """Train the defense of a task as often as the task says, each time with other random numbers.
+
+    The test rows say which of the fits is reported.  This does not help the defender: the fit in
+    the middle is as good as a fit usually is, not the best of them.
+    """
+    test = stage.setting.test
+    fits = [defended(stage, task, repetition) for repetition in range(task.repetitions)]
+    errors = [metrics.mean_squared_error(test.y, fit.model.predict(test.X)) for fit in fits]
+    order = np.argsort(errors, kind="stable")
+    return Repeated(fits[order[(len(fits) - 1) // 2]], tuple(errors[k] for k in order))
 
 
 def with_ceilings(stage: Stage, ceiling_of: Callable[[CeilingTask], Ceiling]) -> Stage:
@@ -286,14 +333,14 @@ def own_clean_mse(stage: Stage, task: Task) -> float | None:
         rows, is_poison = poisoned_rows(setting, nothing, seed)
         without = replace(stage, rows=rows, is_poison=is_poison, undefended={"clean": stage.clean})
         try:
-            predicted = defended(without, task).model.predict(setting.test.X)
+            return repeated(without, task).median
         except ValueError:  # there are too few rows for the number of poison rows that it assumes
             return None
-        return metrics.mean_squared_error(setting.test.y, predicted)
 
     key = OwnCleanError(
         repr(task.defense.resolved()),
         task.n_poison_assumed,
+        task.repetitions,
         repr(stage.clean),
         seed,
         stage.group.data,
@@ -337,13 +384,16 @@ def predictions_on_test_rows(stage: Stage, reached: Defended) -> Predictions:
     return Predictions("box units" if unit is None else unit.name, rows, y, predicted, clean)
 
 
-def measure(stage: Stage, task: Task, reached: Defended | None = None) -> tuple[Measured, Timings]:
-    """Return the measurements and timings of a task, training its model unless it is given."""
+def measure(stage: Stage, task: Task, fits: Repeated | None = None) -> tuple[Measured, Timings]:
+    """Return the measurements and timings of a task, training its models unless they are given."""
     group, setting, poison = stage.group, stage.setting, stage.made.poison
     test, validation = setting.test, setting.validation
     n, p = len(setting.train), group.n_poison
-    reached = reached or defended(stage, task)
+    fits = fits or repeated(stage, task)
+    reached = fits.middle
     model = reached.model
+    several = task.repetitions > 1
+    least, largest = fits.test_mse[0], fits.test_mse[-1]
     # The number that the defense used: what it was told, or its own estimate.
     assumed = getattr(model, "n_poison_", task.n_poison_assumed)
     undefended = stage.undefended[task.select_on]
@@ -362,6 +412,10 @@ def measure(stage: Stage, task: Task, reached: Defended | None = None) -> tuple[
         n_validation=len(validation),
         n_test=len(test),
         n_poison_assumed=None if assumed is None else int(assumed),
+        repetitions=task.repetitions,
+        test_mse_least=least if several else None,
+        test_mse_largest=largest if several else None,
+        spread=largest / least if several and least else None,
         test_mse_clean=mse_clean,
         ratio_to_clean=errors["test_mse"] / mse_clean if mse_clean else None,
         ratio_to_none=errors["test_mse"] / mse_none if mse_none else None,

@@ -67,6 +67,15 @@ class Measured:
                                           "estimated; empty if it uses no such number",
                                           "rows")  # fmt: skip
     test_mse: float = column("mean squared error on the test rows", "squared box unit")
+    repetitions: int = column("fits of the defense to the same rows, which differ in its random "
+                              "numbers only; all other columns describe the fit with the median "
+                              "test_mse (of an even number, the lower of the two in the "
+                              "middle)")  # fmt: skip
+    test_mse_least: float | None = column("least test_mse of these fits; like the next two "
+                                          "columns, empty if there is only one fit",
+                                          "squared box unit")  # fmt: skip
+    test_mse_largest: float | None = column("largest test_mse of these fits", "squared box unit")
+    spread: float | None = column("test_mse_largest / test_mse_least")
     test_mse_clean: float = column("test_mse of the learner trained on the clean rows alone, on "
                                    "the same split", "squared box unit")  # fmt: skip
     ratio_to_clean: float | None = column("test_mse / test_mse_clean")
@@ -145,7 +154,7 @@ class Timings:
 
     attack_seconds: float | None = column("making the poison set, once for all defenses; empty if "
                                           "the time was lost", "seconds")  # fmt: skip
-    defense_seconds: float | None = column("fitting the defense", "seconds")
+    defense_seconds: float | None = column("fitting the defense, once", "seconds")
     attack_rounds: int | None = column("rounds of the attack's outer loop")
 
     def __post_init__(self) -> None:

@@ -35,7 +35,7 @@ def test_a_number_is_computed_once() -> None:
 
 
 def test_that_there_is_none_is_known_too() -> None:
-    clean = OwnCleanError("trim", 3, "ridge", 0, "data", "rows")
+    clean = OwnCleanError("trim", 3, 1, "ridge", 0, "data", "rows")
     assert cached(clean, lambda: None) is None
     assert cached(clean, lambda: 0.5) is None
 

@@ -440,8 +440,8 @@ def table(
     than every other: corrected resampled t-test with Holm's adjustment, at the 5% level.
 
     \b
-    Metrics: test_mse, clipped, median, mae, rmse, ratio, ratio-none, own-clean, removed,
-    change, attack-seconds, defense-seconds, ceiling, ceiling-share, white-box-share.
+    Metrics: test_mse, clipped, median, mae, rmse, ratio, ratio-none, own-clean, spread,
+    removed, change, attack-seconds, defense-seconds, ceiling, ceiling-share, white-box-share.
 
     \b
     Examples:
@@ -477,8 +477,8 @@ def compare(
     intervals and p-values.  The exit code is 0 whatever the verdicts are.
 
     \b
-    Metrics: test_mse, clipped, median, mae, rmse, ratio, ratio-none, own-clean, removed,
-    change, attack-seconds, defense-seconds, ceiling, ceiling-share.
+    Metrics: test_mse, clipped, median, mae, rmse, ratio, ratio-none, own-clean, spread,
+    removed, change, attack-seconds, defense-seconds, ceiling, ceiling-share.
 
     \b
     Examples:

@@ -22,6 +22,7 @@ from poisonbench.config.quantities import (
     SplitChoice,
     read_ceiling,
     read_rates,
+    read_repetitions,
     read_seeds,
     read_splits,
 )
@@ -54,6 +55,8 @@ class Config:
         Combinations that a sweep leaves out of the grid.
     ceiling : bool
         Whether to compute the ceilings of every row.
+    repetitions : int
+        Number of fits of each defense that draws random numbers.
     notes : tuple of str
         Remarks on how the config was read, for the user.
     """
@@ -69,6 +72,7 @@ class Config:
     source: Source = field(repr=False, compare=False)
     exclude: tuple[Exclusion, ...] = ()
     ceiling: bool = True
+    repetitions: int = 1
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def resolved(self) -> dict[str, Any]:
@@ -93,6 +97,7 @@ class Config:
         resolved["seeds"] = list(self.seeds)
         resolved["split"] = _entries([split.resolved() for split in self.splits])
         resolved["ceiling"] = "on" if self.ceiling else "off"
+        resolved["repetitions"] = self.repetitions
         if self.exclude:
             resolved["sweep"] = {"exclude": [entry.written for entry in self.exclude]}
         plain: dict[str, Any] = _plain(resolved)
@@ -180,6 +185,7 @@ def load(
     seeds = read_seeds(reader, data["seeds"])
     splits = read_splits(reader, data["split"])
     ceiling = read_ceiling(reader, data["ceiling"])
+    repetitions = read_repetitions(reader, data["repetitions"])
     reader.check()
     # The next checks compare keys with each other, so each key must be valid by itself.
     _check_axes_used(reader, chosen["attack"])
@@ -207,6 +213,7 @@ def load(
         source=source,
         exclude=exclude,
         ceiling=ceiling,
+        repetitions=repetitions,
         notes=tuple(notes),
     )
 

@@ -13,6 +13,7 @@ DEFAULTS = {
     "seeds": 5,
     "split": "thirds",
     "ceiling": "on",
+    "repetitions": 1,
 }
 """The defaults of optional keys; the others are required."""
 
@@ -28,6 +29,7 @@ KEYS = (
     "seeds",
     "split",
     "ceiling",
+    "repetitions",
 )
 """The top-level keys of a config, apart from the block ``sweep``."""
 
@@ -36,6 +38,6 @@ def long_form(word: str, short: Any) -> dict[str, Any]:
     """Return the long form, a mapping, of a key's short form."""
     short = DEFAULTS.get(word) if short is None else short
     key = {"poisoning_rate": "rate", "seeds": "count"}.get(word, "name")
-    if short is None or word in ("split", "rate_of", "ceiling"):
+    if short is None or word in ("split", "rate_of", "ceiling", "repetitions"):
         return {}
     return {key: short}

@@ -60,6 +60,15 @@ CEILING = Parameter(
     "Whether to compute, for every row of the results, upper bounds on the damage that any poison "
     "set of its size can do.  They are proved and do not depend on the attack.",
 )
+REPETITIONS = Parameter(
+    "repetitions",
+    "repetitions",
+    Annotated[int, Ge(1), Le(1000)],
+    1,
+    "How often each defense that draws random numbers is fitted to the same rows, with independent "
+    "random numbers.  A row of the results describes the fit with the median test error, and has "
+    "the least and the largest test error beside it.",
+)
 SPLIT_FILE = Parameter(
     "indices",
     "indices",
@@ -178,12 +187,23 @@ def read_seeds(reader: Reader, value: Any) -> tuple[int, ...]:
 
 
 def read_ceiling(reader: Reader, value: Any) -> bool:
-    """Read ``ceiling``, one value for the whole experiment."""
+    """Read ``ceiling``."""
+    return bool(_single(reader, value, CEILING) == "on")
+
+
+def read_repetitions(reader: Reader, value: Any) -> int:
+    """Read ``repetitions``."""
+    return int(_single(reader, value, REPETITIONS))
+
+
+def _single(reader: Reader, value: Any, parameter: Parameter) -> Any:
+    """Return the one value that a key has for the whole experiment; its default if not valid."""
+    path: KeyPath = (parameter.name,)
     if isinstance(value, list):
-        reader.complain(("ceiling",), f"{fields.show(value)} is a list; expected "
-                        f"{fields.type_in_words(CEILING)}")  # fmt: skip
-        return True
-    return reader.values(("ceiling",), value, CEILING) == ["on"]
+        reader.complain(path, f"{fields.show(value)} is a list; expected "
+                        f"{fields.type_in_words(parameter)}")  # fmt: skip
+        return parameter.default
+    return next(iter(reader.values(path, value, parameter)), parameter.default)
 
 
 def read_splits(reader: Reader, value: Any) -> tuple[SplitChoice, ...]:

@@ -15,6 +15,7 @@ from poisonbench.config.quantities import (
     CEILING,
     RATE,
     RATE_OF,
+    REPETITIONS,
     SEED,
     SEED_COUNT,
     SPLIT_FILE,
@@ -54,11 +55,12 @@ def schema() -> dict[str, Any]:
         "description": "The sizes of the training, validation and test parts; thirds by default.",
         **_grid({"anyOf": sizes}),
     }
-    properties["ceiling"] = {
-        "description": CEILING.description,
-        **_value(CEILING),
-        "default": CEILING.default,
-    }
+    for parameter in (CEILING, REPETITIONS):  # one value, not a list
+        properties[parameter.name] = {
+            "description": parameter.description,
+            **_value(parameter),
+            "default": parameter.default,
+        }
     properties["sweep"] = _sweep()
     without_rate = [
         name for name, cls in registry.components("attack").items() if not cls.takes_rate

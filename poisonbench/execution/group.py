@@ -97,10 +97,10 @@ def run_group(job: Job, announce: Callable[[str], None] | None = None) -> Result
             announce(task.id)
             store.forget_failure(out, task.id)
             try:
-                reached = pipeline.defended(stage, task)
-                measured, timings = pipeline.measure(stage, task, reached)
+                fits = pipeline.repeated(stage, task)
+                measured, timings = pipeline.measure(stage, task, fits)
                 if job.predictions:
-                    predictions = pipeline.predictions_on_test_rows(stage, reached)
+                    predictions = pipeline.predictions_on_test_rows(stage, fits.middle)
                     store.write_predictions(out, task.id, predictions)
             except (Exception, SystemExit) as error:
                 store.write_failure(out, task.id, _failure(error))

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from poisonbench.output import spread
 from poisonbench.output.drawings import LOOK, PANEL, Drawing, log_if_needed, new_figure
 from poisonbench.output.reading import distinct
 from poisonbench.output.styles import Style, style
@@ -85,7 +86,7 @@ def defenses(
         f"What the defenses achieve against {attack}",
         f"Test error under {attack} against the poisoning rate, for each defense: the median over "
         "seeds, with the range between the quartiles shaded. Oracle is the learner trained on the "
-        f"clean rows.{_dashed(figure)}",
+        f"clean rows.{_dashed(figure)}{_dotted(figure)}",
         figure,
     )
 
@@ -93,6 +94,17 @@ def defenses(
 def _dashed(figure: Figure) -> str:
     drawn = any(line.get_gid() == "published" for axes in figure.axes for line in axes.lines)
     return " Dashed lines with hollow markers are the published curves." if drawn else ""
+
+
+def _dotted(figure: Figure) -> str:
+    drawn = any(line.get_gid() == "largest" for axes in figure.axes for line in axes.lines)
+    return (
+        " A dotted line is the largest error of a defense over several fits to the same rows that "
+        "differ in its random numbers only (the median over seeds); the solid line is the median "
+        "of these fits."
+        if drawn
+        else ""
+    )
 
 
 def _shaded(figure: Figure) -> str:
@@ -148,7 +160,11 @@ def _curves(
     def draw(axes: Axes, block: pd.DataFrame) -> None:
         for name, line in block.groupby(label, sort=False):
             of_rate = line.groupby("x")["test_mse"]
-            _band(axes, of_rate.quantile(np.array([0.25, 0.5, 0.75])).unstack(), styles[str(name)])
+            look = styles[str(name)]
+            _band(axes, of_rate.quantile(np.array([0.25, 0.5, 0.75])).unstack(), look)
+            if spread.known(line):
+                largest = line["test_mse_largest"].astype(float).groupby(line["x"]).median()
+                axes.plot(largest, color=look.colour, linestyle=":", linewidth=1, gid="largest")
         if published is not None:
             first = block.iloc[0]
             known = published[

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from poisonbench.config import fields
+from poisonbench.output import spread
 from poisonbench.output.comparison import paired_rows
 from poisonbench.output.statistics import holm
 
@@ -60,6 +61,7 @@ METRICS = {
     "ratio": Metric("ratio_to_clean", "test MSE / that of the learner on the clean rows"),
     "ratio-none": Metric("ratio_to_none", "test MSE / that without a defense"),
     "own-clean": Metric("ratio_to_own_clean", "test MSE / that of the defense without poison"),
+    "spread": Metric("spread", "largest / least test MSE of a defense over its repetitions"),
     "removed": Metric("removal_recall", "share of the poison rows that was removed"),
     "change": Metric("change_q50", "median relative change of a prediction (with --predictions)"),
     "attack-seconds": Metric("attack_seconds", "seconds to make the poison"),
@@ -74,13 +76,18 @@ HIGHER_IS_BETTER = frozenset({"removed"})
 """The metrics that are higher for better defenses."""
 
 
+OF_THE_MODEL = frozenset({"test_mse", "clipped", "median", "mae", "rmse", "ratio", "ratio-none",
+                          "own-clean", "removed", "change"})  # fmt: skip
+"""The metrics of a defense's model, which depend on its random numbers."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """A cell of a table: statistics over seeds.
 
     Parameters
     ----------
-    mean, sd, median, first_quartile, third_quartile : float
+    mean, sd, median, first_quartile, third_quartile, largest : float
         The statistics; the standard deviation divides by the count less one and is NaN for one
         seed.
     count : int
@@ -94,6 +101,7 @@ class Cell:
     median: float
     first_quartile: float
     third_quartile: float
+    largest: float
     count: int
     best: bool = False
 
@@ -111,13 +119,16 @@ class Table:
     row_names : tuple of str
         Names of the columns that label the rows.
     columns : tuple of str
-        Labels of the columns.
+        Labels of the columns.  If some defense was fitted several times to the same rows, the last
+        column is the spread of these fits over all cells of the line.
     rows : tuple of (tuple of str, tuple of (Cell or None))
         Labels and cells.
     counts_differ : bool
         Whether cells have different numbers of seeds; if so, the numbers are shown.
     notes : tuple of str
         Remarks to print below the table.
+    has_spread : bool, default=False
+        Whether the last column is the spread.
     """
 
     title: str
@@ -127,6 +138,12 @@ class Table:
     rows: tuple[tuple[tuple[str, ...], tuple[Cell | None, ...]], ...]
     counts_differ: bool
     notes: tuple[str, ...]
+    has_spread: bool = False
+
+    def statistic_of(self, column: int) -> str:
+        """Return what the cells of a column show: the table's statistic, or "largest"."""
+        is_spread = self.has_spread and column == len(self.columns) - 1
+        return "largest" if is_spread else self.statistic
 
 
 def make(
@@ -294,14 +311,20 @@ def _table(
             f"{'attack' if 'defense' in rows else 'table'} (corrected resampled t-test with Holm's "
             "adjustment, 5% level)."
         )
+    has_spread = metric in OF_THE_MODEL and spread.known(block)
+    if has_spread:
+        notes.append(spread.note(block))
     made = tuple(
         (
             label,
-            tuple(
-                _cell(grouped[(*label, header)][column], (label, header) in best)
-                if (*label, header) in grouped
-                else None
-                for header in headers
+            (
+                *(
+                    _cell(grouped[(*label, header)][column], (label, header) in best)
+                    if (*label, header) in grouped
+                    else None
+                    for header in headers
+                ),
+                *([_spread(grouped, label, headers)] if has_spread else []),
             ),
         )
         for label in labels
@@ -318,11 +341,21 @@ def _table(
         f"{shown}: {METRICS[metric].title}, {what} {over}",
         statistic,
         tuple(rows),
-        tuple(map(str, headers)),
+        (*map(str, headers), *(["spread"] if has_spread else [])),
         made,
         len(counts) > 1,
         tuple(notes),
+        has_spread,
     )
+
+
+def _spread(
+    grouped: Mapping[Any, pd.DataFrame], label: tuple[str, ...], headers: Sequence[str]
+) -> Cell | None:
+    """Return the spread of the fits of a line; None if none was repeated."""
+    cells = [grouped[(*label, header)] for header in headers if (*label, header) in grouped]
+    values = pd.concat(cells)["spread"].astype(float).dropna()
+    return None if values.empty else _cell(values, best=False)
 
 
 def _seeds(count: int) -> str:
@@ -337,6 +370,7 @@ def _cell(values: pd.Series, best: bool) -> Cell:
         quartiles[1],
         quartiles[0],
         quartiles[2],
+        float(values.max()),
         len(values),
         best,
     )

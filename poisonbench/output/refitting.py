@@ -80,7 +80,7 @@ def _defense(group: Group) -> Task | None:
 def _fitted(stage: Stage, task: Task, dataset: str) -> FittedTrainingSet:
     group, rows = stage.group, stage.rows
     undefended = stage.undefended[task.select_on]
-    reached = pipeline.defended(stage, task)
+    reached = pipeline.repeated(stage, task).middle
     title = group_label(dataset, group.seed, group.model.label, group.attack.title, group.n_poison)
     one_feature = rows.X.shape[1] == 1
     return FittedTrainingSet(

@@ -232,6 +232,16 @@ def _defended(rows: pd.DataFrame) -> Iterator[str]:
             f"These defenses, too, stayed within {HELD:g} times the clean error under every "
             f"attack: {', '.join(also)}."
         )
+    spreads = at_most.dropna(subset="spread")
+    if len(spreads):
+        most = spreads.loc[spreads["spread"].astype(float).idxmax()]
+        yield (
+            "The random numbers of a defense alone change its result: over "
+            f"{int(most['repetitions'])} fits to the same rows, the test MSE of "
+            f"{most['defense_label']} under {most['attack_label']} differed by a factor of "
+            f"{float(most['spread']):#.3g} on one split, the largest factor of all. The numbers "
+            "here are those of the fit with the median test MSE."
+        )
     everywhere = medians.groupby("defense_label").max().sort_values()
     broken = [f"{name} ({value:.2g})" for name, value in everywhere.items() if value >= BROKEN]
     if broken:
@@ -265,6 +275,18 @@ def not_covered(results: pd.DataFrame) -> Iterator[str]:
         yield (
             f"{', '.join(told_names)} {'was' if len(told_names) == 1 else 'were'} told the true "
             "number of poison rows, which a defender rarely knows."
+        )
+    known = registry.components("defense")
+    once = results[results["repetitions"].fillna(1).astype(int) == 1]["defense"].unique()
+    drawing = sorted({*once} & {
+        name for name, cls in known.items() if registry.accepts(cls, "random_state")
+    })  # fmt: skip
+    if drawing:
+        yield (
+            f"{', '.join(drawing)} {'draws' if len(drawing) == 1 else 'draw'} random numbers, and "
+            f"{'was' if len(drawing) == 1 else 'were'} fitted only once to each training set. With "
+            "repetitions: 5 in the config, the report shows how much these numbers change the "
+            "results."
         )
     seeds = results.groupby(_SETTING)["seed"].nunique()
     if seeds.min() < 10:
@@ -302,12 +324,13 @@ def _table(table: pivot.Table) -> dict[str, Any]:
     rows = []
     for label, cells in table.rows:
         row = [{"text": text, "value": None, "best": False} for text in label]
-        for cell in cells:
+        for j, cell in enumerate(cells):
             if cell is None:
                 row.append({"text": "", "value": None, "best": False})
                 continue
-            main, spread = table_formats.text_of(cell, table.statistic, counted=table.counts_differ)
-            value = cell.mean if table.statistic == "mean" else cell.median
+            statistic = table.statistic_of(j)
+            main, spread = table_formats.text_of(cell, statistic, counted=table.counts_differ)
+            value = cell.mean if statistic == "mean" else cell.median
             row.append({"text": main + spread, "value": repr(value), "best": cell.best})
         rows.append(row)
     return {

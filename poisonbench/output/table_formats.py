@@ -20,6 +20,8 @@ def text_of(cell: Cell, statistic: str, *, counted: bool) -> tuple[str, str]:
     if statistic == "mean":
         main = _number(cell.mean)
         spread = "" if np.isnan(cell.sd) else f" ({significant(cell.sd, 2)})"
+    elif statistic == "largest":
+        return _number(cell.median), f" ({significant(cell.largest, 2)})"
     else:
         main = _number(cell.median)
         low, high = _number(cell.first_quartile), _number(cell.third_quartile)
@@ -137,8 +139,8 @@ def _rows(table: Table, mark: Callable[[str, str, bool], str]) -> list[list[str]
         texts = [
             ""
             if cell is None
-            else mark(*text_of(cell, table.statistic, counted=table.counts_differ), cell.best)
-            for cell in cells
+            else mark(*text_of(cell, table.statistic_of(j), counted=table.counts_differ), cell.best)
+            for j, cell in enumerate(cells)
         ]
         lines.append([*([""] * same), *label[same:], *texts])
         last = label

@@ -12,13 +12,13 @@ import pandas as pd
 
 from poisonbench import records
 from poisonbench.config.choices import labelled
-from poisonbench.output import store
+from poisonbench.output import spread, store
 from poisonbench.output.digits import significant
 from poisonbench.output.layout import StoreError
 from poisonbench.records import Change, Labels, Measured, Predictions, Round, Row, Timings
 
 METRICS = ("test_mse", "test_mse_clipped")
-"""The metrics of the MSE table."""
+"""The metrics of the MSE table, beside the spread of defenses that were fitted several times."""
 
 STATISTICS = {"mean": "mean", "sd": "std", "median": "median", "count": "count"}
 """The statistics over seeds in the MSE table, and their names in pandas."""
@@ -142,10 +142,10 @@ def mse_table(results: pd.DataFrame) -> pd.DataFrame:
     texts = results.assign(
         **{name: results[name].astype(object).fillna("").astype(str) for name in ROW_KEY}
     )
-    long = texts.melt(
-        [*ROW_KEY, "poisoning_rate"], list(METRICS), var_name="metric", value_name="value"
-    )
+    metrics = [*METRICS, *(["spread"] if spread.known(results) else [])]
+    long = texts.melt([*ROW_KEY, "poisoning_rate"], metrics, var_name="metric", value_name="value")
     long["value"] = long["value"].astype(float)
+    long = long[(long["metric"] != "spread") | long["value"].notna()]
     key = [*ROW_KEY, "metric"]
     values = long.groupby([*key, "poisoning_rate"], sort=False)["value"]
     wide = values.agg(list(STATISTICS.values())).unstack("poisoning_rate")
@@ -255,8 +255,9 @@ def render(results: pd.DataFrame) -> str:
     """Return the MSE table as text: mean test MSE and its standard deviation over seeds.
 
     If some cells are missing, a table averages over the seeds that all its cells have, so that its
-    columns can be compared; if no seed is in all cells, the title says so.  A note below the table
-    names any rate that rounds to 0 poison rows.
+    columns can be compared; if no seed is in all cells, the title says so.  If defenses were fitted
+    several times to the same rows, the last column shows how far these fits are apart.  Notes below
+    the table say so, and name any rate that rounds to 0 poison rows.
     """
     setting = ["dataset", "dataset_parameters", "split", "model", "model_parameters", "rate_of"]
     blocks = []
@@ -277,7 +278,8 @@ def render(results: pd.DataFrame) -> str:
             + ("mean (standard deviation)" if most > 1 else "mean")
             + f" over {_averaged(len(shared), most)}"
         )
-        body = [["attack", "defense", *rates]]
+        spreads = _spreads(used)
+        body = [["attack", "defense", *rates, *(["spread"] if spreads else [])]]
         last = None
         for row in table.to_dict("records"):
             attack = labelled(row["attack"], row["attack_parameters"])
@@ -288,10 +290,13 @@ def render(results: pd.DataFrame) -> str:
                     "" if attack == last else attack,
                     labelled(row["defense"], row["defense_parameters"]),
                     *(_cell(row[f"{rate}_mean"], row[f"{rate}_sd"]) for rate in rates),
+                    *([spreads.get(tuple(row[name] for name in ROW_KEY), "")] if spreads else []),
                 ]
             )
             last = attack
         blocks.append(f"{title}\n{_aligned(body)}")
+    if spread.known(results):
+        blocks.append(spread.note(results))
     empty = results[(results["n_poison"] == 0) & (results["poisoning_rate"] > 0)]
     for rate, rows in empty.groupby("poisoning_rate"):
         blocks.append(
@@ -310,6 +315,16 @@ def _averaged(n_shared: int, most: int) -> str:
         )
     seeds = f"{n_shared} seed{'' if n_shared == 1 else 's'}"
     return seeds if n_shared == most else f"the {seeds} that every cell has (some have {most})"
+
+
+def _spreads(results: pd.DataFrame) -> dict[tuple[str, ...], str]:
+    """Return the spread for each row of the table: the median, and the largest in brackets."""
+    if not spread.known(results):
+        return {}
+    rows = results.dropna(subset="spread")
+    keys = rows[ROW_KEY].astype(object).fillna("").astype(str)
+    found = rows["spread"].astype(float).groupby([keys[name] for name in ROW_KEY], sort=False)
+    return {tuple(map(str, key)): _cell(values.median(), values.max()) for key, values in found}
 
 
 def _cell(mean: float, sd: float) -> str:

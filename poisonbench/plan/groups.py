@@ -35,6 +35,8 @@ class Task:
     select_on : str
         ``poisoned`` if the learner's strength is selected again on the poisoned rows, else
         ``clean``.
+    repetitions : int, default=1
+        Number of fits of the defense, which differ in its random numbers only.
     """
 
     id: str
@@ -42,6 +44,7 @@ class Task:
     n_poison_assumed: int | str | None
     n_poison_assumed_clean: int | str | None
     select_on: str
+    repetitions: int = 1
 
 
 @dataclass(frozen=True)

@@ -161,8 +161,14 @@ def _group(
                 defense.build().check_rows(setup.n_clean + p)
         except ValueError as error:
             raise config.error(defense.where, str(error)) from error
-        cell = digest(id_, parameters, assumed, assumed_clean, select_on, config.ceiling and p > 0)
-        tasks.setdefault(cell, Task(cell, defense, assumed, assumed_clean, select_on))
+        repetitions = config.repetitions if _draws(defense) else 1
+        # A single fit is the same cell, whatever the config says about other defenses.
+        repeated = [repetitions] if repetitions > 1 else []
+        cell = digest(
+            id_, parameters, assumed, assumed_clean, select_on, config.ceiling and p > 0, *repeated
+        )
+        task = Task(cell, defense, assumed, assumed_clean, select_on, repetitions)
+        tasks.setdefault(cell, task)
         cells.append((defense, cell))
     group = Group(
         id_,
@@ -215,6 +221,12 @@ def _labels(setup: Setup, attack: Choice, rate: Rate, seed: int, defense: Choice
         defense_parameters=defense.parameters_text(),
         n_poison_source=source if source is None or isinstance(source, str) else next(iter(source)),
     )
+
+
+def _draws(defense: Choice) -> bool:
+    """Return whether a defense draws random numbers."""
+    cls = registry.components("defense").get(defense.name)  # None for a reference row
+    return cls is not None and registry.accepts(cls, "random_state")
 
 
 def _n_poison_source(defense: Choice) -> Any:

@@ -108,6 +108,7 @@ class Work:
         for task in group.tasks:
             yield Part(CELL + self._seconds(group, Choice("cell", "measure", {}), model.name))
             fit = self.defense(group, task)
+            fit = fit._replace(seconds=task.repetitions * fit.seconds)
             yield fit
             # The same defense on the clean rows, for the ratio to its own clean error.
             without = (task.defense.label, task.n_poison_assumed_clean)

@@ -100,7 +100,7 @@ def parts(model: str, n: int, d: int, rate: float) -> Iterator[tuple[list[Any], 
     clean = pipeline.learner(first.model, train, setting, first.seed)
     stage = pipeline.stage(first, data)
     task = first.tasks[0]
-    reached = pipeline.defended(stage, task)
+    fits = pipeline.repeated(stage, task)
     pipeline.own_clean_mse(stage, task)
 
     def select() -> None:
@@ -110,7 +110,7 @@ def parts(model: str, n: int, d: int, rate: float) -> Iterator[tuple[list[Any], 
     yield ["model", model, "", model], lambda: clone(clean).fit(train.X, train.y)
     yield ["selection", model, "", model], select
     yield ["group", "prepare", "", model], lambda: pipeline.prepare(first, data)
-    yield ["cell", "measure", "", model], lambda: pipeline.measure(stage, task, reached)
+    yield ["cell", "measure", "", model], lambda: pipeline.measure(stage, task, fits)
     for name in ("training", "validation", "test"):
         ceiling = CeilingTask(name, setting, clean, first.n_poison)
         yield ["ceiling", name, "", model], ceiling.compute

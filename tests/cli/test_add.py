@@ -177,6 +177,7 @@ def test_rows_of_a_folder_with_a_single_rate_are_found_again(out):
         (["defence=huber"], "command line: defence=huber: nothing can be added to 'defence'; did "
                             "you mean 'defense'? expected dataset, split, model,"),
         (["ceiling=off"], "nothing can be added to 'ceiling'; expected dataset,"),
+        (["repetitions=3"], "nothing can be added to 'repetitions'; expected dataset,"),
         (["outer_objective=training"], "nothing can be added to 'outer_objective'; expected"),
         (["model.alpha=1"], "command line: model.alpha=1: not a complete model; expected "
                             "model='{name: ..., alpha: 1}'"),

@@ -42,6 +42,7 @@ CONFIG: dict[str, Any] = {
     "split": {"train": 330, "validation": 40, "test": 40},
     "defense": ["none", {"name": "trim", "restarts": 2}],
     "seeds": 3,
+    "repetitions": 2,
 }
 SERIAL = [["--jobs", "1"]]
 PARALLEL = [["--jobs", "2"]]

@@ -99,6 +99,13 @@ def test_more_of_the_same_takes_more():
     assert total(plan_of(defense=["none", "huber", "ransac"])) > once
     assert total(plan_of(ceiling="off")) < once
     assert total(plan_of(attack="none", ceiling="off")) < once
+    only_defenses = {"defense": ["none", "ransac"]}
+    single = total(plan_of(**only_defenses)) - total(plan_of(defense="none"))
+    fits = [total(plan_of(**only_defenses, repetitions=k)) - total(plan_of(**only_defenses))
+            for k in (2, 5)]  # fmt: skip
+    assert 0.5 * single < fits[0] < single  # a cell is more than its fits
+    assert fits[1] == pytest.approx(4 * fits[0])
+    assert total(plan_of(defense="none", repetitions=5)) == total(plan_of(defense="none"))
 
 
 def test_what_is_computed_once_is_counted_once_in_each_process():
@@ -151,6 +158,9 @@ def test_finished_cells_of_the_same_kind_correct_the_table():
     assert 500 + 2 * 20 < seconds[4][0] < 1.1 * (500 + 2 * 20)  # huber twice: on clean rows, too
     assert len(seconds[8]) == 3
     assert all(1.7 * 500 < one < 3 * 500 for one in seconds[8])
+    repeated = left(plan_of(seeds=3, poisoning_rate=[0.1, 0.2], repetitions=4))
+    third = sum(repeated.seconds.values()) / len(repeated.seconds)
+    assert 4 * 2 * 20 < third < 3 * 500 + 1.2 * 4 * 2 * 20  # the time of one fit is measured
     # All else is as much slower than the table says.
     more = plan_of(attack=[CONFIG["attack"], "statp"])
     slower = total(more)

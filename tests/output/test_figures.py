@@ -45,6 +45,22 @@ def test_a_curve_is_the_median_by_rate_with_the_published_one_beside_it(curve):
     assert drawing.figure.axes[0].get_xlabel() == "poisoning rate p/n"
 
 
+def test_the_largest_error_of_several_fits_is_dotted(rows):
+    drawn = [rows([level] * 3, defense="trim", poisoning_rate=rate, test_mse_largest=2 * level,
+                  repetitions=5, spread=2.5)
+             for rate, level in ((0.1, 0.01), (0.2, 0.02))]  # fmt: skip
+    plain = [rows([0.01] * 3, defense="oracle", poisoning_rate=rate) for rate in (0.1, 0.2)]
+    results = pd.concat([*drawn, *plain]).assign(rate_clean=lambda frame: frame["poisoning_rate"])
+    drawing = figures.defenses(results, "statp")
+    lines = drawing.figure.axes[0].lines
+    (dotted,) = [line for line in lines if line.get_gid() == "largest"]
+    assert dotted.get_ydata().tolist() == pytest.approx([0.02, 0.04])
+    assert "A dotted line is the largest error" in drawing.caption
+    once = figures.defenses(results.assign(spread=None), "statp")
+    assert "dotted" not in once.caption
+    assert len(once.figure.axes[0].lines) == len(lines) - 1
+
+
 def test_without_a_published_curve_none_is_spoken_of(curve):
     other = curve.assign(dataset="mine", dataset_label="mine")
     drawing = figures.attacks(other, published.values("jagielski2018"))

@@ -104,8 +104,8 @@ def test_the_white_boxs_share_of_the_damage(rows):
 def test_csv_has_every_statistic(rows):
     line = table_formats.csv(pivot.make(rows([1.0, 3.0]))).splitlines()
     assert line[0] == "table,attack,defense,column,mean,sd,median,first_quartile,third_quartile," \
-                      "count,best"  # fmt: skip
-    assert line[1].endswith("statp,none,0.2,2.0,1.4142135623730951,2.0,1.5,2.5,2,False")
+                      "largest,count,best"  # fmt: skip
+    assert line[1].endswith("statp,none,0.2,2.0,1.4142135623730951,2.0,1.5,2.5,3.0,2,False")
 
 
 def test_names_are_escaped(rows):

@@ -38,6 +38,7 @@ def frame(**columns: list[Any]) -> pd.DataFrame:
     rest = {name: [""] * n for name in tables.ROW_KEY}
     rest |= {"variables": [None] * n, "initialization": [None] * n, "outer_objective": [None] * n}
     rest["n_poison"] = [10] * n
+    rest |= {"repetitions": [1] * n, "spread": [None] * n}
     values = {**rest, "rate_of": ["clean"] * n, "test_mse_clipped": columns["test_mse"], **columns}
     return pd.DataFrame(values, dtype=object)
 
