@@ -106,6 +106,40 @@ def test_an_engine_that_is_not_there(attacks, capsys, tmp_path, monkeypatch):
     assert "compute with numpy here, not with numba" in capsys.readouterr().err
 
 
+def test_defenses(tmp_path):
+    """Fits are repeated at the highest rate and without poison, and are not measured again."""
+    config = "{name: synthetic, n: 800, d: 3, informative: 2, noise: 0.3}"
+    command = [
+        *(sys.executable, SCRIPT.with_name("defenses.py"), "--dataset", config, "--train", "30"),
+        *("--attack", "none", "statp", "--rate", "0.1", "0.3", "--defense", "none"),
+        *("{name: ransac, max_trials: 1, refinements: 0}", "--repetitions", "3"),
+        *("--cache", tmp_path, "--output", tmp_path / "fits.csv", "--tables", tmp_path / "t.md"),
+    ]
+
+    def run(seeds: str) -> tuple[pd.DataFrame, str]:
+        environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[2])}
+        subprocess.run([*command, "--seeds", seeds], env=environment, check=True)
+        return pd.read_csv(tmp_path / "fits.csv"), (tmp_path / "t.md").read_text()
+
+    few, page = run("0-2")  # too few for a worst case
+    assert " (" not in page.partition("p/n = 0.3")[2]
+    many, page = run("0-19")
+    assert many.iloc[: len(few)].equals(few)
+    assert len(many) == 20 * 3 * 2
+    ransac = many[many["defense"].str.startswith("ransac")]
+    assert (ransac["repetitions"] == ransac["rate"].map({0: 3, 0.1: 1, 0.3: 3})).all()
+    assert (many[many["repetitions"] == 1]["spread"] == 1).all()
+    assert (ransac["largest_ratio"] >= ransac["ratio"]).all()
+    at, repeated = ransac[ransac["rate"] == 0.3], ransac[ransac["rate"] != 0.1]
+    line = next(line for line in page.partition("p/n = 0.3")[2].splitlines() if "ransac" in line)
+    for cell, values, worst in (
+        (3, at["ratio"], at["largest_ratio"]),
+        (4, repeated.groupby("rate")["spread"].median(), repeated["spread"]),
+    ):
+        expected = [f"{x:.2f}" if x < 10 else f"{x:.0f}" for x in (values.median(), worst.max())]
+        assert line.split("|")[cell].strip() == "{} ({})".format(*expected)
+
+
 @pytest.mark.slow
 def test_the_engine() -> None:
     script = SCRIPT.with_name("engine.py")

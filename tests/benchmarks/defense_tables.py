@@ -6,28 +6,39 @@ import pandas as pd
 
 CASE = ["dataset", "model", "attack", "rate", "defense"]
 
+LEAST_SPLITS = 20
+"""A worst case is shown only if it is that of at least this many splits."""
+
 HEAD = """# Defenses against attacks
 
 Each number is the test MSE divided by that of the learner trained on the clean rows only, on the
-same split. It is the median over the seeds, with the worst seed in brackets. `fits` is the CPU time
-of the defense, as a multiple of that of a fit of scikit-learn's Ridge to the same rows. `adaptive`
-is the attack that is tuned to the defense of its line.
+same split. It is the median over the seeds, each of which is a split, with the worst in brackets if
+there are at least 20 seeds. Defenses draw random numbers: at the highest rate and without poison,
+each was fitted several times to the same rows, with other random numbers. The median is then that
+of the median fits, and the worst that of all fits. `spread` is the largest test MSE of these fits
+divided by the least: the median over all attacks and seeds, with the largest in brackets. `fits` is
+the CPU time of one fit of the defense, as a multiple of that of a fit of scikit-learn's Ridge to
+the same rows. `adaptive` is the attack that is tuned to the defense of its line.
 
 `none`, `median` and `heavy-ridge` are not defenses: they are the learner on all rows, a constant,
 and the learner with 100 times the penalty. The CSV file of the same name has these numbers, and
-errors, shares of the poison rows kept, and assumed numbers of poison rows.
-`tests/benchmarks/defenses.py` writes both files.
+errors, shares of the poison rows kept, assumed numbers of poison rows, and the spread for each
+attack. `tests/benchmarks/defenses.py` writes both files.
 """
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return medians over seeds, with the worst seed beside them, for each :data:`CASE`."""
+    """Return medians over seeds, with the worst beside them, for each :data:`CASE`."""
     rows = rows.assign(off=(rows["assumed"] - rows["n_poison"]).abs())
     return rows.groupby(CASE, sort=False).agg(
         seeds=("seed", "size"),
+        repetitions=("repetitions", "max"),
         mse=("test_mse", "median"),
         ratio=("ratio", "median"),
         worst=("ratio", "max"),
+        worst_fit=("largest_ratio", "max"),
+        spread=("spread", "median"),
+        spread_worst=("spread", "max"),
         kept=("poison_kept", "mean"),
         kept_max=("poison_kept", "max"),
         assumed=("assumed", "median"),
@@ -67,12 +78,25 @@ def by_attack(part: pd.DataFrame) -> pd.DataFrame:
     tuned = part["attack"] == "adaptive"
     part = part.assign(
         attack=part["attack"].mask(tuned, "adaptive, " + part["seeds"].astype(str) + " seeds"),
-        cell=part["ratio"].map(number)
-        + " (" + part["worst"].map(number) + ")"
+        cell=with_worst(part, "ratio", "worst_fit")
         + part["failed"].map(lambda count: f", {count} failed" if count else ""),
-    )  # fmt: skip
+    )
+    cells = table_of(part, "attack")
+    repeated = part[part["repetitions"] > 1]
+    if (repeated["rate"] > 0).any():
+        by_defense = repeated.groupby("defense", sort=False)
+        spreads = by_defense.agg({"spread": "median", "spread_worst": "max", "seeds": "max"})
+        cells["spread"] = with_worst(spreads, "spread", "spread_worst").reindex(
+            cells.index, fill_value=""
+        )
     fits = part.groupby("defense", sort=False)["ridge_fits"].median()
-    return table_of(part, "attack").assign(fits=fits.map("{:.0f}".format))
+    return cells.assign(fits=fits.map("{:.0f}".format))
+
+
+def with_worst(part: pd.DataFrame, median: str, worst: str) -> pd.Series:
+    """Return a column of medians as text, with the worst in brackets if of enough splits."""
+    brackets = " (" + part[worst].map(number) + ")"
+    return part[median].map(number) + brackets.where(part["seeds"] >= LEAST_SPLITS, "")
 
 
 def table_of(part: pd.DataFrame, column: str) -> pd.DataFrame:

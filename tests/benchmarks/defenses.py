@@ -3,12 +3,14 @@
     python tests/benchmarks/defenses.py --data-dir datasets --tables results/reference/defenses.md
 
 measures every defense against every attack at three rates on `house` and `health`, and writes the
-tables; README.md in this folder explains them.  Use arguments to measure less:
+tables; README.md in this folder explains them.  At the highest rate and without poison, each
+defense is fitted several times to the same rows, with other random numbers.  Use arguments to
+measure less:
 
     python tests/benchmarks/defenses.py --defense none trim itrim --rate 0.2 --seeds 400-402
     python tests/benchmarks/defenses.py --defense '{name: trim, start: random}' --model ols
 
-Every fit is a line of ``--output``, written as soon as all defenses are done with its poison set.
+Every defense on a poison set is a line of ``--output``, written as soon as all are done with it.
 The same command resumes an interrupted one.  Poison sets are kept in ``--cache``, so that further
 defenses get the same rows.  Remove files of another version of the code first.
 """
@@ -59,8 +61,9 @@ ATTACKS = (
     "adaptive",
 )
 REFERENCE = ("none", "median", "heavy-ridge")
-KEY = [*CASE, "seed"]
-MEASURES = ["test_mse", "ratio", "poison_kept", "n_poison", "assumed", "ridge_fits"]
+KEY = [*CASE, "seed", "repetitions"]
+MEASURES = ["test_mse", "ratio", "largest_ratio", "spread", "poison_kept", "n_poison", "assumed",
+            "ridge_fits"]  # fmt: skip
 
 
 def main() -> None:
@@ -116,13 +119,24 @@ def command() -> argparse.ArgumentParser:
         )  # fmt: skip
     add("--rate", nargs="+", type=float, default=[0.04, 0.12, 0.2], help="p/n")
     add("--defense", nargs="+", type=load_yaml, default=every)
-    add("--seeds", default="400-409", help="first-last")
+    add("--seeds", default="400-419", help="first-last")
+    add(
+        "--repetitions",
+        type=int,
+        default=5,
+        help="fits of each defense to the same rows, at the highest rate and without poison",
+    )
     add("--adaptive-seeds", type=int, default=3, help="how many of them adaptive has")
     add("--train", type=int, default=300, help="clean training rows")
     add("--data-dir", type=Path, help="where the files of house and health lie")
     add("--jobs", type=int, default=1, help="processes")
     add("--cache", type=Path, default=temporary, help="folder for poison sets")
-    add("--output", type=Path, default=temporary / "fits.csv", help="CSV file: a line for each fit")
+    add(
+        "--output",
+        type=Path,
+        default=temporary / "fits.csv",
+        help="CSV file: a line for each defense on each poison set",
+    )
     add("--tables", type=Path, help="Markdown file for tables; their numbers go to a .csv beside")
     return parser
 
@@ -142,6 +156,7 @@ def planned(arguments: argparse.Namespace) -> Plan:
         "poisoning_rate": arguments.rate,
         "defense": arguments.defense,
         "seeds": list(range(int(first), int(last or first) + 1)),
+        "repetitions": arguments.repetitions,
         "split": {"train": arguments.train, "validation": 250, "test": 500},
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -161,8 +176,9 @@ class Job:
 def work(plan: Plan, adaptive_seeds: int) -> Iterator[Job]:
     """Yield what is to be done.
 
-    `adaptive`, which costs dozens of fits of its defense, is done at the highest rate only, for the
-    first few seeds, and before its own defense.
+    Defenses are fitted several times to the same rows at the highest rate and without poison, else
+    once, because this takes most of the time.  `adaptive`, which costs dozens of fits of its
+    defense, is done at the highest rate only, for the first few seeds, and before its own defense.
     """
     labels = {row.cell: row.labels for row in plan.rows}
     seeds = sorted({group.seed for group in plan.groups})[:adaptive_seeds]
@@ -174,6 +190,8 @@ def work(plan: Plan, adaptive_seeds: int) -> Iterator[Job]:
         if adaptive:
             broken = group.attack.parameters["defense"]
             tasks = tuple(task for task in tasks if task.defense.name == broken)
+        if 0 < group.n_poison < highest:
+            tasks = tuple(replace(task, repetitions=1) for task in tasks)
         lines = []
         for task in tasks:
             label = labels[task.id]
@@ -188,6 +206,7 @@ def work(plan: Plan, adaptive_seeds: int) -> Iterator[Job]:
                     "rate": label.poisoning_rate if group.n_poison else 0.0,
                     "defense": task.defense.label,
                     "seed": group.seed,
+                    "repetitions": task.repetitions,
                 }
             )
         yield Job(replace(group, tasks=tasks), tuple(lines))
@@ -209,20 +228,22 @@ def measured(job: Job, dataset: Dataset, cache: Path) -> list[dict[str, Any]]:
             lines.append(line)
             start = time.process_time()
             try:
-                model, kept, _ = pipeline.defended(stage, task)
+                fits = pipeline.repeated(stage, task)
             except ValueError as error:
                 line["failed"] = str(error)
                 continue
-            fits = (time.process_time() - start) / unit
-            mse = metrics.mean_squared_error(test.y, model.predict(test.X))
-            removal = metrics.removal(kept, stage.is_poison)
+            seconds = (time.process_time() - start) / task.repetitions
+            model = fits.middle.model
+            removal = metrics.removal(fits.middle.kept, stage.is_poison)
             line |= {
-                "test_mse": mse,
-                "ratio": mse / clean,
+                "test_mse": fits.median,
+                "ratio": fits.median / clean,
+                "largest_ratio": fits.test_mse[-1] / clean,
+                "spread": fits.test_mse[-1] / fits.test_mse[0],
                 "poison_kept": removal["poison_kept"],
                 "n_poison": job.group.n_poison,
                 "assumed": getattr(model, "n_poison_", task.n_poison_assumed),
-                "ridge_fits": fits,
+                "ridge_fits": seconds / unit,
             }
         return lines
 
