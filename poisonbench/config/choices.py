@@ -384,8 +384,9 @@ _N_POISON = Parameter(
     "n_poison",
     Literal["oracle", "estimated"] | AssumedRate | AssumedCount,
     "oracle",
-    "The number of poison rows that the defense assumes: the true number (oracle), its own "
-    "estimate, or a given rate or count.",
+    "The number of poison rows that the defense assumes: the true number (oracle), an estimate "
+    "from the rows (estimated), or a given rate or count.  The estimate is often too small where "
+    "the clean rows fit badly, and it can be 0, so that nothing is removed; a note says so.",
 )
 
 _N_POISON_GIVEN = replace(

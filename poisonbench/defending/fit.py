@@ -23,8 +23,9 @@ from poisonbench.data.base import Dataset, DatasetError
 from poisonbench.defending.box import Box
 from poisonbench.defending.choice import Choice, choose, made, told
 from poisonbench.defending.learners import learner_named, with_penalty
-from poisonbench.defending.share import Excess, estimated
 from poisonbench.defending.suspicion import ranking
+from poisonbench.defenses.engines.excess import Excess, estimated_excess
+from poisonbench.defenses.engines.fits import fits
 from poisonbench.features import BoolArray, FloatArray, IntArray
 from poisonbench.models import LinearModel
 from poisonbench.rounding import rows_at
@@ -140,7 +141,8 @@ def defend(
     box = Box.fit(data)
     X, y = box.rows(data.X), box.responses(data.y)
     learner = with_penalty(learner, X, y, random_state)
-    excess = estimated(learner, X, y, random_state)
+    rng = np.random.RandomState(seeds.random_state(random_state, "defend", "share"))
+    excess = estimated_excess(fits(learner, X, y), rng)
     if share == "auto":
         n_bad = min(excess.n_rows, rows_at(MOST, len(y)) - 1)
     else:

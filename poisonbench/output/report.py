@@ -24,6 +24,7 @@ from poisonbench import registry
 from poisonbench.output import comparison, figures, pivot, table_formats, weak_attacks
 from poisonbench.output.drawings import Drawing, rendered
 from poisonbench.output.reading import Tables, distinct
+from poisonbench.output.tables import removed_nothing
 from poisonbench.version import __version__
 
 HELD = comparison.TRIM_TARGET
@@ -288,6 +289,7 @@ def not_covered(results: pd.DataFrame) -> Iterator[str]:
             "repetitions: 5 in the config, the report shows how much these numbers change the "
             "results."
         )
+    yield from removed_nothing(results)
     seeds = results.groupby(_SETTING)["seed"].nunique()
     if seeds.min() < 10:
         yield (

@@ -257,7 +257,8 @@ def render(results: pd.DataFrame) -> str:
     If some cells are missing, a table averages over the seeds that all its cells have, so that its
     columns can be compared; if no seed is in all cells, the title says so.  If defenses were fitted
     several times to the same rows, the last column shows how far these fits are apart.  Notes below
-    the table say so, and name any rate that rounds to 0 poison rows.
+    the table say so, and name any defense that removed nothing because it estimated that there is
+    no poison, and any rate that rounds to 0 poison rows.
     """
     setting = ["dataset", "dataset_parameters", "split", "model", "model_parameters", "rate_of"]
     blocks = []
@@ -297,6 +298,7 @@ def render(results: pd.DataFrame) -> str:
         blocks.append(f"{title}\n{_aligned(body)}")
     if spread.known(results):
         blocks.append(spread.note(results))
+    blocks += removed_nothing(results)
     empty = results[(results["n_poison"] == 0) & (results["poisoning_rate"] > 0)]
     for rate, rows in empty.groupby("poisoning_rate"):
         blocks.append(
@@ -304,6 +306,25 @@ def render(results: pd.DataFrame) -> str:
             "the errors in its column are errors without poison."
         )
     return "\n\n".join(blocks)
+
+
+def removed_nothing(results: pd.DataFrame) -> list[str]:
+    """Return a sentence for each defense that took no row for poison where there was poison."""
+    # An empty source is that of a defense that always estimates the number.
+    source = results["n_poison_source"]
+    estimated = source.isna() | source.isin(["", "estimated"])
+    cells = results[estimated & (results["n_poison"] > 0) & results["n_poison_assumed"].notna()]
+    found = []
+    for (name, given), rows in cells.groupby(
+        ["defense", "defense_parameters"], sort=False, observed=True
+    ):
+        zero, label = int((rows["n_poison_assumed"] == 0).sum()), labelled(str(name), str(given))
+        if zero:
+            found.append(
+                f"{label} estimated 0 poison rows, and removed nothing, in {zero} of {len(rows)} "
+                "cells with poison."
+            )
+    return found
 
 
 def _averaged(n_shared: int, most: int) -> str:

@@ -48,7 +48,8 @@ def rows() -> Callable[..., pd.DataFrame]:
             "poisoning_rate": 0.2, "rate_of": "clean", "defense": "none",
             "defense_parameters": "", "n_poison_source": "", "n_clean": 300, "n_test": 500,
             "folder": "made-up", "test_mse_clean": 0.01, "test_mse_ceiling": None,
-            "repetitions": 1, "test_mse_largest": None, "spread": None, **given,
+            "n_poison_assumed": None, "repetitions": 1, "test_mse_largest": None, "spread": None,
+            **given,
         }  # fmt: skip
         row["n_poison"] = round(row["n_clean"] * row["poisoning_rate"])
         row["attack_label"] = attack_label(row)

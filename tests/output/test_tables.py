@@ -38,7 +38,7 @@ def frame(**columns: list[Any]) -> pd.DataFrame:
     rest = {name: [""] * n for name in tables.ROW_KEY}
     rest |= {"variables": [None] * n, "initialization": [None] * n, "outer_objective": [None] * n}
     rest["n_poison"] = [10] * n
-    rest |= {"repetitions": [1] * n, "spread": [None] * n}
+    rest |= {"repetitions": [1] * n, "spread": [None] * n, "n_poison_assumed": [None] * n}
     values = {**rest, "rate_of": ["clean"] * n, "test_mse_clipped": columns["test_mse"], **columns}
     return pd.DataFrame(values, dtype=object)
 
@@ -208,3 +208,16 @@ def test_a_table_of_another_version_is_refused_with_a_column_of_it(ran, tmp_path
     message = rf"columns are not those of this version \(such as {named}\)"
     with pytest.raises(StoreError, match=message):
         tables.read_csvs(out)
+
+
+def test_a_defense_that_estimates_no_poison_is_named():
+    words = {"seed": [0, 1, 2, 3], "poisoning_rate": [0.1] * 4, "test_mse": [1.0] * 4}
+    source = {"defense": ["itrim"] * 4, "n_poison_source": [None] * 4}
+    line = "itrim estimated 0 poison rows, and removed nothing, in 2 of 4 cells with poison."
+    assumed = frame(**words, **source, n_poison_assumed=[0, 9, 0, 10])
+    assert tables.render(assumed).endswith(f"\n\n{line}")
+    clean = frame(**words, **source, n_poison_assumed=[0, 9, 0, 10], n_poison=[0] * 4)
+    assert "estimated 0" not in tables.render(clean)
+    told = {**source, "n_poison_source": ["count"] * 4}
+    assert "estimated 0" not in tables.render(frame(**words, **told, n_poison_assumed=[0] * 4))
+    assert "estimated 0" not in tables.render(frame(**words))

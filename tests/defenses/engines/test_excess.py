@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from poisonbench.defending.share import excess
+from poisonbench.defenses.engines.excess import excess
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 

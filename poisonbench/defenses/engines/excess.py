@@ -1,4 +1,4 @@
-"""Estimate the share of bad rows: the residuals beyond what the other residuals lead to expect.
+"""Estimate the number of bad rows: the residuals beyond what the other residuals lead to expect.
 
 Without poison, residuals may have heavy tails, as those of prices have, so a normal distribution is
 no yardstick; and the tails may differ.  On each side of the median, the reference is a Student t
@@ -23,11 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t as student
 
-from poisonbench import seeds
 from poisonbench.defenses.engines.core import find_core, rounding_scale
-from poisonbench.defenses.engines.fits import fits
+from poisonbench.defenses.engines.fits import Refits
 from poisonbench.features import FloatArray
-from poisonbench.models import LinearModel
 
 CORE = 0.75
 """Share of the rows of the first fit, which need not know the share of poison."""
@@ -73,21 +71,18 @@ class Excess:
     degrees: float
 
 
-def estimated(learner: LinearModel, X: FloatArray, y: FloatArray, random_state: int) -> Excess:
-    """Return the estimated number of bad rows among these.
+def estimated_excess(engine: Refits, rng: np.random.RandomState) -> Excess:
+    """Return the estimated number of bad rows among those of `engine`.
 
     Parameters
     ----------
-    learner : LinearModel
-        The learner, with its penalty.
-    X, y : ndarray of shape (N, d) and (N,)
-        The rows, scaled.
-    random_state : int
-        Seed for the starts of the first fit, least trimmed squares on three quarters of the rows.
+    engine : Refits
+        The learner and the rows.
+    rng : RandomState
+        Draws the starts of the first fit, least trimmed squares on three quarters of the rows.
     """
-    rng = np.random.RandomState(seeds.random_state(random_state, "defend", "share"))
-    residual = find_core(fits(learner, X, y), CORE, None, rng).residual
-    return excess(residual, rounding_scale(y))
+    residual = find_core(engine, CORE, None, rng).residual
+    return excess(residual, rounding_scale(engine.y))
 
 
 def excess(residual: FloatArray, nothing: float = 0.0) -> Excess:
