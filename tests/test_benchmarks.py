@@ -140,6 +140,34 @@ def test_defenses(tmp_path):
         assert line.split("|")[cell].strip() == "{} ({})".format(*expected)
 
 
+def test_estimated_numbers_of_poison_rows(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("estimated", SCRIPT.with_name("estimated.py"))
+    assert spec
+    assert spec.loader
+    estimated = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(estimated)
+    monkeypatch.setattr(estimated, "ATTACKS", ("statp",))
+    monkeypatch.setattr(estimated, "RATES", (0.2,))
+    page = tmp_path / "p.md"
+    page.write_text("above\n<!-- tables -->\nreplaced\n<!-- end of the tables -->\nbelow\n")
+    for seeds in ("1", "2"):
+        command = ["estimated.py", "--dataset", "synthetic", "--seeds", seeds, "--page", str(page)]
+        monkeypatch.setattr(sys, "argv", command)
+        estimated.main()
+    records = pd.read_csv(tmp_path / "p.csv")
+    assert records["seed"].tolist() == [600, 600, 601, 601]  # 600 was measured once
+    assert records["n_poison"].tolist() == [0, 60, 0, 60]
+    poisoned = records[records["n_poison"] > 0]
+    assert (poisoned["ratio_told"] < poisoned["ratio_none"]).all()
+    said = page.read_text()
+    assert said.startswith("above\n")
+    assert said.endswith("\nbelow\n")
+    assert "replaced" not in said
+    assert f"| statp | {poisoned['itrim'].median():.0f} |" in said
+    ratio = np.sqrt(poisoned["ratio_estimated"].prod())
+    assert f"| {ratio:.2f} |" in next(line for line in said.splitlines() if "`n_poison: " in line)
+
+
 @pytest.mark.slow
 def test_the_engine() -> None:
     script = SCRIPT.with_name("engine.py")
