@@ -8,9 +8,9 @@ poison rows of size r, removing the last 2% of poison lowers the error by the sh
 the clean rows themselves fit badly, the estimate is 0.  The second estimate is the number of
 residuals beyond the tails of the others (see :mod:`.excess`), which sees smaller ones.
 
-Both are more often too small than too large, and assuming too little does more harm: poison rows
-that are kept can do any damage, while removing some clean rows costs little.  So the larger of the
-two is taken.  ``tests/benchmarks/estimated.py`` measures both.
+Assuming too few does more harm than assuming too many: poison rows that are kept can do any damage,
+while removing some clean rows costs little.  So the larger of the two is taken.
+``tests/benchmarks/estimated.py`` measures how good it is.
 """
 
 from __future__ import annotations
