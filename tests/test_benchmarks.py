@@ -183,3 +183,55 @@ def test_the_engine() -> None:
         "0", "1", "2"
     ]  # fmt: skip
     assert lines[-1].startswith("status of 20 cells ")
+
+
+@pytest.fixture
+def classic(tmp_path) -> ModuleType:
+    """The benchmark, and in ``sets`` a data set with a column in large units."""
+    spec = importlib.util.spec_from_file_location("classic", SCRIPT.with_name("classic.py"))
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    rng = np.random.default_rng(0)
+    X = rng.random((20, 2)) * [1.0, 1e6]
+    y = X @ [1.0, 1e-6] + 0.1 * rng.standard_normal(20)
+    y[:4] += 3
+    (tmp_path / "sets").mkdir()
+    pd.DataFrame(np.column_stack([X, y])).to_csv(tmp_path / "sets" / "small.csv", index=False)
+    return module
+
+
+def test_classic_data_sets(classic, tmp_path, capsys):
+    out = tmp_path / "lines.csv"
+    few = [str(tmp_path / "sets"), "--seeds", "2", "--long", "1", "--output", str(out)]
+    classic.main([*few, "--defense", "lts", "trim", "torrent-full", "torrent-gradient"])
+    assert "averages" in capsys.readouterr().out
+    lines = pd.read_csv(out)
+    assert len(lines) == 2 * 4 * 2  # cores, defenses, units
+    assert set(lines["h"]) == {10, 15}
+    searched = lines[lines["defense"].isin(["lts", "trim"])]
+    assert (searched["hits"] == 1).all()
+    assert (lines["worst"] >= 1 - 1e-9).all()
+
+
+def test_classic_data_sets_beside_another_program(classic, tmp_path, capsys):
+    peer, out = tmp_path / "peer.csv", tmp_path / "lines.csv"
+    found = {"dataset": "small", "h": 14, "starts": ["exact", "500", "500"]}
+    frames = [
+        pd.DataFrame({**found, "core": core, "objective": objective})
+        for core, objective in [(0.75, [1e-3, 1e-3, 1e9]), (0.5, [1e9, 1e9, 1e9])]
+    ]
+    pd.concat(frames).to_csv(peer, index=False)
+    few = [str(tmp_path / "sets"), "--seeds", "2", "--long", "1", "--peer", str(peer)]
+    classic.main([*few, "--output", str(out)])
+    lines = pd.read_csv(out)
+    assert set(lines["h"]) == {14}
+    hits = lines.groupby(["core", "defense"])["hits"].mean()
+    # Its better minimum counts for all, and its long search does not count as a run.
+    assert hits[0.75].to_dict() == {"lts": 0.0, "trim": 0.0, "ltsReg": 0.5}
+    assert hits[0.5].to_dict() == {"lts": 1.0, "trim": 1.0, "ltsReg": 0.0}
+    peer.write_text("dataset,core,h,starts,objective\n")
+    with pytest.raises(SystemExit, match="2"):
+        classic.main(few)
+    assert "has no line for small and core 0.75" in capsys.readouterr().err

@@ -19,7 +19,13 @@ from sklearn.linear_model import LassoCV
 
 from poisonbench.defenses.base import Defense
 from poisonbench.defenses.engines.concentration import Run, best_run
-from poisonbench.defenses.engines.core import ZERO_SCALE, left_out_residuals, rounding_scale, starts
+from poisonbench.defenses.engines.core import (
+    ZERO_SCALE,
+    core_size,
+    left_out_residuals,
+    rounding_scale,
+    starts,
+)
 from poisonbench.defenses.engines.fits import RANKING, Refits, fits
 from poisonbench.defenses.fast_lts import lts_scale
 from poisonbench.features import BoolArray, FloatArray
@@ -141,7 +147,7 @@ class SparseLTSRegressor(Defense):
         self.random_state = random_state
 
     def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
-        h = int(np.ceil(self.core * len(y)))
+        h = core_size(self.core, len(y))
         first = masks = starts(fits(Lasso(), X, y), h, self.restarts, rng)[:STARTS]
         strengths = grid(X, y, masks[0]) if self.penalty == "auto" else [float(self.penalty)]
         runs: dict[float, tuple[Refits, Run]] = {}

@@ -99,6 +99,12 @@ def median_scale(residual: FloatArray, y: FloatArray) -> float:
         n_within = within
 
 
+def core_size(share: float, n_rows: int) -> int:
+    """Return the smallest whole number of rows that is at least this share of `n_rows` rows."""
+    # In floating point, 0.56 of 25 rows is 14.000000000000002.
+    return max(1, int(np.ceil(share * n_rows - 1e-9)))
+
+
 def find_core(
     engine: Refits, share: float, restarts: int | None, rng: np.random.RandomState
 ) -> Core:
@@ -116,7 +122,7 @@ def find_core(
         Draws the starts.
     """
     n_rows = len(engine.y)
-    n_kept = max(1, int(np.ceil(share * n_rows)))
+    n_kept = core_size(share, n_rows)
     if well_searched(engine, n_kept):
         run = least_squares_run(engine, n_kept, restarts or LEAST_SQUARES_STARTS, rng)
     else:
