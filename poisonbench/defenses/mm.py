@@ -73,6 +73,10 @@ class MMRegressor(Defense):
     category is minimax, with an excess of q B^2.  Therefore this defense reports
     ``rejected_groups_``, the categories for which the data cannot tell which rows are poison.
 
+    With OLS and without one-hot columns, it minimises the same function as R's ``lmrob``, from
+    another start and with another scale: ``lmrob`` takes both from an S-estimate, which tolerates
+    poison in half of the rows, whereas this takes them from ``core`` of the rows.
+
     It costs about 20 fits for the core and 10 to 40 weighted fits, each in the smaller dimension of
     the design; together about 20 ridge fits for 360 rows and 274 features.
 
@@ -93,7 +97,10 @@ class MMRegressor(Defense):
         Ridge penalty G on a one-hot column, as a share of N.  A category with a share q of the rows
         keeps about q / (q + G/N) of its effect.
     core : float, default=0.75
-        Share of the rows in the core, at least half.
+        Share of the rows in the core, at least half.  A core of half may be fitted much more
+        closely than the other clean rows, if there are few rows for each parameter or if errors
+        have heavy tails.  The scale is then too small, and up to half of the rows are rejected
+        although they are clean; ``lmrob`` does not have this weakness.
     tuning : float, default=4.685
         Rows with residuals beyond this many times the scale are rejected; 4.685 gives 95%
         efficiency for normal errors.

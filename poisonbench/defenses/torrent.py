@@ -39,6 +39,11 @@ class TORRENTDefense(Defense):
     and drop poison rows before the model can learn to fit them, as long as most rows agree on the
     way.  They are much stronger against rows that a full fit interpolates.
 
+    It follows one path and does not search for the smallest trimmed sum of squares, as ``trim``
+    does.  Around OLS without a quarter of the rows of 37 classic data sets, its sum is 1.1 (full
+    fits) and 1.2 times (gradient steps) the smallest one in the median, and 64 and 4.6 times on the
+    worst (``tests/benchmarks/classic.py``).
+
     Full fits cost 3 to 30 fits of the learner.  A gradient step costs two products with the rows,
     and there are up to `max_iter` steps.  The paper has no penalty.  Here the objective is the
     learner's, with fixed lambda, a proximal step for an l1 norm, and an optimal intercept after
