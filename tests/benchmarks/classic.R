@@ -32,6 +32,7 @@ run <- function(X, y, alpha, nsamp) {
   list(h = found$quan, objective = sum(fit$residuals^2))
 }
 
+set.seed(1)
 folder <- commandArgs(trailingOnly = TRUE)[1]
 dir.create(file.path(folder, "r"), recursive = TRUE, showWarnings = FALSE)
 lines <- NULL
