@@ -35,7 +35,7 @@ def config(options: argparse.Namespace) -> dict[str, Any]:
     """Return the experiment."""
     strong = [
         {"name": "coordinate", "preset": options.preset, "outer_objective": objective}
-        for objective in ("training", "validation")
+        for objective in options.objectives
     ]
     return {
         "dataset": options.datasets,
@@ -109,6 +109,7 @@ def main(arguments: list[str] | None = None) -> None:
     add("--data-dir", type=Path)
     add("--models", nargs="*", type=yaml.safe_load, default=[{"name": "ridge", "alpha": 0.1}])
     add("--rates", nargs="*", type=float, default=[0.04, 0.2])
+    add("--objectives", nargs="*", default=["training", "validation"])
     add("--seeds", type=yaml.safe_load, default={"start": 500, "count": 10})
     add("--split", type=yaml.safe_load, default={"train": 300, "validation": 250, "test": 500})
     add("--preset", default="strong")
