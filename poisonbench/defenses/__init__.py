@@ -16,6 +16,7 @@ from poisonbench import registry
 from poisonbench.defenses.base import Defense as Defense
 
 if TYPE_CHECKING:  # type checkers and editors do not run __getattr__
+    from poisonbench.defenses.certified_ridge import CertifiedRidge as CertifiedRidge
     from poisonbench.defenses.chen import ChenDefense as ChenDefense
     from poisonbench.defenses.crr import CRRDefense as CRRDefense
     from poisonbench.defenses.fast_lts import LTSRegressor as LTSRegressor

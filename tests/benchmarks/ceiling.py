@@ -2,7 +2,8 @@
 
 This runs a config with `poisonbench run`, which resumes an interrupted run, and prints medians over
 the seeds.  With --certificate it writes a stored ceiling with all that its proof needs, for
-check_ceiling.py.
+check_ceiling.py.  With --penalties it prints the ceilings on the test error of ridge for several
+penalties, beside what p rows can do to a constant, and the penalty that `certified-ridge` chooses.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from poisonbench.certificates.ceiling import ceiling
 from poisonbench.certificates.cell_ceilings import LOSSES, CeilingTask
 from poisonbench.cli.messages import user_errors
 from poisonbench.config import load
+from poisonbench.defenses import CertifiedRidge
+from poisonbench.models import Ridge
 from poisonbench.plan.make import make_plan
 
 KEY = ["dataset", "model", "outer_objective", "poisoning_rate"]
@@ -73,6 +76,40 @@ def cost(group: Any, dataset: Any, name: str) -> list[Any]:
             float(np.median(seconds) / np.median(fits))]  # fmt: skip
 
 
+PENALTIES = (0.1, 1.0, 10.0, 100.0, 1e3, 1e4)
+"""The values of scikit-learn's alpha in the table of --penalties."""
+
+
+def promises(group: Any, dataset: Any) -> list[dict[str, Any]]:
+    """Return bounds on the test error after any p rows, for ridge and for the median response.
+
+    No attacker and no defender knows the test rows; these are the promises that could be made to
+    somebody who does.  `certified-ridge` gets the clean training rows only.
+    """
+    setting, p = pipeline.prepare(group, dataset), group.n_poison
+    train, test = setting.train, setting.test
+    group_columns = [entry.columns for entry in setting.space.groups]
+    own = CertifiedRidge(n_poison=p, one_hot_groups=group_columns, box="unit")
+    own.fit(train.X, train.y)
+
+    def error(predicted: Any) -> float:
+        return float(np.mean((predicted - test.y) ** 2))
+
+    lines = []
+    for alpha in (*PENALTIES, own.alpha_):
+        clean = Ridge(alpha=alpha).fit(train.X, train.y)
+        bound = ceiling(*CeilingTask("test", setting, clean, p).problem_and_loss()).bound
+        lines.append({"model": f"ridge {alpha:g}", "alpha": alpha,
+                      "clean": error(clean.predict(test.X)), "certified": bound})  # fmt: skip
+    lines[-1] |= {"model": own.name, "own ceiling": own.held_out_ceiling_}
+    # The error of a constant is convex, so the worst median is one of the extreme ones: those with
+    # all p responses at 0, or all at 1.
+    worst = [np.median(np.append(train.y, np.full(p, end))) for end in (0.0, 1.0)]
+    lines.append({"model": "median", "clean": error(np.median(train.y)),
+                  "certified": max(map(error, worst))})  # fmt: skip
+    return [{"dataset": dataset.name, "rate": p / len(train), **line} for line in lines]
+
+
 def timed(call: Callable[[], object]) -> float:
     """Return the CPU seconds of a call."""
     start = time.process_time()
@@ -117,6 +154,7 @@ def main(arguments: list[str] | None = None) -> None:
     add("--output", type=Path, default=Path("results/ceiling"))
     add("--certificate", type=Path, help="write a certificate there, of the first group")
     add("--objective", default="validation", choices=list(LOSSES), help="of the certificate")
+    add("--penalties", action="store_true", help="print the table of penalties only")
     add("--costs", action="store_true", help="measure the costs too")
     options = parser.parse_args(arguments)
     options.output.mkdir(parents=True, exist_ok=True)
@@ -131,6 +169,15 @@ def main(arguments: list[str] | None = None) -> None:
             first = groups[0]
             write_certificate(first, plan.datasets[first.data], options.objective,
                               options.certificate)  # fmt: skip
+            return
+        if options.penalties:
+            splits = {(group.data, group.seed, group.n_poison): group for group in groups}
+            table = pd.DataFrame(
+                [line for group in splits.values()
+                 for line in promises(group, plan.datasets[group.data])]
+            )  # fmt: skip
+            medians = table.groupby(["dataset", "rate", "model"], sort=False).median()
+            print(medians.to_string(float_format="{:.4f}".format))
             return
         subprocess.run(
             [sys.executable, "-m", "poisonbench", "run", path, "--quiet", *where,

@@ -74,7 +74,8 @@ def main() -> None:
     if numbers == arguments.output:
         parser.error(f"--tables would write its numbers to {numbers}, which is --output")
     plan = planned(arguments)
-    jobs = list(work(plan, arguments.adaptive_seeds))
+    rates = arguments.adaptive_rates or [max(arguments.rate)]
+    jobs = list(work(plan, arguments.adaptive_seeds, rates))
     done = set()
     if arguments.output.exists():
         done = set(read(arguments.output)[KEY].itertuples(index=False, name=None))
@@ -115,7 +116,7 @@ def command() -> argparse.ArgumentParser:
     add("--dataset", nargs="+", type=load_yaml, default=["house", "health"])
     add("--model", nargs="+", type=load_yaml, default=[{"name": "ridge", "alpha": 0.1}])
     add("--attack", nargs="+", type=load_yaml, default=[load_yaml(text) for text in ATTACKS],
-        help="adaptive is tuned to each defense, which alone meets it, at the highest rate"
+        help="adaptive is tuned to each defense, which alone meets it"
         )  # fmt: skip
     add("--rate", nargs="+", type=float, default=[0.04, 0.12, 0.2], help="p/n")
     add("--defense", nargs="+", type=load_yaml, default=every)
@@ -127,6 +128,7 @@ def command() -> argparse.ArgumentParser:
         help="fits of each defense to the same rows, at the highest rate and without poison",
     )
     add("--adaptive-seeds", type=int, default=3, help="how many of them adaptive has")
+    add("--adaptive-rates", nargs="+", type=float, help="its rates; if not given, the highest")
     add("--train", type=int, default=300, help="clean training rows")
     add("--data-dir", type=Path, help="where the files of house and health lie")
     add("--jobs", type=int, default=1, help="processes")
@@ -173,19 +175,20 @@ class Job:
     lines: tuple[dict[str, Any], ...]
 
 
-def work(plan: Plan, adaptive_seeds: int) -> Iterator[Job]:
+def work(plan: Plan, adaptive_seeds: int, adaptive_rates: list[float]) -> Iterator[Job]:
     """Yield what is to be done.
 
     Defenses are fitted several times to the same rows at the highest rate and without poison, else
     once, because this takes most of the time.  `adaptive`, which costs dozens of fits of its
-    defense, is done at the highest rate only, for the first few seeds, and before its own defense.
+    defense, is done at its own rates only, for the first few seeds, and before its own defense.
     """
     labels = {row.cell: row.labels for row in plan.rows}
     seeds = sorted({group.seed for group in plan.groups})[:adaptive_seeds]
     highest = max(group.n_poison for group in plan.groups)
     for group in plan.groups:
         adaptive, tasks = group.attack.name == "adaptive" and group.n_poison > 0, group.tasks
-        if adaptive and (group.n_poison < highest or group.seed not in seeds):
+        rate = labels[tasks[0].id].poisoning_rate
+        if adaptive and (rate not in adaptive_rates or group.seed not in seeds):
             continue
         if adaptive:
             broken = group.attack.parameters["defense"]

@@ -82,7 +82,10 @@ def poisoned(n: int = 80, p: int = 16, d: int = 4, seed: int = 0) -> tuple[Any, 
     return X, y, np.arange(n + p) >= n
 
 
-WEAK = {"roni": 0.85}  # against rows that agree with each other
+WEAK = {
+    "roni": 0.85,  # against rows that agree with each other
+    "certified-ridge": 1.3,  # its heavy penalty is against the worst rows, which these are not
+}
 """Largest error on clean rows as a share of the undefended one, where it is not below 0.3."""
 
 FAR = {"low-rank": 5}  # of three rows it keeps two, and the line through them may be steep
