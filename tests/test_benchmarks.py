@@ -235,3 +235,29 @@ def test_classic_data_sets_beside_another_program(classic, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         classic.main(few)
     assert "has no line for small and core 0.75" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_adaptive_at_several_rates(tmp_path: Path) -> None:
+    script = SCRIPT.with_name("defenses.py")
+    arguments = [
+        *("--dataset", "{name: synthetic, n: 900, d: 5}", "--train", "40", "--seeds", "3-4"),
+        *("--attack", "none", "statp", "adaptive", "--defense", "none", "trim"),
+        *("--rate", "0.1", "0.2"),
+        *("--adaptive-seeds", "1", "--adaptive-rates", "0.1", "0.2"),
+        *("--cache", tmp_path / "cache", "--output", tmp_path / "fits.csv"),
+    ]
+    subprocess.run(
+        [sys.executable, script, *arguments, "--tables", tmp_path / "page.md"],
+        env={**os.environ, "PYTHONPATH": str(SCRIPT.parents[2])},
+        check=True,
+    )
+    fits = pd.read_csv(tmp_path / "fits.csv", keep_default_na=False)
+    counts = fits.groupby(["attack", "rate", "defense"]).size()
+    assert counts.to_dict() == {
+        **{("clean", 0.0, defense): 2 for defense in ("none", "trim")},
+        **{("statp", rate, defense): 2 for rate in (0.1, 0.2) for defense in ("none", "trim")},
+        **{("adaptive", rate, "trim"): 1 for rate in (0.1, 0.2)},  # one seed, its own defense
+    }
+    assert (fits["ratio"][(fits["attack"] == "clean") & (fits["defense"] == "none")] == 1).all()
+    assert "### Attacks at p/n = 0.2" in (tmp_path / "page.md").read_text()
