@@ -7,9 +7,10 @@ categories (Yohai 1987; for ridge Maronna 2011, for the LASSO Smucler and Yohai 
 C is new in poisonbench).  Without the penalty G, poison can hide in a small category, whose
 coefficient follows the poison rows at almost no cost.  With it, the rows of the other categories
 outvote them, and the poison rows get large residuals.  The starting point is least trimmed squares
-on three quarters of the rows.  It also gives the scale s, which is then fixed.  Only residuals
-within three scales enter s, because poison would increase the scale of all residuals and would then
-not be rejected.
+on seven tenths of the rows.  It also gives the scale s, which is then fixed.  Only residuals within
+three scales enter s, because poison would increase the scale of all residuals and would then not be
+rejected.  But s is at least the root mean square of the core's residuals.  Otherwise copies of a
+row, which are fitted closely, would decrease the scale so far that the clean rows are rejected.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ rejected on the same side."""
 class MMRegressor(Defense):
     """MM-regression with a heavy ridge penalty on one-hot columns; it does not need p.
 
-    It assumes that three quarters of the rows are clean, that the clean rows of all categories
+    It assumes that seven tenths of the rows are clean, that the clean rows of all categories
     follow nearly the same linear model of the numeric features, and that categories have little
     effect on the response.  Then it does better than the learner even without poison.  If
     categories with many rows really differ, the shrinkage costs accuracy: on synthetic rows whose
@@ -58,9 +59,10 @@ class MMRegressor(Defense):
     ``group_shrinkage`` sets its strength, with 0 for none, and ``note_`` says if the data speak
     against it.
 
-    Breakdown point: if p > N/4, a core of three quarters must contain poison; a smaller ``core``
-    tolerates more.  If p is smaller, the estimate stays bounded, but poison near the model of the
-    other rows can still move it.  Known weakness: poison that is tuned to this defense (the attack
+    Breakdown point: if p > 0.3 N, a core of seven tenths must contain poison; a smaller ``core``
+    tolerates more poison, but resists poison that is tuned to it less.  If p is smaller, the
+    estimate stays bounded, but poison near the model of the other rows can still move it.  Known
+    weakness: poison that is tuned to this defense (the attack
     ``adaptive``) lies a few scales away from the model and pulls in one direction.  At p/n = 0.2,
     it raises the error to 1.2 times that of ridge on clean rows, on house prices and on health, and
     to 3.0 and 1.6 times on the worst of ten splits (``tests/benchmarks/defenses.py``).
@@ -96,7 +98,7 @@ class MMRegressor(Defense):
     group_shrinkage : float, default=1/12
         Ridge penalty G on a one-hot column, as a share of N.  A category with a share q of the rows
         keeps about q / (q + G/N) of its effect.
-    core : float, default=0.75
+    core : float, default=0.7
         Share of the rows in the core, at least half.  A core of half may be fitted much more
         closely than the other clean rows, if there are few rows for each parameter or if errors
         have heavy tails.  The scale is then too small, and up to half of the rows are rejected
@@ -171,7 +173,7 @@ class MMRegressor(Defense):
         *,
         one_hot_groups: Groups = None,
         group_shrinkage: Annotated[float, Ge(0)] = 1 / 12,
-        core: Annotated[float, Ge(0.5), Le(1)] = 0.75,
+        core: Annotated[float, Ge(0.5), Le(1)] = 0.7,
         tuning: Annotated[float, Gt(0)] = 4.685,
         restarts: Annotated[int, Ge(1)] = 100,
         max_iter: Annotated[int, Ge(1)] = 40,
@@ -197,7 +199,8 @@ class MMRegressor(Defense):
         strength = self.group_shrinkage * n_rows
         scale, engine = self._engine(estimator, X, y, indicator, strength)
         core = find_core(engine, self.core, self.restarts, rng)
-        self.scale_ = median_scale(core.residual, y)
+        spread = float(np.sqrt(np.mean(core.residual[core.kept] ** 2)))
+        self.scale_ = max(median_scale(core.residual, y), spread)
         residual, self.n_iter_, converged = self._reweighted(engine, core.residual)
         self.weights_ = biweight(residual, self.tuning * self.scale_)
         self.support_ = self.weights_ > 0

@@ -97,7 +97,7 @@ def test_copies_in_a_small_category_are_rejected_without_knowing_p(model, shift)
 
 
 def test_without_shrinkage_the_copies_are_kept():
-    X, y, mask = with_copies(0.4, p=60)
+    X, y, mask = with_copies(0.4, p=70)
     plain = MMRegressor(Ridge(alpha=0.1), group_shrinkage=0.0, random_state=0).fit(X, y)
     assert plain.support_[mask].all()
     assert clean_error(plain) > 10 * clean_error(MMRegressor(random_state=0).fit(X, y))
@@ -235,3 +235,23 @@ def test_sparse_lts_keeps_clean_rows_that_a_strong_lasso_puts_too_low():
     strengths = list(model.criterion_)
     chosen = min(strengths, key=model.criterion_.__getitem__)
     assert model.penalty_ < chosen
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_copies_of_a_good_row_do_not_make_the_others_outliers(seed):
+    """They are fitted closely, so the median of the residuals is almost 0."""
+    X, y = households(seed=seed)
+    copies = 96
+    X, y = np.vstack([X, np.repeat(X[40:41], copies, axis=0)]), np.append(y, np.full(copies, y[40]))
+    mm = MMRegressor(random_state=0).fit(X, y)
+    assert mm.scale_ > 0.25 * 0.02
+    assert mm.support_[:240].mean() > 0.85
+    assert clean_error(mm) < 2 * clean_error(Ridge(alpha=0.1).fit(*households(seed=seed)))
+
+
+@pytest.mark.parametrize("shift", [0.4, -0.9])
+def test_copies_in_two_sevenths_of_all_rows_are_rejected(shift):
+    X, y, mask = with_copies(shift, p=96)
+    mm = MMRegressor(random_state=0).fit(X, y)
+    assert not mm.support_[mask].any()
+    assert clean_error(mm) < 1.2 * clean_error(Ridge(alpha=0.1).fit(*households()))

@@ -1,7 +1,7 @@
 """A core of rows that agree, found without knowing how many rows are poison.
 
-The core is found by least trimmed squares on three quarters of the rows, with concentration steps
-from starts of which some are probably clean: fits to ten rows each, and the rows nearest to the
+The core is found by least trimmed squares on a share of the rows, with concentration steps from
+starts of which some are probably clean: fits to ten rows each, and the rows nearest to the
 median response.  (With 60 poison rows among 360, one in six samples of ten rows is clean, but only
 one in 240 samples of thirty.)  Residuals are then corrected: a model with many features fits its
 own training rows too closely, so the residual of a row of the core is computed as if the row had
