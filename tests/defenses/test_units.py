@@ -36,9 +36,8 @@ def around_ols(name: str) -> Any:
     """Return the defense of that name around OLS, told of 16 poison rows."""
     cls = COMPONENTS[name]
     given = {"estimator": OLS(), "n_poison": 16, "restarts": 50, "max_subsets": 300,
-             "max_trials": 30}  # fmt: skip
-    given = {key: value for key, value in given.items() if registry.accepts(cls, key)}
-    return cls(random_state=0, **given)
+             "max_trials": 30, "random_state": 0}  # fmt: skip
+    return cls(**{key: value for key, value in given.items() if registry.accepts(cls, key)})
 
 
 def far_off(seed: int, n: int = 64, p: int = 16) -> tuple[Any, Any]:
