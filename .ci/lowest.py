@@ -1,7 +1,7 @@
 """Print the lowest declared version of every dependency, as constraints for pip.
 
-    python .ci/lowest.py > lowest.txt
-    python -m pip install --constraint lowest.txt '.[test]'
+python .ci/lowest.py > lowest.txt
+python -m pip install --constraint lowest.txt '.[test]'
 """
 
 import re
