@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from poisonbench.cli.artifact import artifact, verify
 from poisonbench.cli.audit import audit
 from poisonbench.cli.datasets import DataDir
 from poisonbench.cli.datasets import app as datasets_app
@@ -77,7 +78,7 @@ app = typer.Typer(
 
 app.add_typer(datasets_app, name="datasets")
 app.add_typer(defend_app)
-for _command in (audit, init, explain, info, rerun):
+for _command in (audit, init, explain, info, rerun, artifact, verify):
     app.command()(_command)
 
 

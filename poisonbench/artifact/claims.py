@@ -1,0 +1,120 @@
+"""The claims of an artifact: medians over seeds, each with a tolerance.
+
+On the same kind of machine a repetition is exact.  On another kind, the last bits of a sum may
+differ.  A result without a search hardly changes then.  A search, such as gradient ascent,
+amplifies the difference, and may end in another local optimum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from poisonbench import records
+from poisonbench.output.layout import StoreError
+from poisonbench.records import Labels, Measured
+
+KEY = ["experiment", *(name for name in records.names(Labels) if name != "seed")]
+"""The columns that, with the metric, identify a claim."""
+
+METRICS = ("test_mse", "ratio_to_clean")
+"""The columns of ``results.csv`` that are claimed."""
+
+COLUMNS = [*KEY, "metric", "unit", "seeds", "value", "tolerance"]
+"""The columns of ``claims.csv``."""
+
+EXACT = 1e-6
+"""Relative tolerance without a search; a thousand times the largest difference that the golden run
+of the tests has shown between kinds of processors."""
+
+SEARCH = 0.05
+"""Relative tolerance of a result under an attack that searches in rounds."""
+
+ZERO = 1e-12
+"""Values below this are rounding errors, and are equal."""
+
+
+def claims_of(
+    experiment: str,
+    results: pd.DataFrame,
+    timings: pd.DataFrame,
+    tolerances: Mapping[str, float] | None = None,
+) -> pd.DataFrame:
+    """Return the claims of an experiment, with the columns :data:`COLUMNS`.
+
+    Parameters
+    ----------
+    experiment : str
+        Its name.
+    results, timings : pandas.DataFrame
+        The rows of ``results.csv`` and ``timings.csv``, in the same order.
+    tolerances : mapping of str to float, optional
+        Relative tolerances by the name of an attack, in place of :data:`EXACT` and :data:`SEARCH`;
+        the empty name stands for all other attacks.
+    """
+    given = tolerances or {}
+    searches = (timings["attack_rounds"].fillna(0).astype(float) > 0).to_numpy()
+    rows = results.assign(experiment=experiment, searches=searches)
+    for name in KEY:  # as text, because a column that is empty in all rows would match nothing
+        rows[name] = rows[name].astype(object).fillna("").astype(str)
+    found = []
+    for key, group in rows.groupby(KEY, sort=False):
+        label = dict(zip(KEY, map(str, key), strict=True))
+        # The oracle is trained on the clean rows, whatever the attack has found.
+        usual = SEARCH if group["searches"].any() and label["defense"] != "oracle" else EXACT
+        tolerance = given.get(label["attack"], given.get("", usual))
+        for metric in METRICS:
+            values = group[metric].dropna().astype(float)
+            if len(values):
+                unit = Measured.__dataclass_fields__[metric].metadata["unit"]
+                found.append([*key, metric, unit, len(values), float(values.median()), tolerance])
+    return pd.DataFrame(found, columns=COLUMNS)
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Return the claims in a file.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be read, or has other columns.
+    """
+    try:
+        found = pd.read_csv(path, dtype=str, keep_default_na=False)
+        numbers = {name: found[name].astype(float) for name in ("value", "tolerance")}
+        return found[COLUMNS].assign(**numbers)
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(f"{path}: not the claims of an artifact ({error}); expected the file that "
+                         "poisonbench artifact writes") from error  # fmt: skip
+
+
+def checked(claims: pd.DataFrame, repeated: pd.DataFrame) -> pd.DataFrame:
+    """Return claims with ``new``, ``difference`` (relative) and ``verdict``.
+
+    A verdict is ``holds``, ``fails`` or ``not computed``.
+
+    Parameters
+    ----------
+    claims : pandas.DataFrame
+        The claims.
+    repeated : pandas.DataFrame
+        The claims that the repeated experiments would make.
+    """
+    key = [*KEY, "metric"]
+    new = repeated.rename(columns={"value": "new", "seeds": "new_seeds"})
+    both = claims.merge(new[[*key, "new", "new_seeds"]], on=key, how="left")
+    size = both["value"].abs().clip(lower=ZERO)
+    both["difference"] = (both["new"] - both["value"]) / size
+    complete = both["new_seeds"].fillna(0).astype(int) == both["seeds"].astype(int)
+    holds = both["difference"].abs() <= both["tolerance"]
+    both["verdict"] = np.where(complete, np.where(holds, "holds", "fails"), "not computed")
+    return both.drop(columns="new_seeds")
+
+
+def shortened(claims: pd.DataFrame) -> pd.DataFrame:
+    """Return claims without the labels that are the same in all of them."""
+    same = [name for name in (*KEY, "unit", "seeds") if claims[name].astype(str).nunique() < 2]
+    return claims.drop(columns=same if len(claims) > 1 else [])

@@ -1,0 +1,133 @@
+"""The commands that make the tables and figures of an artifact, with their time and memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from poisonbench.artifact.contents import Experiment
+from poisonbench.execution.estimate import estimate
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command that makes tables or figures, and what it needs.
+
+    Parameters
+    ----------
+    makes : str
+        What it makes.
+    command : tuple of str
+        The command, to be run in the folder of the artifact.
+    seconds : float
+        How long it took.
+    memory : float
+        How much memory it needs, in bytes.
+    """
+
+    makes: str
+    command: tuple[str, ...]
+    seconds: float
+    memory: float
+
+
+def steps_of(experiment: Experiment, expected: Path, data_dir: Path | None) -> Iterator[Step]:
+    """Yield the commands of an experiment; those that take its results are run, to measure them.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The experiment.
+    expected : Path
+        The folder into which the commands print and draw.
+    data_dir : Path, optional
+        The folder of the catalogue's files.
+    """
+    name, plan = experiment.name, experiment.plan
+    folder = f"rerun/{name}"
+    memory = estimate(plan, plan.groups, experiment.folder, 1).memory
+    files = ["results.csv", "table.csv", "convergence.csv", "timings.csv"]
+    sweep = ["sweep", f"{name}.yaml", "--output", folder]
+    if experiment.predictions:
+        files.append("changes.csv")
+        sweep.append("--predictions")
+    yield Step(
+        f"{name}: {', '.join(files)}",
+        ("poisonbench", *sweep),
+        experiment.seconds,
+        sum(memory.values()),
+    )
+    yield from _measured(f"{name}: table of test errors (table.txt)", ["table", folder],
+                         {folder: str(experiment.folder)}, expected / "table.txt")  # fmt: skip
+    figures = expected / "figures"
+    places = {folder: str(experiment.folder), f"figures/{name}": str(figures)}
+    plot = ["plot", folder, "--format", "png", "--output", f"figures/{name}"]
+    data = [] if data_dir is None else ["--data-dir", str(data_dir)]
+    for step in _measured("", plot, places, None, data):
+        for path in sorted(figures.glob("*.png")):
+            yield Step(f"{name}: figure {path.name}", step.command, step.seconds, step.memory)
+
+
+def comparison(folder: Path, target: str, expected: Path) -> Iterator[Step]:
+    """Yield the command that compares results with published values, if there are such values.
+
+    Parameters
+    ----------
+    folder : Path
+        The output folder, or the folder of output folders.
+    target : str
+        The folder of the repeated results.
+    expected : Path
+        The file into which the command prints.
+    """
+    yield from _measured("comparison with published values (comparison.txt)", ["compare", target],
+                         {target: str(folder)}, expected)  # fmt: skip
+
+
+def _measured(
+    makes: str,
+    words: Sequence[str],
+    places: dict[str, str],
+    expected: Path | None,
+    more: Sequence[str] = (),
+) -> Iterator[Step]:
+    """Run a command on the finished results; yield it with time and memory if it succeeds.
+
+    It fails if there is nothing to draw or to compare, or if an extra is missing.
+
+    Parameters
+    ----------
+    makes : str
+        What it makes.
+    words : sequence of str
+        The command.
+    places : dict of str to str
+        The paths that take the place of those in the command.
+    expected : Path or None
+        The file that gets its output.
+    more : sequence of str, optional
+        Further options.
+    """
+    run = [sys.executable, "-m", "poisonbench", *(places.get(word, word) for word in words), *more]
+    start = time.perf_counter()
+    with tempfile.TemporaryFile() as printed:
+        process = subprocess.Popen(run, stdout=printed, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        printed.seek(0)
+        text = printed.read().decode()
+    seconds = time.perf_counter() - start
+    if process.returncode:
+        return
+    if expected is not None:
+        for target, place in places.items():
+            text = text.replace(place, target)
+        expected.write_text(text, encoding="utf-8")
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+    yield Step(makes, ("poisonbench", *words), seconds, usage.ru_maxrss * unit)
