@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shlex
 from collections.abc import Sequence
@@ -67,7 +66,6 @@ def readme(
         f"{in_bytes(step.memory)} |"
         for step in steps
     )
-    n_search = int((claims["tolerance"] > claim.EXACT).sum())
     data = (
         f"The data sets {', '.join(catalogued)} of poisonbench's catalogue are not in this folder. "
         "`--fetch` downloads them into `datasets` and checks them; `datasets/SHA256SUMS` has the "
@@ -133,10 +131,14 @@ learner without poison. A claim holds if all its seeds were computed and the new
 the value by at most the tolerance, relative to the value.
 
 On the same kind of processor, the results are equal to the last digit. On another kind, sums are
-rounded differently. A result without a search hardly changes then, nor does `oracle`, which
-ignores the poison; the usual tolerance for these is {claim.EXACT:g}. An attack that searches in rounds amplifies the difference, and may end in another
-local optimum; the usual tolerance is then {claim.SEARCH:g}, which is a judgement and not a proved
-bound. {n_search} of the {len(claims)} claims have a tolerance above {claim.EXACT:g}.
+rounded differently. Results without a search hardly change then, nor does `oracle`, which ignores
+the poison: their usual tolerance is {claim.EXACT:g}. An attack that searches in rounds may end with
+other rows of almost the same strength. The usual tolerance is then {claim.SEARCH:g} without a
+defense. With a defense it is {claim.DEFENDED:g}, because a defense keeps or drops whole rows. These
+values were chosen from differences between several kernels on one machine. They are no proved
+bounds, and the authors may have chosen others. The number of claims with each tolerance:
+
+{_tolerances(claims)}
 
 {_table(claims)}
 
@@ -151,10 +153,8 @@ def _machine() -> str:
     """Return this machine in words."""
     facts = provenance.facts()
     kernels = {f"{pool['internal_api']} for {pool['architecture']}" for pool in facts["blas"]}
-    return (
-        f"{platform.system()} on {os.cpu_count()} processors of type {platform.machine()}, with the "
-        f"linear algebra of {', '.join(sorted(kernels)) or 'an unknown library'}"
-    )
+    library = ", ".join(sorted(kernels)) or "an unknown library"
+    return f"{platform.system()} {platform.machine()}, with the linear algebra of {library}"
 
 
 def in_minutes(seconds: float) -> str:
@@ -175,6 +175,11 @@ def _parts(claims: pd.DataFrame) -> str:
     return "for " + ", ".join(
         f"{number} {name}{'' if number == 1 else 's'}" for name, number in numbers.items()
     )
+
+
+def _tolerances(claims: pd.DataFrame) -> str:
+    counts = claims["tolerance"].value_counts().sort_index()
+    return "\n".join(f"- {tolerance:g}: {count}" for tolerance, count in counts.items())
 
 
 def _table(claims: pd.DataFrame) -> str:

@@ -62,7 +62,8 @@ def artifact(
             "--tolerance",
             metavar="[ATTACK=]R",
             help="Relative tolerance of all claims, or of those about one attack; may be given "
-            "several times.  [default: 0.05 for attacks that search in rounds, 1e-6 for others]",
+            "several times.  [default: 0.02 under attacks that search in rounds, 0.3 for defenses "
+            "under these, 1e-6 for everything else]",
         ),
     ] = None,
     data_dir: DataDir = None,
