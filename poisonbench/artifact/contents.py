@@ -155,7 +155,11 @@ def _config(folder: Path) -> Config:
         try:
             return load(replace(config_of(folder), folder=folder), sweep=True)
         except ConfigError:
-            raise error from None
+            raise ConfigError(
+                *error.messages,
+                "Relative paths are taken from the current folder; if files are missing, run the "
+                "command where the config was.",
+            ) from None
 
 
 def _copied(config: Config, into: Path) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,10 @@ from pathlib import Path
 
 from poisonbench.artifact.contents import Experiment
 from poisonbench.execution.estimate import estimate
+from poisonbench.output.layout import StoreError
+
+NOT_POSSIBLE = 2
+"""Exit code of a command that cannot work with these results or without an extra."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +102,9 @@ def _measured(
     expected: Path | None,
     more: Sequence[str] = (),
 ) -> Iterator[Step]:
-    """Run a command on the finished results; yield it with time and memory if it succeeds.
+    """Run a command on the finished results, and yield it with time and memory.
 
-    It fails if there is nothing to draw or to compare, or if an extra is missing.
+    Yield nothing if there is nothing to draw or to compare, or if an extra is missing.
 
     Parameters
     ----------
@@ -113,18 +118,26 @@ def _measured(
         The file that gets its output.
     more : sequence of str, optional
         Further options.
+
+    Raises
+    ------
+    StoreError
+        The command fails for another reason.
     """
     run = [sys.executable, "-m", "poisonbench", *(places.get(word, word) for word in words), *more]
     start = time.perf_counter()
-    with tempfile.TemporaryFile() as printed:
-        process = subprocess.Popen(run, stdout=printed, stderr=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
+    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as messages:
+        process = subprocess.Popen(run, stdout=printed, stderr=messages)
+        _, status, usage = os.wait4(process.pid, 0)  # unlike wait, it tells the memory
         process.returncode = os.waitstatus_to_exitcode(status)
-        printed.seek(0)
-        text = printed.read().decode()
-    seconds = time.perf_counter() - start
-    if process.returncode:
+        seconds = time.perf_counter() - start
+        for file in (printed, messages):
+            file.seek(0)
+        text, message = printed.read().decode(), messages.read().decode()
+    if process.returncode == NOT_POSSIBLE:
         return
+    if process.returncode:
+        raise StoreError(f"{shlex.join(run)}: exit code {process.returncode}\n{message}")
     if expected is not None:
         for target, place in places.items():
             text = text.replace(place, target)

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +19,7 @@ import typer
 from poisonbench.cli.datasets import DataDir
 from poisonbench.cli.messages import say, to_stderr, usage, user_errors, using
 from poisonbench.cli.options import Fetch, Jobs, Quiet, ResultFolder
-from poisonbench.cli.run import carry_out, fetch_data
+from poisonbench.cli.run import beside, carry_out, fetch_data
 from poisonbench.execution.options import RunOptions
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def artifact(
       poisonbench artifact results/quickstart --output artifact --author "Doe, Jane" --license MIT
       poisonbench artifact results/quickstart --output loose --tolerance 0.01 --tolerance optp=0.2
     """  # noqa: D301
-    out = output or folder.with_name(f"{folder.absolute().name}-artifact")
+    out = output or beside(folder, "-artifact")
     authors = tuple(_author(text) for text in author or ())
     tolerances = _tolerances(tolerance or ())
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
@@ -228,6 +229,8 @@ def _notes(about: About, experiments: Sequence[Experiment], out: Path) -> Iterat
         yield "No --author was given, so .zenodo.json and CITATION.cff say Anonymous."
     if about.license is None:
         yield "No --license was given, so .zenodo.json and CITATION.cff name none."
+    if find_spec("matplotlib") is None:
+        yield "No figures, because they need the extra: python -m pip install 'poisonbench[plot]'"
     inputs = sorted(path.name for path in (out / "inputs").rglob("*") if path.is_file())
     if inputs:
         yield f"Copied, so check that you may pass them on: {', '.join(inputs)}."

@@ -11,7 +11,7 @@ import typer
 from poisonbench.cli.datasets import DataDir
 from poisonbench.cli.messages import say, usage, user_errors
 from poisonbench.cli.options import Folder, Jobs, Quiet
-from poisonbench.cli.run import carry_out, open_index
+from poisonbench.cli.run import beside, carry_out, open_index
 from poisonbench.execution.options import RunOptions
 
 STARTER = Path(__file__).with_name("starter.yaml")
@@ -121,7 +121,7 @@ def rerun(
       poisonbench rerun results/quickstart --output results/again --jobs 2
     """  # noqa: D301
     before = open_index(folder)
-    out = output or folder.with_name(f"{folder.absolute().name}-rerun")
+    out = output or beside(folder, "-rerun")
     with user_errors():
         from poisonbench.config import load
         from poisonbench.output.differences import differences

@@ -36,6 +36,12 @@ def output_folder(config: Path, output: Path | None, ending: str, *, add: bool) 
     return config
 
 
+def beside(folder: Path, ending: str) -> Path:
+    """Return the folder with an ending of its name, also for ``.`` and ``..``."""
+    named = folder if folder.name not in ("", "..") else folder.resolve()
+    return named.with_name(f"{named.name}{ending}")
+
+
 def experiment_of(
     config: Path,
     words: Sequence[str],

@@ -96,7 +96,8 @@ def test_every_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             continue
         seen.add(line)
         folders = [word for word in words[1:] if word.startswith("results/")]
-        works_on = words[0] not in ("run", "sweep", "rerun", "merge") or "--add" in words
+        makes = ("run", "sweep", "rerun", "merge", "verify")
+        works_on = words[0] not in makes or "--add" in words
         for folder in folders if works_on else []:
             make = ["run", "configs/quickstart.yaml", "--jobs", "0", "--quiet", "--output", folder]
             if not Path(folder).exists():  # of another config
@@ -108,6 +109,8 @@ def test_every_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             ending = {"run": "", "sweep": "-sweep", "rerun": "-rerun"}[words[0]]
             if not {"--output", "--add"} & set(words):
                 shutil.rmtree(Path("results", Path(words[1]).stem + ending), ignore_errors=True)
+        if words[0] == "verify" and "--jobs" not in words:
+            quick = ["--jobs", "0"]
         if words[0] == "audit":
             quick = ["--jobs", "0", "--splits", "1", *([] if "--budget" in words else
                      ["--budget", "0.02"])]  # fmt: skip
