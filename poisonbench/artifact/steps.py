@@ -69,9 +69,9 @@ def steps_of(experiment: Experiment, expected: Path, data_dir: Path | None) -> I
         sum(memory.values()),
     )
     yield from _measured(f"{name}: table of test errors (table.txt)", ["table", folder],
-                         {folder: str(experiment.folder)}, expected / "table.txt")  # fmt: skip
+                         {folder: experiment.folder}, expected / "table.txt")  # fmt: skip
     figures = expected / "figures"
-    places = {folder: str(experiment.folder), f"figures/{name}": str(figures)}
+    places = {folder: experiment.folder, f"figures/{name}": figures}
     plot = ["plot", folder, "--format", "png", "--output", f"figures/{name}"]
     data = [] if data_dir is None else ["--data-dir", str(data_dir)]
     for step in _measured("", plot, places, None, data):
@@ -92,13 +92,13 @@ def comparison(folder: Path, target: str, expected: Path) -> Iterator[Step]:
         The file into which the command prints.
     """
     yield from _measured("comparison with published values (comparison.txt)", ["compare", target],
-                         {target: str(folder)}, expected)  # fmt: skip
+                         {target: folder}, expected)  # fmt: skip
 
 
 def _measured(
     makes: str,
     words: Sequence[str],
-    places: dict[str, str],
+    places: dict[str, Path],
     expected: Path | None,
     more: Sequence[str] = (),
 ) -> Iterator[Step]:
@@ -112,8 +112,8 @@ def _measured(
         What it makes.
     words : sequence of str
         The command.
-    places : dict of str to str
-        The paths that take the place of those in the command.
+    places : dict of str to Path
+        The folders that take the place of those in the command.
     expected : Path or None
         The file that gets its output.
     more : sequence of str, optional
@@ -124,7 +124,9 @@ def _measured(
     StoreError
         The command fails for another reason.
     """
-    run = [sys.executable, "-m", "poisonbench", *(places.get(word, word) for word in words), *more]
+    # Absolute paths, because these can be found again in what the command prints.
+    there = {target: str(place.absolute()) for target, place in places.items()}
+    run = [sys.executable, "-m", "poisonbench", *(there.get(word, word) for word in words), *more]
     start = time.perf_counter()
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as messages:
         process = subprocess.Popen(run, stdout=printed, stderr=messages)
@@ -139,7 +141,7 @@ def _measured(
     if process.returncode:
         raise StoreError(f"{shlex.join(run)}: exit code {process.returncode}\n{message}")
     if expected is not None:
-        for target, place in places.items():
+        for target, place in there.items():
             text = text.replace(place, target)
         expected.write_text(text, encoding="utf-8")
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes

@@ -345,13 +345,14 @@ def test_data_of_the_catalogue_are_not_copied_but_their_checksums(
     monkeypatch.chdir(tmp_path)
     Path("datasets").mkdir()
     shutil.copy(house_csv, "datasets")
-    config = {**SEARCHING, "dataset": "house", "attack": "none", "seeds": 1}
-    del config["poisoning_rate"]
-    run(tmp_path, config, tmp_path / "out")
+    config = {**SEARCHING, "dataset": "house", "attack": "statp", "seeds": 1}
+    run(tmp_path, {**config, "poisoning_rate": [0, 0.2]}, tmp_path / "out")
     invoke("artifact", "out")
     folder = tmp_path / "out-artifact"
     assert [path.name for path in (folder / "datasets").iterdir()] == ["SHA256SUMS"]
     assert "poisonbench verify . --fetch" in (folder / "README.md").read_text()
+    compared = (folder / "expected" / "comparison.txt").read_text()
+    assert compared.startswith("rerun/out compared with jagielski2018: a ratio is")
     assert '"--fetch"' in (folder / "Dockerfile").read_text()
     assert "poisonbench datasets fetch house" in invoke("verify", folder, code=2).stderr
     shutil.move(Path("datasets", house_csv.name), folder / "datasets")
