@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,21 @@ def attacks() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the kernels are those of x86-64")
+def test_kernels_of_processors(tmp_path):
+    config = {"dataset": "diabetes", "attack": [{"name": "optp", "iterations": 2}, "statp"],
+              "poisoning_rate": 0.1, "defense": ["none", "trim"], "seeds": 1}  # fmt: skip
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(config))
+    run = [sys.executable, SCRIPT.with_name("kernels.py"), tmp_path / "x.yaml", "ceiling=off",
+           "--kernels", "Haswell", "Prescott"]  # fmt: skip
+    printed = subprocess.run(run, capture_output=True, text=True, check=True).stdout
+    found = [float(line.split()[-1]) for line in printed.splitlines()[3:]]
+    assert len(found) == 4  # two attacks, without a defense and with one
+    assert all(0 <= value < 1 for value in found)
+    assert max(found[2:]) < 1e-9  # statp does not search
 
 
 def test_runs_and_summary(bench, attacks, capsys, monkeypatch):

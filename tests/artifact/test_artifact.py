@@ -23,6 +23,8 @@ from typer.testing import CliRunner
 import poisonbench
 from poisonbench.artifact import claims
 from poisonbench.cli.app import app
+from poisonbench.data.files import checksum
+from poisonbench.data.sidecar import Sidecar
 
 SEARCHING = {
     "dataset": "diabetes",
@@ -59,6 +61,8 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = pd.DataFrame(X, columns=list("abc")).assign(y=X @ [1, 2, 3])
     (folder / "far").mkdir()
     rows.to_csv(folder / "far" / "mine.csv", index=False)
+    described = Sidecar(checksum(folder / "far" / "mine.csv"), "a survey", "y")
+    (folder / "far" / "mine.csv.json").write_text(described.text())
     rows.assign(y=3.0).head(1).to_csv(folder / "bad.csv", index=False)
     order = generator.permutation(90)
     np.savez(folder / "rows.npz", train=order[:40], validation=order[40:60], test=order[60:])
@@ -76,7 +80,10 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run(folder, SEARCHING, folder / "all" / "searching")
         made = invoke("artifact", "all", "--author", "Doe, Jane", "--author", "Consortium",
                       "--license", "CC-BY-4.0")  # fmt: skip
-    assert "check that you may pass them on: bad.csv, mine.csv, rows.npz" in made.stderr
+    assert (
+        "check that you may pass them on: bad.csv, mine.csv, mine.csv.json, rows.npz."
+        in made.stderr
+    )
     shutil.move(folder / "all-artifact", tmp_path_factory.mktemp("reviewer") / "received")
     shutil.rmtree(folder)
     return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,8 @@ def test_a_rerun_reports_every_difference(folder: Path) -> None:
     assert (folder / "out-rerun" / "results.csv").read_bytes() == (
         folder / "out" / "results.csv"
     ).read_bytes()
+    with chdir("out"):
+        assert "All 2 rows of . and " in invoke("rerun", ".", "--jobs", "0").stdout
     path = sorted(folder.glob("out/cells/*/*.json"))[0]
     content = read_json(path)
     assert content is not None
