@@ -67,7 +67,7 @@ def readme(
         for step in steps
     )
     data = (
-        f"The data sets {', '.join(catalogued)} of poisonbench's catalogue are not in this folder. "
+        f"Data sets of poisonbench's catalogue ({', '.join(catalogued)}) are not in this folder. "
         "`--fetch` downloads them into `datasets` and checks them; `datasets/SHA256SUMS` has the "
         "checksums of the files that were used."
         if catalogued
