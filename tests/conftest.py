@@ -9,7 +9,10 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import functools
+import json
 import re
+import shutil
+import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -241,3 +244,65 @@ def attack_problem(
         n_poison=n_poison,
         entropy=entropy,
     )
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+WATCH = """
+<script>
+window.faults = [];
+window.addEventListener("error", event => window.faults.push(String(event.message)));
+const said = console.error; console.error = (...all) => window.faults.push(all.join(" "));
+</script>
+"""
+
+MEASURE = """
+<script>
+window.addEventListener("load", () => {
+  const wide = document.documentElement.scrollWidth > window.innerWidth + 1;
+  const svgs = [...document.querySelectorAll("figure svg")];
+  const button = document.querySelector("table.sortable th.n button");
+  const column = button.closest("th").cellIndex;
+  const read = () => [...button.closest("table").tBodies[0].rows]
+    .map(row => Number(row.cells[column].dataset.value));
+  button.click(); const up = read(); button.click(); const down = read();
+  document.body.innerHTML = ""; document.title = "";
+  document.body.append(JSON.stringify({
+    faults: window.faults, wide, figures: svgs.length, up, down, width: window.innerWidth,
+    requests: performance.getEntriesByType("resource").map(entry => entry.name)
+      .filter(name => !name.startsWith("data:")),
+  }));
+});
+</script>
+"""
+
+
+@pytest.fixture
+def in_browser(tmp_path: Path) -> Callable[[str, int], dict[str, Any]]:
+    """A function that shows a page in a window of some width, and returns what it measures."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip("no Chromium here")
+
+    def run(page: str, width: int) -> dict[str, Any]:
+        # Measured before the page is emptied; the frame gives a phone's width to any Chromium.
+        inner = page.replace("<head>", f"<head>{WATCH}", 1).replace("</body>", f"{MEASURE}</body>")
+        path = tmp_path / "report.html"
+        path.write_text(inner, encoding="utf-8")
+        done = subprocess.run(
+            [
+                browser, "--headless", "--no-sandbox", "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--disable-quic", "--no-first-run", "--disable-background-networking",
+                "--disable-component-update", "--disable-sync",
+                f"--user-data-dir={tmp_path / 'profile'}",
+                f"--window-size={width},900", "--dump-dom", path.as_uri(),
+            ],
+            capture_output=True, text=True, timeout=120, check=True,
+        )  # fmt: skip
+        measured = re.search(r"\{.*\}", done.stdout.split("<body>")[-1])
+        assert measured is not None, done.stdout
+        found: dict[str, Any] = json.loads(measured[0])
+        return found
+
+    return run

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -155,58 +152,10 @@ def test_it_shows_the_verdicts(folder):
     assert "weaker by" in text
 
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-                None)  # fmt: skip
-
-WATCH = """
-<script>
-window.faults = [];
-window.addEventListener("error", event => window.faults.push(String(event.message)));
-const said = console.error; console.error = (...all) => window.faults.push(all.join(" "));
-</script>
-"""
-
-MEASURE = """
-<script>
-window.addEventListener("load", () => {
-  const wide = document.documentElement.scrollWidth > window.innerWidth + 1;
-  const svgs = [...document.querySelectorAll("figure svg")];
-  const button = document.querySelector("table.sortable th.n button");
-  const column = button.closest("th").cellIndex;
-  const read = () => [...button.closest("table").tBodies[0].rows]
-    .map(row => Number(row.cells[column].dataset.value));
-  button.click(); const up = read(); button.click(); const down = read();
-  document.body.innerHTML = ""; document.title = "";
-  document.body.append(JSON.stringify({
-    faults: window.faults, wide, figures: svgs.length, up, down, width: window.innerWidth,
-    requests: performance.getEntriesByType("resource").map(entry => entry.name)
-      .filter(name => !name.startsWith("data:")),
-  }));
-});
-</script>
-"""
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 @pytest.mark.parametrize("width", [1200, 500])
-def test_a_browser_shows_it_without_faults_and_requests(page, tmp_path, width):
-    # Measured before the page is emptied; the frame gives a phone's width to any Chromium.
-    inner = page.replace("<head>", f"<head>{WATCH}", 1).replace("</body>", f"{MEASURE}</body>")
-    path = tmp_path / "report.html"
-    path.write_text(inner, encoding="utf-8")
-    done = subprocess.run(
-        [
-            str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--disable-quic", "--no-first-run", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            f"--window-size={width},900", "--dump-dom", path.as_uri(),
-        ],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    found = json.loads(re.search(r"\{.*\}", done.stdout.split("<body>")[-1])[0])
+def test_a_browser_shows_it_without_faults_and_requests(page, width, in_browser):
+    found = in_browser(page, width)
     assert found["faults"] == []
     assert found["requests"] == []
     assert not found["wide"]
