@@ -147,6 +147,12 @@ def test_defenses(tmp_path):
     assert (many[many["repetitions"] == 1]["spread"] == 1).all()
     assert (ransac["largest_ratio"] >= ransac["ratio"]).all()
     at, repeated = ransac[ransac["rate"] == 0.3], ransac[ransac["rate"] != 0.1]
+    numbers = pd.read_csv(tmp_path / "t.csv").query("rate == 0.3 and attack == 'statp'")
+    low, high = numbers[numbers["defense"].str.startswith("ransac")][
+        ["ratio_low", "ratio_high"]
+    ].iloc[0]
+    # The sign test at 5% for 20 values: between the 6th from either side.
+    assert (low, high) == pytest.approx(tuple(at["ratio"].sort_values().iloc[[5, -6]]), rel=1e-3)
     line = next(line for line in page.partition("p/n = 0.3")[2].splitlines() if "ransac" in line)
     for cell, values, worst in (
         (3, at["ratio"], at["largest_ratio"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+from scipy.stats import binom
 
 CASE = ["dataset", "model", "attack", "rate", "defense"]
 
@@ -22,8 +23,9 @@ the same rows. `adaptive` is the attack that is tuned to the defense of its line
 
 `none`, `median` and `heavy-ridge` are not defenses: they are the learner on all rows, a constant,
 and the learner with 100 times the penalty. The CSV file of the same name has these numbers, and
-errors, shares of the poison rows kept, assumed numbers of poison rows, and the spread for each
-attack. `tests/benchmarks/defenses.py` writes both files.
+errors, 95% intervals of the medians over the splits, shares of the poison rows kept, assumed
+numbers of poison rows, and the spread for each attack. `tests/benchmarks/defenses.py` writes both
+files.
 """
 
 
@@ -35,6 +37,8 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
         repetitions=("repetitions", "max"),
         mse=("test_mse", "median"),
         ratio=("ratio", "median"),
+        ratio_low=("ratio", lambda ratios: interval(ratios)[0]),
+        ratio_high=("ratio", lambda ratios: interval(ratios)[1]),
         worst=("ratio", "max"),
         worst_fit=("largest_ratio", "max"),
         spread=("spread", "median"),
@@ -48,6 +52,18 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def interval(ratios: pd.Series) -> tuple[float, float]:
+    """Return an interval that contains the median with a probability of at least 95%.
+
+    Its ends are two of the values, by the sign test; NaN if there are fewer than 6.
+    """
+    ordered = sorted(ratios.dropna())
+    k = int(binom.ppf(0.025, len(ordered), 0.5)) - 1  # the ends are the k-th from either side
+    if k < 0:
+        return float("nan"), float("nan")
+    return ordered[k], ordered[-1 - k]
+
+
 def markdown(table: pd.DataFrame) -> str:
     """Return the page: for each data set and learner the worst attacks, then all by rate."""
     parts = [HEAD]
@@ -57,7 +73,8 @@ def markdown(table: pd.DataFrame) -> str:
         parts.append(f"## {dataset}, {model}\n")
         if len(unaware):
             parts += [
-                "### The worst attack at each rate, except `adaptive`\n",
+                "### The worst attack at each rate, except `adaptive`: the median, and its 95% "
+                "interval\n",
                 grid(worst_by_rate(unaware)),
             ]
         for rate in sorted(poisoned["rate"].unique(), reverse=True):
@@ -69,7 +86,11 @@ def markdown(table: pd.DataFrame) -> str:
 def worst_by_rate(part: pd.DataFrame) -> pd.DataFrame:
     """Return, for each defense and rate, the attack with the largest median ratio."""
     part = part.loc[part.groupby(["defense", "rate"], sort=False)["ratio"].idxmax()]
-    part = part.assign(cell=part["ratio"].map(number) + " " + part["attack"])
+    between = " (" + part["ratio_low"].map(number) + " to " + part["ratio_high"].map(number) + ")"
+    part = part.assign(
+        cell=part["ratio"].map(number) + between.where(part["ratio_low"].notna(), "") + " "
+        + part["attack"]
+    )  # fmt: skip
     return table_of(part, "rate")
 
 
