@@ -122,6 +122,18 @@ def test_an_engine_that_is_not_there(attacks, capsys, tmp_path, monkeypatch):
     assert "compute with numpy here, not with numba" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_scale(tmp_path):
+    output = tmp_path / "scale.csv"
+    command = [sys.executable, SCRIPT.with_name("scale.py"), "--n", "2000", "--d", "5"]
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[2])}
+    subprocess.run([*command, "--p", "50", "--output", output], env=environment, check=True)
+    line = pd.read_csv(output).iloc[0]
+    assert line["gram"] > 0
+    assert line["total"] == pytest.approx(line["gram"] + line["search"] + line["write"], rel=1e-6)
+    assert line["reratio"] == pytest.approx(line["total"] / line["refit"], rel=1e-6)
+
+
 def test_defenses(tmp_path):
     """Fits are repeated at the highest rate and without poison, and are not measured again."""
     config = "{name: synthetic, n: 800, d: 3, informative: 2, noise: 0.3}"

@@ -49,8 +49,8 @@ def measure(n: int, d: int, p: int, distinct: int) -> dict[str, Any]:
     from sklearn.linear_model import Ridge as SklearnRidge
 
     from poisonbench import pipeline
-    from poisonbench.attacks import coordinate, objectives
-    from poisonbench.attacks.engines import climb
+    from poisonbench.attacks import coordinate
+    from poisonbench.attacks.engines import climb, functions
     from poisonbench.data.scaling import Scaling
     from poisonbench.features import FeatureSpace
     from poisonbench.models import Ridge
@@ -94,7 +94,7 @@ def measure(n: int, d: int, p: int, distinct: int) -> dict[str, Any]:
 
         return call
 
-    objectives.moments = climb.moments = timed("gram", objectives.moments)
+    functions.moments = climb.moments = timed("gram", functions.moments)
     climb.expanded = timed("write", climb.expanded)
     total, poison = seconds(lambda: attack.generate(problem))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
