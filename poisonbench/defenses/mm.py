@@ -9,8 +9,9 @@ coefficient follows the poison rows at almost no cost.  With it, the rows of the
 outvote them, and the poison rows get large residuals.  The starting point is least trimmed squares
 on seven tenths of the rows.  It also gives the scale s, which is then fixed.  Only residuals within
 three scales enter s, because poison would increase the scale of all residuals and would then not be
-rejected.  But s is at least the root mean square of the core's residuals.  Otherwise copies of a
-row, which are fitted closely, would decrease the scale so far that the clean rows are rejected.
+rejected.  But s is at least that of the core alone: the root mean square of its residuals, without
+the largest tenth, which may be those of rows with high leverage.  Otherwise copies of a row, which
+are fitted closely, would decrease the scale so far that the clean rows are rejected.
 """
 
 from __future__ import annotations
@@ -22,7 +23,13 @@ from annotated_types import Ge, Gt, Le
 from sklearn.linear_model import LinearRegression
 
 from poisonbench.defenses.base import Defense
-from poisonbench.defenses.engines.core import ZERO_SCALE, find_core, median_scale, rounding_scale
+from poisonbench.defenses.engines.core import (
+    ZERO_SCALE,
+    core_size,
+    find_core,
+    median_scale,
+    rounding_scale,
+)
 from poisonbench.defenses.engines.fits import LeastSquaresFits, WeightedRefits, fits
 from poisonbench.defenses.engines.indicator_columns import Groups, indicator_columns
 from poisonbench.defenses.engines.learner import learner
@@ -36,6 +43,10 @@ FLOOR = 1e-6
 EFFECTS = 0.8
 """If shrinkage of categories is worse than this, a note says so: the held-out error without
 shrinkage is less than this share of the error with it."""
+
+CALM, CALM_TO_SD = 0.9, 1.267
+"""Share of the core's residuals, the smallest, whose root mean square gives a lower bound of the
+scale; and the standard deviation of a normal variable, divided by it."""
 
 Weighted = WeightedRefits | PartlyPenalized
 """The engines that fit with weights."""
@@ -199,8 +210,9 @@ class MMRegressor(Defense):
         strength = self.group_shrinkage * n_rows
         scale, engine = self._engine(estimator, X, y, indicator, strength)
         core = find_core(engine, self.core, self.restarts, rng)
-        spread = float(np.sqrt(np.mean(core.residual[core.kept] ** 2)))
-        self.scale_ = max(median_scale(core.residual, y), spread)
+        squared = np.sort(core.residual[core.kept] ** 2)
+        calm = np.sqrt(np.mean(squared[: core_size(CALM, len(squared))]))
+        self.scale_ = max(median_scale(core.residual, y), CALM_TO_SD * float(calm))
         residual, self.n_iter_, converged = self._reweighted(engine, core.residual)
         self.weights_ = biweight(residual, self.tuning * self.scale_)
         self.support_ = self.weights_ > 0

@@ -9,7 +9,7 @@ from typing import Any
 from poisonbench.config import Choice
 from poisonbench.data.files import checksum
 
-RESULT_VERSION = 4
+RESULT_VERSION = 5
 """Part of every identity; it is increased whenever the same config would give other numbers."""
 
 

@@ -255,3 +255,16 @@ def test_copies_in_two_sevenths_of_all_rows_are_rejected(shift):
     mm = MMRegressor(random_state=0).fit(X, y)
     assert not mm.support_[mask].any()
     assert clean_error(mm) < 1.2 * clean_error(Ridge(alpha=0.1).fit(*households()))
+
+
+@pytest.mark.parametrize("model", [OLS(), Ridge(alpha=0.1)])
+def test_a_good_row_with_high_leverage_does_not_widen_the_scale(model):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3))
+    y = X @ [0.5, 0.2, -0.1] + 0.02 * rng.normal(size=200)
+    y[:40] += 0.4
+    X[199], y[199] = [1e4, 0, 0], 5e3  # on the model of the others; without it, nothing is known
+    fitted = MMRegressor(model, random_state=0).fit(X, y)
+    assert not fitted.support_[:40].any()
+    assert fitted.support_[40:].mean() > 0.95
+    assert fitted.scale_ == pytest.approx(0.02, rel=0.25)
