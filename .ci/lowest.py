@@ -14,3 +14,5 @@ for requirement in [*project["dependencies"], *(entry for extra in extras for en
     found = re.fullmatch(r"([\w.-]+)>=([\w.]+)", requirement)
     if found:
         print(f"{found[1]}=={found[2]}")
+    elif re.search(r"[^\w.-]", requirement):
+        raise SystemExit(f"pyproject.toml: {requirement}: expected a name, or name>=version")

@@ -75,7 +75,8 @@ class Measured:
                                           "columns, empty if there is only one fit",
                                           "squared box unit")  # fmt: skip
     test_mse_largest: float | None = column("largest test_mse of these fits", "squared box unit")
-    spread: float | None = column("test_mse_largest / test_mse_least")
+    spread: float | None = column("test_mse_largest / test_mse_least; empty if "
+                                  "there is only one fit, or if the least is 0")  # fmt: skip
     test_mse_clean: float = column("test_mse of the learner trained on the clean rows alone, on "
                                    "the same split", "squared box unit")  # fmt: skip
     ratio_to_clean: float | None = column("test_mse / test_mse_clean")

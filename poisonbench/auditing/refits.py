@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from poisonbench import metrics, pipeline
 from poisonbench.data.base import Dataset
 from poisonbench.data.sidecar import Sidecar
+from poisonbench.defenses.engines.core import core_size
 from poisonbench.features import FeatureSpace, FloatArray, IntArray
 from poisonbench.output import store
 from poisonbench.plan.groups import Group, Plan
@@ -58,7 +59,7 @@ def trimmed_errors(group: Group, dataset: Dataset, share: float) -> dict[str, fl
     with threadpool_limits(1):
         stage = pipeline.stage(group, dataset)
         rows = stage.setting.validation
-        kept = max(int(np.ceil((1 - share) * len(rows))), 1)
+        kept = core_size(1 - share, len(rows))
         found = {}
         for task in group.tasks:
             model = pipeline.defended(stage, task).model

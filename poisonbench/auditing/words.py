@@ -314,8 +314,9 @@ class Answer:
             ),
             f"Each split has {self.of.n_train:,} training rows, {self.of.n_validation:,} "
             f"validation rows, which an attacker who knows the training rows has too, and "
-            f"{self.of.n_test:,} test rows. No attack, no defense and no choice among them uses "
-            "the test rows; all errors are measured on them unless something else is said.",
+            f"{self.of.n_test:,} test rows. No attack and no defense uses the test rows, and "
+            "neither does the recommendation; all errors are measured on them unless something "
+            "else is said.",
         ]
         if self.of.ceiling is not None:
             median = " (median over splits)" if self.of.n_splits > 1 else ""
@@ -338,9 +339,8 @@ class Answer:
         return (
             "The recommended defense has the smallest error under the worst attack at any rate, "
             f"among the defenses whose mean squared error without bad rows is at most "
-            f"{CLEAN_LIMIT:g} times that of the best. Both are measured on the validation rows, so "
-            "that the errors in the table, which are those on the test rows, have chosen "
-            f"nothing.{how}"
+            f"{CLEAN_LIMIT:g} times that of the best. Both are measured on the validation rows. "
+            f"The errors on test rows in the table were not used for it.{how}"
         )
 
     def not_tried(self) -> list[str]:

@@ -2,10 +2,11 @@
 
 ``poisonbench.certificates.ceiling`` bounds the error that ridge can have on given rows if legal
 rows of a given total weight are added to its clean training rows.  The rows are split into folds.
-For every penalty, this defense adds up the ceilings of the models that are trained without a fold,
-each on its fold, and takes the penalty with the smallest sum.  A model that is trained on a share
-of the rows has the same share of the penalty and of the p poison rows, so that the sum estimates
-the ceiling on the error of the model of all rows on new ones.
+For every penalty, this defense takes the mean of the ceilings of the models that are trained
+without a fold, each on its fold and weighted by its size, and chooses the penalty with the smallest
+mean.  A model that is trained on a share of the rows has the same share of the penalty and of the p
+poison rows, so that the mean estimates the ceiling on the error of the model of all rows on new
+ones.
 
 A ceiling needs trusted rows, and says what p *further* rows can do.  An experiment's defense gets
 poisoned rows, and does not know which of them are clean.  What can be proved about the clean rows
@@ -43,16 +44,16 @@ class CertifiedRidge(Defense):
     """Ridge with the penalty that minimises the proved error after p poison rows.
 
     What is proved for **trusted rows**: let the N rows given to :meth:`fit` be clean.  Ridge with
-    the penalty ``alpha_``, trained on them and on any p legal rows, has a mean squared error on
-    them of at most ``ceiling_``.  The error on new rows is larger, so the penalty is chosen by
-    another bound: for each fold, train ridge on the m rows outside it and on any legal rows of
-    total weight p m/N, with the penalty ``alpha_`` m/N.  Then the mean squared error on the folds'
-    rows is at most ``held_out_ceiling_``, even if the legal rows differ between the folds.  For the
-    model of all rows and for new rows like these, this number is an estimate, as in any
-    cross-validation.  Neither bound holds if clean rows are changed or deleted.
+    the penalty ``alpha_`` on rows scaled to the box, trained on them and on any p legal rows, has a
+    mean squared error on them of at most ``ceiling_``.  The error on new rows is larger, so the
+    penalty is chosen by another bound: for each fold, train ridge on the m rows outside it and on
+    any legal rows of total weight p m/N, with the penalty ``alpha_`` m/N.  Then the mean squared
+    error on the folds' rows is at most ``held_out_ceiling_``, even if the legal rows differ between
+    the folds.  For the model of all rows and for new rows like these, this number is an estimate,
+    as in any cross-validation.  Neither bound holds if clean rows are changed or deleted.
 
     What is proved for **poisoned rows**, as in an experiment: if at most p of the rows given are
-    poison, then the mean squared error of the model on the N - p others is at most
+    poison, then the mean squared error of the model on the clean ones is at most
     ``certified_mse_``, whichever these are.  That is all: the ceilings then take poison rows for
     clean ones and bound nothing of interest, and the poison has influenced ``alpha_``.  The bound
     counts the poison rows' own residuals, so it is far above the error that is measured.
@@ -91,7 +92,7 @@ class CertifiedRidge(Defense):
         The penalty, scikit-learn's alpha for rows in the box.
     ceiling_, held_out_ceiling_ : float
         For trusted rows, the bounds on the error on them and on the held-out error after p further
-        rows; infinite if none could be proved.
+        rows; infinite if none could be proved.  With p = 0 these are the errors themselves.
     certified_mse_ : float
         The bound on the error of this model on the clean ones of the rows given: the mean of the
         N - p largest squared errors.
@@ -172,7 +173,7 @@ class CertifiedRidge(Defense):
         squared = np.sort((X @ self.coef_ + self.intercept_ - y) ** 2)
         self.certified_mse_ = float(squared[self.n_poison :].mean())
         self.note_ = (f"alpha {self.alpha_:.3g}; proved: error on clean training rows at most "
-                      f"{self.certified_mse_:.3g}")  # fmt: skip
+                      f"{rounded_up(self.certified_mse_)}")  # fmt: skip
 
     def _space(self, X: FloatArray) -> FeatureSpace:
         """Return the columns; a group may have no 1, because the rows given may lack such a row."""
@@ -210,5 +211,12 @@ class CertifiedRidge(Defense):
                 with suppress(NoCeilingError):
                     found[k] = ceiling(model, loss).bound
             else:
-                found[k] = loss.value(linalg.solve(model.hessian, model.moment))
+                # From moments, so a tiny error may come out as 0 or less.
+                found[k] = max(loss.value(linalg.solve(model.hessian, model.moment)), 0.0)
         return found
+
+
+def rounded_up(bound: float) -> str:
+    """Return a bound with three digits, not below it."""
+    text = f"{bound:.3g}"
+    return text if float(text) >= bound else f"{bound * 1.005:.3g}"

@@ -240,8 +240,8 @@ def _defended(rows: pd.DataFrame) -> Iterator[str]:
             "The random numbers of a defense alone change its result: over "
             f"{int(most['repetitions'])} fits to the same rows, the test MSE of "
             f"{most['defense_label']} under {most['attack_label']} differed by a factor of "
-            f"{float(most['spread']):#.3g} on one split, the largest factor of all. The numbers "
-            "here are those of the fit with the median test MSE."
+            f"{float(most['spread']):#.3g} on one split, the largest factor with so many poison "
+            "rows. The numbers here are those of the fit with the median test MSE."
         )
     everywhere = medians.groupby("defense_label").max().sort_values()
     broken = [f"{name} ({value:.2g})" for name, value in everywhere.items() if value >= BROKEN]

@@ -198,8 +198,8 @@ def test_without_a_box_the_rows_are_scaled_to_it() -> None:
     outside = CertifiedRidge(n_poison=3, one_hot_groups=groups).fit(other, 20 * y + 5)
     assert outside.alpha_ == inside.alpha_
     np.testing.assert_allclose(outside.predict(other), 20 * inside.predict(X) + 5)
-    if (outside.folds_ == inside.folds_).all():  # the folds depend on the rows
-        assert outside.held_out_ceiling_ == pytest.approx(400 * inside.held_out_ceiling_)
+    np.testing.assert_array_equal(outside.folds_, inside.folds_)
+    assert outside.held_out_ceiling_ == pytest.approx(400 * inside.held_out_ceiling_)
     assert outside.ceiling_ == pytest.approx(400 * inside.ceiling_)
     assert outside.certified_mse_ == pytest.approx(400 * inside.certified_mse_)
 
@@ -225,3 +225,18 @@ def test_whichever_rows_are_poison_the_error_on_the_others_is_as_promised(
 def test_rows_outside_the_unit_box_are_refused() -> None:
     with pytest.raises(ValueError, match="box is 'unit', but some rows have features or responses"):
         CertifiedRidge(box="unit").fit([[0.0], [2.0]], [0.0, 1.0])
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), n=st.integers(4, 30), p=st.integers(0, 2))
+def test_the_note_does_not_promise_more_than_is_proved(seed: int, n: int, p: int) -> None:
+    X, y, _ = rows_in_the_box(seed, n, 2, 0, False)
+    model = CertifiedRidge(n_poison=p).fit(X, y)
+    assert float(model.note_.rpartition(" ")[2]) >= model.certified_mse_
+
+
+def test_without_poison_no_bound_is_negative() -> None:
+    X = np.random.default_rng(0).random((20, 2))
+    model = CertifiedRidge().fit(X, np.full(20, 0.3))
+    assert model.ceiling_ >= 0
+    assert model.held_out_ceiling_ >= 0

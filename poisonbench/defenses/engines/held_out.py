@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from poisonbench.defenses.engines.core import core_size
 from poisonbench.features import FloatArray, IntArray
 
 TRUSTED = 0.75
@@ -21,6 +22,6 @@ def folds(n_rows: int, n_folds: int) -> Iterator[tuple[IntArray, IntArray]]:
 
 def trimmed_mean(errors: FloatArray, share: float = TRUSTED) -> FloatArray:
     """Return the mean of the smallest `share` of the errors along the first axis."""
-    n_kept = max(1, int(np.ceil(share * len(errors))))
+    n_kept = core_size(share, len(errors))
     mean: FloatArray = np.sort(errors, axis=0)[:n_kept].mean(axis=0)
     return mean
