@@ -21,8 +21,8 @@ def build(
     about: About,
     tolerances: Mapping[str, float],
     data_dir: Path | None = None,
-) -> tuple[list[Experiment], pd.DataFrame]:
-    """Fill a folder with everything, and return the experiments and the claims.
+) -> tuple[list[Experiment], pd.DataFrame, list[str]]:
+    """Fill a folder with everything; return the experiments, the claims, and what is missing.
 
     Parameters
     ----------
@@ -60,17 +60,19 @@ def build(
         listed = sums.lines(data, sorted(data / str(entry.file) for entry in entries.values()))
         (into / "datasets" / sums.NAME).write_text(listed, encoding="utf-8")
     wheel = environment.write_wheel(into).name
+    notes = environment.not_on_an_index()
     made = [
         step
         for one in experiments
-        for step in steps.steps_of(one, into / EXPECTED / one.name, data_dir)
+        for step in steps.steps_of(one, into / EXPECTED / one.name, data_dir, notes)
     ]
-    target = "rerun" if folders != [folder] else f"rerun/{experiments[0].name}"
-    made += steps.comparison(folder, target, into / EXPECTED / "comparison.txt")
-    disk = sum(path.stat().st_size for place in folders for path in place.rglob("*"))
+    target = steps.RERUN if folders != [folder] else f"{steps.RERUN}/{experiments[0].name}"
+    made += steps.comparison(folder, target, into / EXPECTED / "comparison.txt", notes)
+    files = [path for place in folders for path in place.rglob("*") if path.is_file()]
+    disk = sum(path.stat().st_size for path in files)
     for name, text in {
         "requirements.txt": environment.requirements(wheel),
-        "README.md": texts.readme(about, made, claims, list(entries), disk),
+        "README.md": texts.readme(about, made, claims, list(entries), disk, notes),
         "Dockerfile": texts.dockerfile(wheel, fetch=bool(entries)),
         ".dockerignore": texts.DOCKERIGNORE,
         ".zenodo.json": texts.zenodo(about),
@@ -79,4 +81,4 @@ def build(
         (into / name).write_text(text, encoding="utf-8")
     files = sorted(path for path in into.rglob("*") if path.is_file())
     (into / sums.NAME).write_text(sums.lines(into, files), encoding="utf-8")
-    return experiments, claims
+    return experiments, claims, notes

@@ -80,15 +80,17 @@ def read(path: Path) -> pd.DataFrame:
     Raises
     ------
     StoreError
-        The file cannot be read, or has other columns.
+        The file cannot be read, has other columns, or no claims.
     """
     try:
         found = pd.read_csv(path, dtype=str, keep_default_na=False)
-        numbers = {name: found[name].astype(float) for name in ("value", "tolerance")}
-        return found[COLUMNS].assign(**numbers)
+        claims = found[COLUMNS].astype({"value": float, "tolerance": float, "seeds": int})
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(f"{path}: not the claims of an artifact ({error}); expected the file that "
                          "poisonbench artifact writes") from error  # fmt: skip
+    if claims.empty:
+        raise StoreError(f"{path}: no claims; expected the file that poisonbench artifact writes")
+    return claims
 
 
 def checked(claims: pd.DataFrame, repeated: pd.DataFrame) -> pd.DataFrame:
@@ -108,13 +110,16 @@ def checked(claims: pd.DataFrame, repeated: pd.DataFrame) -> pd.DataFrame:
     both = claims.merge(new[[*key, "new", "new_seeds"]], on=key, how="left")
     size = both["value"].abs().clip(lower=ZERO)
     both["difference"] = (both["new"] - both["value"]) / size
-    complete = both["new_seeds"].fillna(0).astype(int) == both["seeds"].astype(int)
+    complete = both["new_seeds"].fillna(0).astype(int) == both["seeds"]
     holds = both["difference"].abs() <= both["tolerance"]
     both["verdict"] = np.where(complete, np.where(holds, "holds", "fails"), "not computed")
     return both.drop(columns="new_seeds")
 
 
-def shortened(claims: pd.DataFrame) -> pd.DataFrame:
-    """Return claims without the labels that are the same in all of them."""
+def shortened(claims: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+    """Return what all claims have in common, in words, and the claims without these labels."""
     same = [name for name in (*KEY, "unit", "seeds") if claims[name].astype(str).nunique() < 2]
-    return claims.drop(columns=same if len(claims) > 1 else [])
+    same = same if len(claims) > 1 else []
+    common = [f"{name} {claims[name].iloc[0]}" for name in same if claims[name].iloc[0] != ""]
+    text = f"The same in all of them: {', '.join(common)}.\n\n" if common else ""
+    return text, claims.drop(columns=same)

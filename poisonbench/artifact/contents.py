@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import filecmp
+import os
+import re
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,20 @@ class Experiment:
         return found
 
 
+def checked_name(name: str) -> str:
+    """Return the name of an experiment, if it is safe as the name of a file and a folder.
+
+    Raises
+    ------
+    StoreError
+        It is not.
+    """
+    if not re.fullmatch(r"\w[\w .-]*", name):
+        raise StoreError(f"{name!r}: not the name of an experiment; expected a letter, a digit or "
+                         "_, and then only these, spaces, dots and hyphens")  # fmt: skip
+    return name
+
+
 def output_folders(folder: Path) -> list[Path]:
     """Return the folder if it is an output folder, else the output folders directly in it.
 
@@ -128,14 +144,17 @@ def add_experiment(folder: Path, into: Path, data_dir: Path | None) -> Experimen
     ConfigError
         The config or its data are not valid here.
     """
-    name = folder.resolve().name
+    # Not the name of what a link leads to: two links may lead to folders of the same name.
+    name = checked_name(Path(os.path.abspath(folder)).name)
+    path = into / f"{name}.yaml"
+    if path.exists():
+        raise StoreError(f"{folder}: the second experiment called {name}; expected distinct names")
     config = _config(folder)
     resolved = _renamed(config.resolved(), _copied(config, into))
     rates = resolved.get("poisoning_rate")
     if rates is not None and not isinstance(rates, list):
         resolved["poisoning_rate"] = [rates]  # a sweep replaces a single rate by the paper's
     # Beside the README, so that paths in the config and in its commands are relative to one folder.
-    path = into / f"{name}.yaml"
     path.write_text(dump(resolved), encoding="utf-8")
     plan = make_plan(load(path, sweep=True), data_dir, force=True)
     _check_same(folder, plan)
@@ -162,22 +181,43 @@ def _config(folder: Path) -> Config:
             ) from None
 
 
-def _copied(config: Config, into: Path) -> dict[str, str]:
-    """Copy the files that a config names; return their new path for each path in the config."""
-    named = [
-        (choice.parameters[key], path)
-        for choice in (*config.datasets, *config.models, *config.attacks, *config.defenses)
-        for key, path in choice.files.items()
-    ]
-    named += [(split.written, split.indices) for split in config.splits if split.indices]
-    places: dict[str, str] = {}
-    for written, path in named:
+def _files(config: Config) -> Iterator[tuple[str, str, Path]]:
+    """Yield the key of each file that a config names, its path there, and the file."""
+    for choice in (*config.datasets, *config.models, *config.attacks, *config.defenses):
+        for key, path in choice.files.items():
+            yield key, str(choice.parameters[key]), path
+    for split in config.splits:
+        if split.indices:
+            yield "indices", str(split.written), split.indices
+
+
+def unlisted(config: Config, folder: Path, listed: Collection[str]) -> Iterator[str]:
+    """Yield what is wrong with the files that a config in an artifact names.
+
+    Parameters
+    ----------
+    config : Config
+        The config.
+    folder : Path
+        The artifact.
+    listed : collection of str
+        The files of the artifact, relative to it.
+    """
+    for _, written, path in _files(config):
+        if Path(os.path.relpath(path, folder)).as_posix() not in listed:
+            yield f"{config.path}: {written} is not a file of the artifact"
+
+
+def _copied(config: Config, into: Path) -> dict[tuple[str, str], str]:
+    """Copy the files that a config names; return their new path for each key and path there."""
+    places: dict[tuple[str, str], str] = {}
+    for key, written, path in _files(config):
         # Labels in the tables contain the names of files, so a copy has the same name.
         number, new = 1, f"{INPUTS}/{path.name}"
         while (into / new).exists() and not filecmp.cmp(into / new, path, shallow=False):
             number += 1
             new = f"{INPUTS}/{number}/{path.name}"
-        places[str(written)] = new
+        places[key, written] = new
         (into / new).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, into / new)
         if sidecar.place(path).is_file():
@@ -185,13 +225,14 @@ def _copied(config: Config, into: Path) -> dict[str, str]:
     return places
 
 
-def _renamed(value: Any, places: Mapping[str, str]) -> Any:
-    """Return a config with paths replaced."""
-    if isinstance(value, Mapping):
-        return {key: _renamed(item, places) for key, item in value.items()}
+def _renamed(value: Any, places: Mapping[tuple[str, str], str], key: str = "") -> Any:
+    """Return a config, or its value at a key, with paths replaced."""
+    if isinstance(value, Mapping):  # an exclusion may have a key such as attack.path
+        return {name: _renamed(item, places, name.rpartition(".")[2])
+                for name, item in value.items()}  # fmt: skip
     if isinstance(value, list):
-        return [_renamed(item, places) for item in value]
-    return places.get(value, value) if isinstance(value, str) else value
+        return [_renamed(item, places, key) for item in value]
+    return places.get((key, value), value) if isinstance(value, str) else value
 
 
 def _check_same(folder: Path, plan: Plan) -> None:

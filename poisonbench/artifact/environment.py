@@ -98,6 +98,16 @@ def requirements(wheel: str) -> str:
     )
 
 
+def not_on_an_index() -> list[str]:
+    """Return notes on the packages of :func:`locked` that were installed from a folder or a URL."""
+    return [
+        f"{name} {version} was not installed from a package index. If no index has it, pip install "
+        "-r requirements.txt fails for others."
+        for name, version in locked().items()
+        if (found := _distribution(name)) and found.read_text("direct_url.json")
+    ]
+
+
 def differing(text: str) -> list[str]:
     """Return the packages of ``requirements.txt`` that are installed here in other versions."""
     lines = [line.partition("==") for line in text.splitlines() if "==" in line]

@@ -9,15 +9,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from poisonbench.artifact.contents import Experiment
 from poisonbench.execution.estimate import estimate
 from poisonbench.output.layout import StoreError
 
+RERUN, FIGURES = "../rerun", "../figures"
+"""Where the commands write: beside the artifact, which stays as its checksums say."""
+
 NOT_POSSIBLE = 2
 """Exit code of a command that cannot work with these results or without an extra."""
+
+
+class NotPossibleError(Exception):
+    """A command cannot work with these results or without an extra; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,9 @@ class Step:
     memory: float
 
 
-def steps_of(experiment: Experiment, expected: Path, data_dir: Path | None) -> Iterator[Step]:
+def steps_of(
+    experiment: Experiment, expected: Path, data_dir: Path | None, notes: list[str]
+) -> Iterator[Step]:
     """Yield the commands of an experiment; those that take its results are run, to measure them.
 
     Parameters
@@ -53,9 +62,11 @@ def steps_of(experiment: Experiment, expected: Path, data_dir: Path | None) -> I
         The folder into which the commands print and draw.
     data_dir : Path, optional
         The folder of the catalogue's files.
+    notes : list of str
+        Gets what cannot be made, and why.
     """
     name, plan = experiment.name, experiment.plan
-    folder = f"rerun/{name}"
+    folder = f"{RERUN}/{name}"
     memory = estimate(plan, plan.groups, experiment.folder, 1).memory
     files = ["results.csv", "table.csv", "convergence.csv", "timings.csv"]
     sweep = ["sweep", f"{name}.yaml", "--output", folder]
@@ -68,18 +79,22 @@ def steps_of(experiment: Experiment, expected: Path, data_dir: Path | None) -> I
         experiment.seconds,
         sum(memory.values()),
     )
-    yield from _measured(f"{name}: table of test errors (table.txt)", ["table", folder],
-                         {folder: experiment.folder}, expected / "table.txt")  # fmt: skip
-    figures = expected / "figures"
-    places = {folder: experiment.folder, f"figures/{name}": figures}
-    plot = ["plot", folder, "--format", "png", "--output", f"figures/{name}"]
+    yield _measured(f"{name}: table of test errors (table.txt)", ["table", folder],
+                    {folder: experiment.folder}, expected / "table.txt")  # fmt: skip
+    figures, drawn = expected / "figures", f"{FIGURES}/{name}"
+    places = {folder: experiment.folder, drawn: figures}
+    plot = ["plot", folder, "--format", "png", "--output", drawn]
     data = [] if data_dir is None else ["--data-dir", str(data_dir)]
-    for step in _measured("", plot, places, None, data):
-        for path in sorted(figures.glob("*.png")):
-            yield Step(f"{name}: figure {path.name}", step.command, step.seconds, step.memory)
+    try:
+        step = _measured("", plot, places, None, data)
+    except NotPossibleError as error:
+        notes.append(f"{name}: no figures. {error}")
+        return
+    for path in sorted(figures.glob("*.png")):
+        yield replace(step, makes=f"{name}: figure {path.name}")
 
 
-def comparison(folder: Path, target: str, expected: Path) -> Iterator[Step]:
+def comparison(folder: Path, target: str, expected: Path, notes: list[str]) -> Iterator[Step]:
     """Yield the command that compares results with published values, if there are such values.
 
     Parameters
@@ -90,9 +105,14 @@ def comparison(folder: Path, target: str, expected: Path) -> Iterator[Step]:
         The folder of the repeated results.
     expected : Path
         The file into which the command prints.
+    notes : list of str
+        Gets the reason if there is nothing to compare with.
     """
-    yield from _measured("comparison with published values (comparison.txt)", ["compare", target],
-                         {target: folder}, expected)  # fmt: skip
+    try:
+        yield _measured("comparison with published values (comparison.txt)", ["compare", target],
+                        {target: folder}, expected)  # fmt: skip
+    except NotPossibleError as error:
+        notes.append(f"No comparison with published values. {error}")
 
 
 def _measured(
@@ -101,10 +121,8 @@ def _measured(
     places: dict[str, Path],
     expected: Path | None,
     more: Sequence[str] = (),
-) -> Iterator[Step]:
-    """Run a command on the finished results, and yield it with time and memory.
-
-    Yield nothing if there is nothing to draw or to compare, or if an extra is missing.
+) -> Step:
+    """Run a command on the finished results, and return it with time and memory.
 
     Parameters
     ----------
@@ -121,8 +139,10 @@ def _measured(
 
     Raises
     ------
+    NotPossibleError
+        There is nothing to draw or to compare, or an extra is missing.
     StoreError
-        The command fails for another reason.
+        The command fails for another reason; a table can always be made.
     """
     # Absolute paths, because these can be found again in what the command prints.
     there = {target: str(place.absolute()) for target, place in places.items()}
@@ -136,13 +156,13 @@ def _measured(
         for file in (printed, messages):
             file.seek(0)
         text, message = printed.read().decode(), messages.read().decode()
-    if process.returncode == NOT_POSSIBLE:
-        return
+    for target, place in there.items():
+        text, message = text.replace(place, target), message.replace(place, target)
+    if process.returncode == NOT_POSSIBLE and words[0] != "table":
+        raise NotPossibleError(message.strip())
     if process.returncode:
         raise StoreError(f"{shlex.join(run)}: exit code {process.returncode}\n{message}")
     if expected is not None:
-        for target, place in there.items():
-            text = text.replace(place, target)
         expected.write_text(text, encoding="utf-8")
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-    yield Step(makes, ("poisonbench", *words), seconds, usage.ru_maxrss * unit)
+    return Step(makes, ("poisonbench", *words), seconds, usage.ru_maxrss * unit)

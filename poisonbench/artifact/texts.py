@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,8 @@ import pandas as pd
 import yaml
 
 from poisonbench.artifact import claims as claim
-from poisonbench.artifact.steps import Step
+from poisonbench.artifact.steps import RERUN, Step
+from poisonbench.artifact.sums import NOT_READ
 from poisonbench.execution import provenance
 from poisonbench.execution.estimate import in_bytes
 from poisonbench.output.digits import significant
@@ -54,12 +56,19 @@ DESCRIPTION = (
 
 
 def readme(
-    about: About, steps: Sequence[Step], claims: pd.DataFrame, catalogued: Sequence[str], disk: int
+    about: About,
+    steps: Sequence[Step],
+    claims: pd.DataFrame,
+    catalogued: Sequence[str],
+    disk: int,
+    notes: Sequence[str],
 ) -> str:
     """Return ``README.md``."""
     python = ".".join(platform.python_version_tuple()[:2])
     fetch = " --fetch" if catalogued else ""
+    downloads = ' -v "$PWD/datasets:/artifact/datasets"' if catalogued else ""
     total = sum({step.command: step.seconds for step in steps}.values())
+    space = "less than 1 MB" if disk < 1e6 else in_bytes(disk)
     most = max(step.memory for step in steps)
     rows = "\n".join(
         f"| {step.makes} | `{shlex.join(step.command)}` | {in_minutes(step.seconds)} | "
@@ -88,28 +97,33 @@ What is claimed: {len(claims)} medians over seeds, {_parts(claims)}. They are in
 - Time: {in_minutes(total)} minutes on one processor. With n processors, the experiments take about
   1/n of that.
 - Memory: {in_bytes(most)} for each process.
-- Disk: {in_bytes(disk)} for the results, and about 1 GB for the packages.
+- Disk: {space} for the results, and about 1 GB for the packages.
 - No GPU. {data}
 
 ## Set-up and the whole check
 
     python{python} -m venv .venv && . .venv/bin/activate
     python -m pip install -r requirements.txt
-    poisonbench verify .{fetch}
+    poisonbench verify . --output {RERUN}{fetch}
 
 or, with Docker,
 
-    docker build -t artifact . && docker run --rm artifact
+    docker build -t artifact .
+    docker run --rm -v "$PWD/{RERUN}:/rerun"{downloads} artifact
 
-`poisonbench verify` checks `SHA256SUMS`, repeats every experiment in `rerun/`, and prints each
-claim with the stored and the new value and a verdict. Its exit code is 0 if all claims hold, 1 if
-not, and 2 if the folder is damaged or data are missing. If it is interrupted, the same command
-resumes it.
+The wheel of poisonbench is a file of the authors: to install and to run it is to run their code.
+
+`poisonbench verify` checks that all files are here and as `SHA256SUMS` says, repeats every
+experiment in `{RERUN}`, beside this folder, and prints each claim with the stored and the new value
+and a verdict. Its exit code is 0 if all claims hold; 1 if not, or if a cell failed or an attack is
+above its proved ceiling; 2 if the folder is damaged or data are missing; and 3 if cells are
+missing, as on a full disk. If it is interrupted, the same command resumes it. At the end it says
+how many cells it computed, and what it found finished.
 
 ## Each table and figure
 
-Run these commands in this folder. The first command of an experiment computes its results; the
-others need it.
+Run these commands in this folder; they write beside it. The first command of an experiment computes
+its results; the others need it.
 
 | what | command | minutes | memory |
 | --- | --- | --- | --- |
@@ -146,7 +160,7 @@ bounds, and the authors may have chosen others. The number of claims with each t
 
 - The poison sets and the numbers of single cells. The commands compute them again.
 - Running times are not claimed, because they depend on the machine.{_not_claimed(claims)}
-"""
+{"".join(f"- {' '.join(note.split())}{chr(10)}" for note in notes)}"""
 
 
 def _machine() -> str:
@@ -184,14 +198,12 @@ def _tolerances(claims: pd.DataFrame) -> str:
 
 def _table(claims: pd.DataFrame) -> str:
     """Return what all claims have in common, and the rest of the first ones as a Markdown table."""
-    shown = claim.shortened(claims)
+    common, shown = claim.shortened(claims)
     lines = [f"| {' | '.join(map(str, shown))} |", f"|{' --- |' * len(shown.columns)}"]
     for row in shown.head(SHOWN).to_dict("records"):
         row["value"] = f"{row['value']:.6g}"
         lines.append(f"| {' | '.join(map(str, row.values()))} |")
-    same = {name: claims[name].iloc[0] for name in claims if name not in shown}
-    common = ", ".join(f"{name} {value}" for name, value in same.items() if value != "")
-    text = "\n".join([f"The same in all of them: {common}.\n", *lines] if common else lines)
+    text = common + "\n".join(lines)
     if len(shown) > SHOWN:
         text += f"\n\nThese are the first {SHOWN}; `claims.csv` has all {len(shown)}."
     return text
@@ -206,8 +218,10 @@ def _not_claimed(claims: pd.DataFrame) -> str:
 
 def dockerfile(wheel: str, *, fetch: bool) -> str:
     """Return the ``Dockerfile``, whose default command repeats everything."""
-    command = ["poisonbench", "verify", ".", *(["--fetch"] if fetch else [])]
-    return f"""FROM python:{platform.python_version()}-slim
+    command = ["poisonbench", "verify", ".", "--output", RERUN, *(["--fetch"] if fetch else [])]
+    # Without the suffix of a candidate or of a distribution, which no image has.
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"""FROM python:{python}-slim
 WORKDIR /artifact
 COPY requirements.txt {wheel} ./
 RUN python -m pip install --no-cache-dir -r requirements.txt
@@ -216,8 +230,8 @@ CMD {json.dumps(command)}
 """
 
 
-DOCKERIGNORE = ".venv\nrerun\nfigures\n"
-"""What the commands of the README add to the folder, and an image does not need."""
+DOCKERIGNORE = "".join(f"{name}\n" for name in NOT_READ)
+"""What an image does not need."""
 
 
 def zenodo(about: About) -> str:

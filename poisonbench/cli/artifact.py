@@ -10,7 +10,6 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
 
     from poisonbench.artifact.contents import Experiment
     from poisonbench.artifact.texts import About
+
+SHOWN = 10
+"""How many problems of a folder are printed."""
 
 
 def artifact(
@@ -100,21 +102,23 @@ def artifact(
         folders = contents.output_folders(folder)
         for place in folders:
             contents.check_finished(place)
-        name = folder.resolve().name
+        name = Path(os.path.abspath(folder)).name
         about = About(title or f"Poisoning of linear regression: {name}", authors, license_)
         out.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
         try:
-            experiments, claims = build(folder, folders, building, about, tolerances, data_dir)
+            experiments, claims, notes = build(
+                folder, folders, building, about, tolerances, data_dir
+            )
             building.chmod(0o755)
             building.replace(out)
         finally:
             shutil.rmtree(building, ignore_errors=True)
-    if quiet:
-        return
-    counts = f"{len(experiments)} experiment{'s' * (len(experiments) > 1)}, {len(claims)} claims"
-    say(f"Written: {out} ({counts})\n  cd {shlex.quote(str(out))} && poisonbench verify .")
-    for note in _notes(about, experiments, out):
+    if not quiet:
+        plural = "s" * (len(experiments) > 1)
+        say(f"Written: {out} ({len(experiments)} experiment{plural}, {len(claims)} claims)\n"
+            f"  poisonbench verify {shlex.quote(str(out))}")  # fmt: skip
+    for note in [*notes, *_notes(about, experiments, out)]:  # warnings, which --quiet keeps
         to_stderr(note)
 
 
@@ -132,7 +136,7 @@ def verify(
             "-o",
             metavar="DIR",
             readable=False,
-            help="The folder of the new results.  [default: rerun in the artifact]",
+            help="The folder of the new results, not in the artifact.  [default: ARTIFACT-rerun]",
         ),
     ] = None,
     jobs: Jobs = None,
@@ -142,10 +146,15 @@ def verify(
 ) -> None:
     """Repeat the experiments of an artifact, and check its claims.
 
-    First the checksums of all files are compared.  Then each experiment is computed again; run the
-    same command again to resume.  Last, each claim is printed with the stored and the new value,
-    the tolerance and a verdict, and written to claims.csv in the folder of the new results.  The
-    exit code is 0 if all claims hold, 1 if not, and 2 if the folder is damaged or data are missing.
+    First the checksums of all files are compared; files that are not listed and symbolic links are
+    refused.  Then each experiment is computed again, beside the artifact; run the same command
+    again to resume.  Last, each claim is printed with the stored and the new value, the tolerance
+    and a verdict, and written to claims.csv in the folder of the new results; and how many cells
+    were computed, and what was found finished.
+
+    The exit code is 0 if all claims hold, 1 if not, or if a cell failed or an attack is above its
+    proved ceiling, 2 if the folder is damaged or data are missing, and 3 if cells are missing, as
+    on a full disk.
 
     Data sets of the catalogue are read from the folder datasets in the artifact, unless
     POISONBENCH_DATA or --data-dir names another.
@@ -155,10 +164,13 @@ def verify(
       poisonbench verify results/quickstart-artifact
       poisonbench verify results/quickstart-artifact --output results/again --jobs 2
     """  # noqa: D301
+    out = output or beside(folder, "-rerun")
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise usage(f"{out}: in the artifact; expected another folder; give one with --output")
     with user_errors(), using(folder):
         import pandas as pd
 
-        from poisonbench.artifact import claims, environment, sums
+        from poisonbench.artifact import claims, contents, environment, sums
         from poisonbench.config import load
         from poisonbench.datasets.catalogue.entries import DATA_VARIABLE, data_folder
         from poisonbench.output import store, tables
@@ -171,22 +183,31 @@ def verify(
             to_stderr(f"Not the locked version: {difference}")
         named = data_dir or os.environ.get(DATA_VARIABLE)
         data = data_folder(data_dir) if named else folder / "datasets"
-        configs = {path.stem: load(path, sweep=True)
+        configs = {contents.checked_name(path.stem): load(path, sweep=True)
                    for path in sorted(folder.glob("*.yaml"))}  # fmt: skip
-        for config in configs.values() if fetch else ():
-            fetch_data(config, data, progress=not quiet)
+        if not configs:
+            raise usage(f"{folder}: no config (*.yaml); expected those of the experiments")
+        listed = sums.read(folder)
+        for config in configs.values():
+            _refuse(contents.unlisted(config, folder, listed))
+            if fetch:
+                fetch_data(config, data, progress=not quiet)
         if (folder / "datasets" / sums.NAME).exists():
-            _refuse(sums.problems(folder / "datasets", data))
+            _refuse(sums.changed(folder / "datasets", data))
         plans = {name: make_plan(config, data, force=True) for name, config in configs.items()}
-    out = output or folder / "rerun"
-    repeated = []
+    code, n_found, n_made, n_done, repeated = 0, 0, 0, 0, []
     for name, plan in plans.items():
         kept = (folder / "expected" / name / "changes.csv").exists()
+        n_found += store.n_done(out / name, plan)
+        n_made += sum(store.has_poison(out / name, group) for group in plan.groups
+                      if group.poison_file)  # fmt: skip
         try:
             carry_out(plan, out / name, RunOptions(jobs=jobs, quiet=quiet, predictions=kept))
         except typer.Exit as ended:
-            if ended.exit_code not in (1, 3):  # with these, some cells are missing
+            code = ended.exit_code
+            if code != 1:  # with 1, a cell failed or an attack is above its ceiling
                 raise
+        n_done += store.n_done(out / name, plan)
         found = tables.collect(plan.rows, out / name)
         repeated.append(claims.claims_of(name, found.results, found.timings))
     checked = claims.checked(stored, pd.concat(repeated))
@@ -194,31 +215,45 @@ def verify(
         text = checked.to_csv(index=False, lineterminator="\n")
         store.write(out / "claims.csv", text.encode())
     _conclude(checked, out, quiet=quiet)
+    counts = (f"{n_done - n_found} cells were computed now; {n_found} cells and {n_made} poison "
+              f"sets were found finished in {out}.")  # fmt: skip
+    if not quiet:
+        say(counts)
+    elif n_found or n_made:
+        to_stderr(counts)
+    n_bad = (checked["verdict"] != "holds").sum()
+    if n_bad:
+        to_stderr(f"{n_bad} claims do not hold.")
+    elif code:
+        to_stderr("All claims hold, but the run had the errors above.")
+    if n_bad or code:
+        raise typer.Exit(1)
 
 
 def _refuse(problems: Iterable[str]) -> None:
     """Exit with a message if there are problems."""
     found = list(problems)
     if found:
-        raise usage("\n".join([*found, "Expected the files as poisonbench artifact wrote them."]))
+        more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+        raise usage("\n".join([*found[:SHOWN], *more, "Expected the files as poisonbench artifact "
+                               "wrote them."]))  # fmt: skip
 
 
 def _conclude(checked: pd.DataFrame, out: Path, *, quiet: bool) -> None:
-    """Print the claims with their verdicts, and exit with 1 unless all hold."""
+    """Print the claims with their verdicts; if quiet, only those that do not hold."""
     from poisonbench.artifact.claims import shortened
 
-    bad = checked[checked["verdict"] != "holds"]
-    shown = bad if quiet else checked
+    # The labels of all claims, without which one cannot tell which of them do not hold.
+    common, shown = shortened(checked)
+    bad = shown[shown["verdict"] != "holds"]
+    shown = bad if quiet else shown
     if len(shown):
-        say(shortened(shown).to_string(index=False, na_rep="", float_format=lambda x: f"{x:.6g}"))
-    holding = f"{len(checked) - len(bad)} of {len(checked)} claims hold"
+        table = shown.to_string(index=False, na_rep="", float_format=lambda x: f"{x:.6g}")
+        say(f"{common}{table}")
     if not quiet:
         largest = checked["difference"].abs().max()
-        say(f"\n{holding}; the largest relative difference is {largest:.2g}.\n"
-            f"Written: {out / 'claims.csv'}")  # fmt: skip
-    if len(bad):
-        typer.echo(f"{len(bad)} claims do not hold.", err=True)
-        raise typer.Exit(1)
+        say(f"\n{len(checked) - len(bad)} of {len(checked)} claims hold; the largest relative "
+            f"difference is {largest:.2g}.\nWritten: {out / 'claims.csv'}")  # fmt: skip
 
 
 def _notes(about: About, experiments: Sequence[Experiment], out: Path) -> Iterator[str]:
@@ -229,8 +264,6 @@ def _notes(about: About, experiments: Sequence[Experiment], out: Path) -> Iterat
         yield "No --author was given, so .zenodo.json and CITATION.cff say Anonymous."
     if about.license is None:
         yield "No --license was given, so .zenodo.json and CITATION.cff name none."
-    if find_spec("matplotlib") is None:
-        yield "No figures, because they need the extra: python -m pip install 'poisonbench[plot]'"
     inputs = sorted(path.name for path in (out / "inputs").rglob("*") if path.is_file())
     if inputs:
         yield f"Copied, so check that you may pass them on: {', '.join(inputs)}."

@@ -39,6 +39,8 @@ def output_folder(config: Path, output: Path | None, ending: str, *, add: bool) 
 def beside(folder: Path, ending: str) -> Path:
     """Return the folder with an ending of its name, also for ``.`` and ``..``."""
     named = folder if folder.name not in ("", "..") else folder.resolve()
+    if not named.name:
+        raise usage(f"{named}: has no folder beside it; give one with --output")
     return named.with_name(f"{named.name}{ending}")
 
 

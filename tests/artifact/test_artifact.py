@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,10 +23,12 @@ import yaml
 from typer.testing import CliRunner
 
 import poisonbench
-from poisonbench.artifact import claims
+from poisonbench.artifact import claims, contents, environment, steps, texts
 from poisonbench.cli.app import app
 from poisonbench.data.files import checksum
 from poisonbench.data.sidecar import Sidecar
+from poisonbench.output import store, weak_attacks
+from poisonbench.output.layout import StoreError
 
 SEARCHING = {
     "dataset": "diabetes",
@@ -79,11 +83,14 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run(folder, given, folder / "all" / "given")
         run(folder, SEARCHING, folder / "all" / "searching")
         made = invoke("artifact", "all", "--author", "Doe, Jane", "--author", "Consortium",
-                      "--license", "CC-BY-4.0")  # fmt: skip
+                      "--license", "CC-BY-4.0", "--quiet")  # fmt: skip
+    assert made.stdout == ""
+    # These are warnings, so that --quiet prints them too.
     assert (
         "check that you may pass them on: bad.csv, mine.csv, mine.csv.json, rows.npz."
         in made.stderr
     )
+    assert "No comparison with published values. ../rerun has no cell" in made.stderr
     shutil.move(folder / "all-artifact", tmp_path_factory.mktemp("reviewer") / "received")
     shutil.rmtree(folder)
     return folder
@@ -104,26 +111,130 @@ def copy(received: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path / "artifact"
 
 
-def sign(folder: Path, name: str) -> None:
-    """Put the checksum of a changed file into the list."""
-    new = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+def sign(folder: Path, *names: str) -> None:
+    """Put the checksums of new and changed files into the list; remove those of missing files."""
     path = folder / "SHA256SUMS"
-    path.write_text(re.sub(rf"^\w+  {re.escape(name)}$", f"{new}  {name}", path.read_text(),
-                           flags=re.M))  # fmt: skip
+    listed = dict(reversed(line.split("  ")) for line in path.read_text().splitlines())
+    for name in names:
+        listed.pop(name, None)
+        if (folder / name).exists():
+            listed[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    path.write_text("".join(f"{known}  {name}\n" for name, known in listed.items()))
+
+
+def refused(folder: Path, *options: object) -> str:
+    """Return the message with which an artifact is refused before anything is written."""
+    before = {path: path.lstat().st_mtime_ns for path in folder.parent.rglob("*")}
+    said = invoke("verify", folder, "--jobs", "0", *options, code=2)
+    assert said.stdout == ""
+    assert before == {path: path.lstat().st_mtime_ns for path in folder.parent.rglob("*")}
+    return said.stderr
 
 
 def test_it_runs_elsewhere_and_every_number_is_the_same(copy: Path) -> None:
+    before = sorted(copy.rglob("*"))
     said = invoke("verify", copy, "--jobs", "0").stdout
     assert "claims hold; the largest relative difference is 0." in said
+    out = copy.with_name("artifact-rerun")
     for name in ("given", "searching"):
         for file in ("results", "table", "convergence", "changes"):
-            new = copy / "rerun" / name / f"{file}.csv"
+            new = out / name / f"{file}.csv"
             assert new.read_bytes() == (copy / "expected" / name / f"{file}.csv").read_bytes()
-    found = pd.read_csv(copy / "rerun" / "claims.csv")
+    found = pd.read_csv(out / "claims.csv")
     assert set(found["verdict"]) == {"holds"}
     assert set(found["experiment"]) == {"given", "searching"}
-    # A second time, nothing is left to compute.
-    assert "Nothing to do" in invoke("verify", copy, "--jobs", "0").stdout
+    assert sorted(copy.rglob("*")) == before
+    # It says what was computed and what was not.
+    n_cells, n_left = (
+        sum(1 for _ in out.glob(f"{name}/cells/*/*.json")) for name in ("*", "given")
+    )
+    assert n_cells > n_left > 0
+    assert f"{n_cells} cells were computed now; 0 cells and 0 poison sets were found" in said
+    again = invoke("verify", copy, "--jobs", "0").stdout
+    assert f"\n0 cells were computed now; {n_cells} cells and " in again
+    shutil.rmtree(out / "searching" / "cells")
+    n_poison = sum(1 for _ in out.glob("*/poison/*.npz"))
+    again = invoke("verify", copy, "--jobs", "0", "--quiet").stderr
+    assert again.endswith(
+        f"{n_cells - n_left} cells were computed now; {n_left} cells and {n_poison} poison sets "
+        f"were found finished in {out}.\n"
+    )
+
+
+def test_results_that_came_with_an_artifact_are_not_used(copy: Path) -> None:
+    invoke("verify", copy, "--jobs", "0", "--quiet")
+    shutil.move(copy.with_name("artifact-rerun"), copy / "rerun")
+    assert f"{copy}/rerun/claims.csv: not in {copy}/SHA256SUMS" in refused(copy)
+    assert "rerun: in the artifact" in refused(copy, "--output", copy / "rerun")
+    assert "rerun: in the artifact" in refused(copy, "--output", "../artifact/rerun")
+    sign(copy, *(path.relative_to(copy).as_posix() for path in (copy / "rerun").rglob("*")
+                 if path.is_file()))  # fmt: skip
+    assert "; 0 cells and 0 poison sets" in invoke("verify", copy, "--jobs", "0").stdout
+
+
+@pytest.mark.parametrize("name", ["rerun", "datasets", "inputs", "given.yaml", "expected/given"])
+def test_links_are_refused(copy: Path, name: str) -> None:
+    target = copy.parent / "elsewhere" / "target"
+    if (copy / name).exists():
+        shutil.move(copy / name, target)
+    else:
+        target.mkdir()
+    (copy / name).symlink_to(target)
+    assert f"{copy / name}: a symbolic link" in refused(copy)
+
+
+@pytest.mark.parametrize("name", ["more.yaml", "inputs/more.csv", "rerun/claims.csv"])
+def test_files_that_are_not_listed_are_refused(copy: Path, name: str) -> None:
+    (copy / name).parent.mkdir(exist_ok=True)
+    shutil.copy(copy / "searching.yaml", copy / name)
+    assert f"{copy / name}: not in {copy / 'SHA256SUMS'}" in refused(copy)
+
+
+def test_an_empty_list_is_refused(copy: Path) -> None:
+    (copy / "SHA256SUMS").write_text("")
+    said = refused(copy)
+    assert f"{copy / 'README.md'}: not in" in said
+    assert "and 15 more\n" in re.sub(r"and \d+ more", "and 15 more", said)
+    assert len(said.splitlines()) == 12
+
+
+def test_what_others_may_add(copy: Path) -> None:
+    for name in (".git/config", ".venv/bin/python", "datasets/house.csv"):
+        (copy / name).parent.mkdir(parents=True)
+        (copy / name).touch()
+    (copy / ".venv" / "bin" / "python3").symlink_to("python")
+    invoke("verify", copy, "--jobs", "0", "--quiet")
+
+
+@pytest.mark.parametrize("path", ["{}/mine.csv", "../elsewhere/mine.csv", "datasets/mine.csv"])
+def test_a_config_names_only_files_of_the_artifact(copy: Path, path: str) -> None:
+    outside = copy.parent / "elsewhere"
+    (copy / "datasets").mkdir()
+    for folder in (outside, copy / "datasets"):
+        for name in ("mine.csv", "mine.csv.json"):
+            shutil.copy(copy / "inputs" / name, folder)
+    config = copy / "given.yaml"
+    written = path.format(outside)
+    config.write_text(config.read_text().replace("inputs/mine.csv", written))
+    sign(copy, "given.yaml")
+    assert f"{config}: {written} is not a file of the artifact" in refused(copy)
+
+
+@pytest.mark.parametrize("name", ["...yaml", ".hidden.yaml"])
+def test_a_config_needs_a_plain_name(copy: Path, name: str) -> None:
+    shutil.copy(copy / "searching.yaml", copy / name)
+    sign(copy, name)
+    assert "not the name of an experiment" in refused(copy)
+
+
+@pytest.mark.parametrize("name", ["/etc/hostname", "../elsewhere/mine.csv"])
+@pytest.mark.parametrize("folder", ["", "datasets"])
+def test_a_list_has_only_paths_in_its_folder(copy: Path, name: str, folder: str) -> None:
+    (copy / folder).mkdir(exist_ok=True)
+    with (copy / folder / "SHA256SUMS").open("a") as file:
+        file.write(f"{'0' * 64}  {name}\n")
+    sign(copy, *([f"{folder}/SHA256SUMS"] if folder else []))
+    assert f"{name} leads out of the folder" in refused(copy)
 
 
 def test_no_file_has_a_path_of_the_author(received: Path, origin: Path) -> None:
@@ -148,13 +259,75 @@ def test_a_damaged_file_is_named_before_anything_runs(copy: Path, name: str) -> 
     assert f"{copy / name}: changed" in invoke("verify", copy, code=2).stderr
     (copy / name).unlink()
     assert f"{copy / name}: missing" in invoke("verify", copy, code=2).stderr
-    assert not (copy / "rerun").exists()
+    assert not copy.with_name("artifact-rerun").exists()
 
 
 def test_what_is_no_artifact(tmp_path: Path) -> None:
     assert "expected a folder that poisonbench artifact made" in (
         invoke("verify", tmp_path, code=2).stderr
     )
+    for command in ("artifact", "verify"):
+        assert "/: has no folder beside it" in invoke(command, "/", code=2).stderr
+
+
+def test_an_artifact_without_experiments_or_claims(copy: Path) -> None:
+    claimed = (copy / "claims.csv").read_text().splitlines(keepends=True)
+    for text, message in {
+        claimed[0]: "claims.csv: no claims",
+        "".join([claimed[0], claimed[1].replace(",2,", ",two,")]): "not the claims of an artifact",
+    }.items():
+        (copy / "claims.csv").write_text(text)
+        sign(copy, "claims.csv")
+        assert message in refused(copy)
+    (copy / "claims.csv").write_text("".join(claimed))
+    (copy / "given.yaml").unlink()
+    (copy / "searching.yaml").unlink()
+    sign(copy, "claims.csv", "given.yaml", "searching.yaml")
+    assert "no config" in refused(copy)
+    (copy / "claims.csv").unlink()
+    (copy / "requirements.txt").unlink()
+    sign(copy, "claims.csv", "requirements.txt")
+    assert "claims.csv: missing" in (said := refused(copy))
+    assert "requirements.txt: missing" in said
+
+
+def test_quiet_tells_which_claims_fail(copy: Path) -> None:
+    stored = pd.read_csv(copy / "claims.csv", dtype=str, keep_default_na=False)
+    stored.loc[(stored["attack"] == "statp") & (stored["defense"] == "trim")
+               & (stored["poisoning_rate"] == "0.1"), "value"] = "9"  # fmt: skip
+    stored.to_csv(copy / "claims.csv", index=False)
+    sign(copy, "claims.csv")
+    said = invoke("verify", copy, "--quiet", "--jobs", "0", code=1).stdout.splitlines()
+    assert said[0].startswith("The same in all of them: ")
+    table = [line.split() for line in said[2:]]
+    assert {"experiment", "attack", "defense", "poisoning_rate"} <= set(table[0])
+    assert len(table) == 3
+    for row in table[1:]:
+        assert {"searching", "statp", "trim", "0.1", "fails"} <= set(row)
+
+
+def test_an_attack_above_its_ceiling_is_no_success(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weak_attacks, "above_ceiling", lambda _: ["too strong"])
+    said = invoke("verify", copy, "--jobs", "0", code=1)
+    assert said.stderr.count("too strong") == 2
+    assert "All claims hold, but the run had the errors above." in said.stderr
+
+
+def test_a_full_disk_ends_it(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, left = store.write, [8]
+
+    def write(path: Path, content: bytes, *, durable: bool = True) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        original(path, content)
+
+    monkeypatch.setattr(store, "write", write)
+    said = invoke("verify", copy, "--jobs", "0", code=3)
+    assert said.stderr.count("No space left on device") == 1
+    assert "claims" not in said.output
 
 
 @pytest.mark.parametrize(("factor", "code"), [(1 + 5e-7, 0), (1 + 2e-6, 1)])
@@ -256,7 +429,19 @@ def test_the_dockerfile_copies_what_is_there_and_runs_verify(received: Path) -> 
     for line in lines:
         if line.startswith("COPY"):
             assert all((received / name).exists() for name in line.split()[1:-1])
-    assert json.loads(lines[-1].removeprefix("CMD ")) == ["poisonbench", "verify", "."]
+    command = ["poisonbench", "verify", ".", "--output", "../rerun"]
+    assert json.loads(lines[-1].removeprefix("CMD ")) == command
+    text = (received / "README.md").read_text()
+    assert shlex.join(command) in text
+    assert '-v "$PWD/../rerun:/rerun"' in text  # without it, --rm would remove what to resume
+
+
+@pytest.mark.parametrize("version", ["3.12.0rc1", "3.11.2+"])
+def test_the_dockerfile_names_an_image_that_exists(
+    version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.python_version", lambda: version)
+    assert re.match(r"FROM python:[\d.]+-slim\n", texts.dockerfile("x.whl", fetch=False))
 
 
 def test_the_readme_has_a_command_for_each_table_and_figure(received: Path) -> None:
@@ -268,6 +453,9 @@ def test_the_readme_has_a_command_for_each_table_and_figure(received: Path) -> N
     there = {path.relative_to(received / "expected").as_posix().replace("figures/", "")
              for path in (received / "expected").rglob("*") if path.is_file()}  # fmt: skip
     assert named == there
+    assert "- No comparison with published values. ../rerun has no cell" in text
+    assert "- Disk: less than 1 MB" in text
+    assert "to run their code" in text
     assert any(name.endswith(".png") for name in named)
     known = typer.main.get_command(app)
     for _, _, command, minutes, memory in rows:
@@ -303,17 +491,80 @@ def test_an_unfinished_folder_is_refused_with_the_command_that_finishes_it(
     command = shlex.split(said.splitlines()[-1])
     invoke(*command[1:], "--quiet", "--jobs", "0")
     assert (tmp_path / "out" / "results.csv").read_bytes() == before
-    # Now it can be made; and not again into the same folder.
-    said = invoke("artifact", "out", "--tolerance", "0.5", "--tolerance", "bgd=0.25").stderr
-    assert "No --author was given" in said
-    assert "No --license was given" in said
-    found = pd.read_csv(tmp_path / "out-artifact" / "claims.csv")
-    assert dict(zip(found["attack"], found["tolerance"], strict=True)) == {
-        "bgd": 0.25,
-        "statp": 0.5,
-    }
-    assert "already exists" in invoke("artifact", "out", code=2).stderr
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_links_to_folders_of_the_same_name_are_two_experiments(tmp_path: Path) -> None:
+    into = tmp_path / "artifact"
+    into.mkdir()
+    for name, seeds in {"a": 1, "b": 2}.items():
+        out = tmp_path / name / "results"
+        run(tmp_path, {"dataset": "diabetes", "attack": "none", "seeds": seeds}, out)
+        (tmp_path / f"link-{name}").symlink_to(out)
+        made = contents.add_experiment(tmp_path / f"link-{name}", into, None)
+        assert (made.name, len(made.plan.rows)) == (f"link-{name}", seeds)
+    contents.add_experiment(tmp_path / "a" / "results", into, None)
+    with pytest.raises(StoreError, match="the second experiment called results"):
+        contents.add_experiment(tmp_path / "b" / "results", into, None)
+    (tmp_path / "a,b").symlink_to(out)
+    with pytest.raises(StoreError, match="not the name of an experiment"):
+        contents.add_experiment(tmp_path / "a,b", into, None)
+
+
+def test_only_the_paths_of_files_are_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = pd.DataFrame(np.random.default_rng(0).random((60, 2)), columns=["a", "y"])
+    rows.to_csv("mine.csv", index=False)
+    rows.head(1).to_csv("trim", index=False)
+    run(tmp_path, {
+        "dataset": {"name": "csv", "path": "mine.csv", "target": "y"},
+        "attack": [{"name": "file", "path": "trim"}, "none"],
+        "defense": ["none", "trim"],
+        "sweep": {"exclude": [{"attack.path": "trim", "defense": "trim"}]},
+        "seeds": 1,
+    }, tmp_path / "out")  # fmt: skip
+    Path("artifact").mkdir()
+    contents.add_experiment(Path("out"), Path("artifact"), None)
+    config = yaml.safe_load(Path("artifact", "out.yaml").read_text())
+    assert [one["name"] for one in config["defense"]] == ["none", "trim"]
+    assert config["attack"][0]["path"] == "inputs/trim"
+    assert config["sweep"]["exclude"] == [{"attack.path": "inputs/trim", "defense": "trim"}]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("word", ["table", "plot"])
+def test_a_command_that_is_not_possible(
+    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "artifact").mkdir()
+    run(tmp_path, {"dataset": "diabetes", "attack": "none", "seeds": 1}, tmp_path / "out")
+    made = contents.add_experiment(tmp_path / "out", tmp_path / "artifact", None)
+    expected, notes = tmp_path / "artifact" / "expected" / "out", []
+    if word == "table":  # which is always possible
+        made = replace(made, folder=tmp_path / "gone")
+        with pytest.raises(StoreError, match="gone: exit code 2"):
+            list(steps.steps_of(made, expected, None, notes))
+    else:
+        (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['matplotlib'] = None")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        assert len(list(steps.steps_of(made, expected, None, notes))) == 2
+        assert notes[0].startswith("out: no figures. ")
+        assert "poisonbench[plot]" in notes[0]
+
+
+def test_a_package_that_is_on_no_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "own_attacks-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: own-attacks\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[poisonbench.attacks]\nown = own_attacks:Own\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert environment.locked()["own-attacks"] == "1.0"
+    assert environment.not_on_an_index() == []
+    (folder / "direct_url.json").write_text('{"url": "file:///home/jane/own", "dir_info": {}}')
+    (note,) = environment.not_on_an_index()
+    assert note.startswith("own-attacks 1.0 was not installed from a package index.")
+    assert "jane" not in note
 
 
 def test_data_that_have_changed_are_refused(tmp_path: Path, monkeypatch) -> None:
@@ -352,14 +603,24 @@ def test_data_of_the_catalogue_are_not_copied_but_their_checksums(
     monkeypatch.chdir(tmp_path)
     Path("datasets").mkdir()
     shutil.copy(house_csv, "datasets")
-    config = {**SEARCHING, "dataset": "house", "attack": "statp", "seeds": 1}
+    config = {**SEARCHING, "dataset": "house", "attack": ["none", "statp"], "seeds": 1}
     run(tmp_path, {**config, "poisoning_rate": [0, 0.2]}, tmp_path / "out")
-    invoke("artifact", "out")
+    # A warning for what the authors should know; not again into the same folder.
+    said = invoke("artifact", "out", "--tolerance", "0.5", "--tolerance", "statp=0.25").stderr
+    assert "No --author was given" in said
+    assert "No --license was given" in said
+    found = pd.read_csv(tmp_path / "out-artifact" / "claims.csv")
+    assert dict(zip(found["attack"], found["tolerance"], strict=True)) == {
+        "none": 0.5,
+        "statp": 0.25,
+    }
+    assert "already exists" in invoke("artifact", "out", code=2).stderr
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     folder = tmp_path / "out-artifact"
     assert [path.name for path in (folder / "datasets").iterdir()] == ["SHA256SUMS"]
-    assert "poisonbench verify . --fetch" in (folder / "README.md").read_text()
+    assert "verify . --output ../rerun --fetch\n" in (folder / "README.md").read_text()
     compared = (folder / "expected" / "comparison.txt").read_text()
-    assert compared.startswith("rerun/out compared with jagielski2018: a ratio is")
+    assert compared.startswith("../rerun/out compared with jagielski2018: a ratio is")
     assert '"--fetch"' in (folder / "Dockerfile").read_text()
     assert "poisonbench datasets fetch house" in invoke("verify", folder, code=2).stderr
     shutil.move(Path("datasets", house_csv.name), folder / "datasets")
