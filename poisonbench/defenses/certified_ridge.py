@@ -40,6 +40,10 @@ SHARES = 10.0 ** np.arange(-3, 3)
 nearly constant."""
 
 
+NOTHING = 1e-9
+"""A column whose range is below this share of its largest value is constant up to rounding."""
+
+
 class CertifiedRidge(Defense):
     """Ridge with the penalty that minimises the proved error after p poison rows.
 
@@ -75,10 +79,10 @@ class CertifiedRidge(Defense):
         One-hot groups as column indices; a legal row has at most one 1 in each, unless the rows
         given have more.  If None, every column counts as numeric, which is safe, but makes the
         ceiling higher.
-    box : {"rows", "unit"}, default="rows"
+    box : {"auto", "rows", "unit"}, default="auto"
         The values that legal rows may have in the other columns and in the response: those between
-        the smallest and the largest of the rows given, or those from 0 to 1.  The latter is the box
-        of an experiment.  All rows given must lie in it.
+        the smallest and the largest of the rows given (rows), or those from 0 to 1 (unit), where
+        all rows given must lie.  The latter is the box of an experiment; auto takes it if it can.
     n_folds : int, default=5
         Number of folds; at most one for each row.
 
@@ -135,7 +139,7 @@ class CertifiedRidge(Defense):
         *,
         n_poison: Annotated[int, Ge(0)] = 0,
         one_hot_groups: Groups = None,
-        box: Literal["rows", "unit"] = "rows",
+        box: Literal["auto", "rows", "unit"] = "auto",
         n_folds: Annotated[int, Ge(2)] = 5,
     ) -> None:
         self.n_poison = n_poison
@@ -191,14 +195,16 @@ class CertifiedRidge(Defense):
         """Return the lower bounds and the ranges of the columns and, last, of the response."""
         rows = np.column_stack([X, y])
         low, span = np.zeros(rows.shape[1]), np.ones(rows.shape[1])
-        if self.box == "unit":
-            if (np.abs(rows - 0.5) > 0.5 + BOX_TOLERANCE).any():
+        inside = bool((np.abs(rows - 0.5) <= 0.5 + BOX_TOLERANCE).all())
+        if self.box == "unit" or (self.box == "auto" and inside):
+            if not inside:
                 raise ValueError("box is 'unit', but some rows have features or responses outside "
                                  "[0, 1]; expected scaled rows, or box='rows'")  # fmt: skip
             return low, span
         scaled = np.append(space.numeric, -1)
         low[scaled], span[scaled] = rows[:, scaled].min(axis=0), np.ptp(rows[:, scaled], axis=0)
-        return low, np.where(span > 0, span, 1.0)
+        rounding = NOTHING * np.abs(rows).max(axis=0)
+        return low, np.where(span > rounding, span, 1.0)
 
     def _ceilings(
         self, problem: Poisoning, loss: Loss, share: float, alphas: list[float]
