@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from poisonbench.cli.app import app
 from poisonbench.config import load
-from poisonbench.output import report
 from poisonbench.output.reading import read
 from poisonbench.plan.make import make_plan
 
@@ -217,6 +216,7 @@ def test_every_table_shows_the_spread(shared_bench, results):
 
 
 def test_the_report_says_how_far_fits_are_apart(shared_bench, results, bench):
+    report = pytest.importorskip("poisonbench.output.report", reason="the extra plot is missing")
     tables = read(shared_bench.folder / "out")
     said = " ".join(s for part in report.findings(tables.results) for s in part["sentences"])
     poisoned = results[results["poisoning_rate"] == 0.3]

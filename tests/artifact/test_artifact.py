@@ -13,6 +13,7 @@ import sys
 import zipfile
 from dataclasses import replace
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -456,7 +457,8 @@ def test_the_readme_has_a_command_for_each_table_and_figure(received: Path) -> N
     assert "- No comparison with published values. ../rerun has no cell" in text
     assert "- Disk: less than 1 MB" in text
     assert "to run their code" in text
-    assert any(name.endswith(".png") for name in named)
+    can_draw = all(map(find_spec, ("matplotlib", "jinja2")))
+    assert any(name.endswith(".png") for name in named) == can_draw
     known = typer.main.get_command(app)
     for _, _, command, minutes, memory in rows:
         words = shlex.split(command)

@@ -169,10 +169,11 @@ def test_the_entropy_alone_decides(
     state = np.random.get_state()[1].copy()  # noqa: NPY002
     np.random.seed(2)  # noqa: NPY002
     assert as_bytes(generate(attack, problem)) == as_bytes(one)
-    other = generate(attack, replace(problem, entropy=problem.entropy + 1))
+    others = [generate(attack, replace(problem, entropy=problem.entropy + k)) for k in (1, 2, 3)]
     np.random.seed(1)  # noqa: NPY002
     assert np.array_equal(np.random.get_state()[1], state), "the global stream was used"  # noqa: NPY002
-    assert (as_bytes(other) != as_bytes(one)) == bool(asked)
+    # The best candidate of an attack that tries many may be the same for two streams.
+    assert any(as_bytes(other) != as_bytes(one) for other in others) == bool(asked)
 
 
 @rule("Nothing changed")

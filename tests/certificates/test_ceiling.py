@@ -148,7 +148,7 @@ def test_no_ridge_exceeds_the_ceiling(space, seed, n, p, alpha, objective):
     reached = climbed(problem, loss, rng)
     assert reached <= found.bound + ROUNDING * abs(found.bound)
     # What rounding costs is little; the models of the smallest penalties are huge.
-    assert found.slack <= (1e-6 if alpha >= 1e-3 else 1e-3) * (1 + abs(found.bound))
+    assert found.slack <= (1e-6 if alpha >= 1e-3 else 1e-2) * (1 + abs(found.bound))
 
 
 @settings(max_examples=15, deadline=None)
