@@ -9,6 +9,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import functools
+import gc
 import json
 import re
 import shutil
@@ -75,6 +76,12 @@ def without_waiting() -> Iterator[None]:
         patch.setattr(typer.testing, "_get_command", functools.cache(typer.main.get_command),
                       raising=False)  # fmt: skip
         yield
+
+
+@pytest.fixture(autouse=True)
+def heard_alarms() -> None:
+    """Take away what hypothesis runs at a garbage collection, where alarms would be lost."""
+    gc.callbacks[:] = [run for run in gc.callbacks if not run.__module__.startswith("hypothesis")]
 
 
 @pytest.fixture(scope="session")
