@@ -4,6 +4,7 @@ This runs a config with `poisonbench run`, which resumes an interrupted run, and
 the seeds.  With --certificate it writes a stored ceiling with all that its proof needs, for
 check_ceiling.py.  With --penalties it prints the ceilings on the test error of ridge for several
 penalties, beside what p rows can do to a constant, and the penalty that `certified-ridge` chooses.
+With --tightness it prints how close the ceiling is to the worst model that the theorem allows.
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
+from scipy import linalg
 from sklearn.linear_model import Ridge as SklearnRidge
 from threadpoolctl import threadpool_limits
 
 from poisonbench import pipeline
 from poisonbench.certificates.ceiling import ceiling
 from poisonbench.certificates.cell_ceilings import LOSSES, CeilingTask
+from poisonbench.certificates.poisoning import Loss, Poisoning
 from poisonbench.cli.messages import user_errors
 from poisonbench.config import load
 from poisonbench.defenses import CertifiedRidge
+from poisonbench.features import FloatArray
 from poisonbench.models import Ridge
 from poisonbench.plan.make import make_plan
 
@@ -110,6 +114,42 @@ def promises(group: Any, dataset: Any) -> list[dict[str, Any]]:
     return [{"dataset": dataset.name, "rate": p / len(train), **line} for line in lines]
 
 
+def worst_allowed(problem: Poisoning, loss: Loss, clean: FloatArray) -> float:
+    """Return a value that a quadratic loss has at a model that inequality (1) allows.
+
+    The models that satisfy (1) for every reference form a convex set, on which the maximum of a
+    linear function is the ceiling on it, reached at ``peak``.  So the loss is linearised at a
+    model, and the model is replaced by the maximum, as long as the loss grows; it cannot fall.
+    The first models lie on either side of the clean one, in the two directions in which the loss
+    grows fastest.
+    """
+    V = linalg.eigh(loss.hessian, problem.hessian)[1]
+    best = 0.0
+    for direction in (V[:, -1], -V[:, -1], V[:, -2], -V[:, -2]):
+        theta, value = clean + direction, 0.0
+        for _ in range(20):
+            slope = loss.hessian @ theta - loss.vector
+            linear = Loss.prediction(slope / np.linalg.norm(slope), 1.0)
+            theta, before = ceiling(problem, linear).peak, value
+            value = loss.value(theta)
+            if value < before * (1 + 1e-4):
+                break
+        best = max(best, value)
+    return best
+
+
+def tightness(group: Any, dataset: Any, name: str) -> dict[str, Any]:
+    """Return the excess that (1) allows, as a share of the excess of the ceiling."""
+    setting = pipeline.prepare(group, dataset)
+    clean = pipeline.learner(group.model, setting.train, setting, group.seed)
+    problem, loss = CeilingTask(name, setting, clean, group.n_poison).problem_and_loss()
+    theta = np.append(clean.coef_, clean.intercept_)
+    start, bound = loss.value(theta), ceiling(problem, loss).bound
+    share = (worst_allowed(problem, loss, theta) - start) / (bound - start)
+    return {"dataset": dataset.name, "rate": group.n_poison / len(setting.train),
+            "objective": name, "allowed": share}  # fmt: skip
+
+
 def timed(call: Callable[[], object]) -> float:
     """Return the CPU seconds of a call."""
     start = time.process_time()
@@ -155,6 +195,7 @@ def main(arguments: list[str] | None = None) -> None:
     add("--certificate", type=Path, help="write a certificate there, of the first group")
     add("--objective", default="validation", choices=list(LOSSES), help="of the certificate")
     add("--penalties", action="store_true", help="print the table of penalties only")
+    add("--tightness", action="store_true", help="print the worst that the theorem allows only")
     add("--costs", action="store_true", help="measure the costs too")
     options = parser.parse_args(arguments)
     options.output.mkdir(parents=True, exist_ok=True)
@@ -178,6 +219,15 @@ def main(arguments: list[str] | None = None) -> None:
             )  # fmt: skip
             medians = table.groupby(["dataset", "rate", "model"], sort=False).median()
             print(medians.to_string(float_format="{:.4f}".format))
+            return
+        if options.tightness:
+            splits = {(group.data, group.seed, group.n_poison): group for group in groups}
+            table = pd.DataFrame(
+                [tightness(group, plan.datasets[group.data], name)
+                 for group in splits.values() for name in options.objectives]
+            )  # fmt: skip
+            shares = table.groupby(["dataset", "objective", "rate"], sort=False)["allowed"]
+            print(shares.agg(["median", "min"]).to_string(float_format="{:.4f}".format))
             return
         subprocess.run(
             [sys.executable, "-m", "poisonbench", "run", path, "--quiet", *where,
