@@ -186,10 +186,10 @@ class TRIMRegressor(Defense):
         m = n_nested(*X.shape)
         sample = np.argpartition(keys, m - 1)[:m]
         sample = sample[np.argsort(keys[sample])]
-        model = nested_start(
+        start, found = nested_start(
             estimator, X[sample], y[sample], n_kept / len(y), self.restarts or 200, rng
         )
-        kept = smallest((y - np.ravel(model.predict(X))) ** 2, n_kept)
+        kept = smallest((y - start.elsewhere(found.kept, found.fitted, X)) ** 2, n_kept)
         engine = fits(estimator, X, y)
         run = best_run(engine, [kept], self.max_iter, max(self.tol, NESTED_TOLERANCE))
         self._keep(run, engine.model(run.kept, run.fitted), X)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.linear_model import Ridge as SklearnRidge
 
-from poisonbench.defenses import LTSRegressor, MMRegressor, SparseLTSRegressor, sparse_lts
+from poisonbench.defenses import LTSRegressor, MMRegressor, SparseLTSRegressor, mm, sparse_lts
 from poisonbench.defenses.engines.fits import leave_one_out
 from poisonbench.defenses.engines.indicator_columns import indicator_columns
 from poisonbench.defenses.fast_lts import lts_scale
@@ -189,6 +189,61 @@ def test_many_rows(defense):
     model = defense(random_state=0).fit(X, y)
     assert not model.support_[:3000].any()
     np.testing.assert_allclose(model.coef_, [0.4, -0.2, 0.1, 0.0], atol=0.01)
+
+
+@pytest.fixture
+def few_are_many(monkeypatch):
+    monkeypatch.setattr(mm, "MANY_ROWS", 5000)
+    monkeypatch.setattr(mm, "SAMPLE_ROWS", 2000)
+
+
+def many_households(n: int = 6000) -> tuple[Any, Any, Any]:
+    """Return many households; a sixth of the rows are copies with shifted responses."""
+    X, y = households(n)
+    poison = np.arange(n) % 6 == 0
+    X[poison] = X[0]
+    y[poison] = y[0] + 0.4
+    return X, y, poison
+
+
+@pytest.mark.parametrize("model", [Ridge(alpha=0.1), Ridge(lam=1e-3)], ids=str)
+@pytest.mark.usefixtures("few_are_many")
+def test_the_equations_hold_for_many_rows_too(model):
+    X, y, poison = many_households()
+    fitted = MMRegressor(model, tol=1e-7, random_state=0).fit(X, y)
+    residual = y - X @ fitted.coef_ - fitted.intercept_
+    weight = np.maximum(1 - (residual / (4.685 * fitted.scale_)) ** 2, 0) ** 2
+    assert np.allclose(fitted.weights_, weight, atol=1e-6)
+    penalty = model.alpha_for(len(y)) + np.where(np.arange(10) < 4, 0, len(y) / 12)
+    Z, size = np.column_stack([X, np.ones(len(y))]), np.abs(residual)
+    pull = Z.T @ (weight * residual) - np.append(penalty * fitted.coef_, 0)
+    # During the iterations, rejected rows have a weight of 1e-6.
+    assert (np.abs(pull) < Z.T @ (1.01e-6 * size + 1e-6 * weight * size)).all()
+    assert not fitted.support_[poison].any()
+    assert fitted.support_[~poison].mean() > 0.99
+    assert fitted.rejected_groups_ == ("category 9: 1000 of 1025 rows rejected together",)
+
+
+@pytest.mark.parametrize("model", [Ridge(alpha=0.1), Lasso(1e-4)], ids=str)
+@pytest.mark.usefixtures("few_are_many")
+def test_the_order_of_many_rows_makes_no_difference(model):
+    X, y, _ = many_households()
+    order = np.random.default_rng(1).permutation(len(y))
+    given = MMRegressor(model, random_state=0).fit(X, y)
+    permuted = MMRegressor(model, random_state=0).fit(X[order], y[order])
+    assert np.allclose(given.coef_, permuted.coef_, rtol=1e-6, atol=1e-9)
+    assert np.array_equal(given.support_[order], permuted.support_)
+    assert clean_error(given) < 1.1 * 0.02**2
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_a_category_that_the_sample_lacks_does_not_hinder_many_rows():
+    X, y, _ = many_households()
+    rare = np.zeros((len(y), 1))
+    rare[:3] = 1.0
+    fitted = MMRegressor(Ridge(alpha=0.1), random_state=0).fit(np.hstack([X, rare]), y)
+    assert np.abs(fitted.coef_[:4] - [0.3, -0.1, 0.2, 0.05]).max() < 0.01
+    assert "converged" not in (fitted.note_ or "")
 
 
 def test_sparse_lts_finds_the_features_that_matter():

@@ -234,8 +234,8 @@ def small_starts(
     n_rows = len(y)
     if n_rows > NESTED_ROWS:
         m = n_nested(*X.shape)
-        model = nested_start(estimator, X[:m], y[:m], n_kept / n_rows, restarts, rng)
-        return [smallest((y - np.ravel(model.predict(X))) ** 2, n_kept)]
+        engine, run = nested_start(estimator, X[:m], y[:m], n_kept / n_rows, restarts, rng)
+        return [smallest((y - engine.elsewhere(run.kept, run.fitted, X)) ** 2, n_kept)]
     squared = small_residuals(columns_for(estimator, X), y, restarts, rng) ** 2
     return ranked_starts(squared, n_kept, FINALISTS)
 
@@ -347,8 +347,8 @@ def nested_start(
     share: float,
     restarts: int,
     rng: np.random.RandomState,
-) -> Any:
-    """Return a learner fitted to the best rows of a sample.
+) -> tuple[Refits, Run]:
+    """Return the fit to the best rows of a sample, and the engine that made it.
 
     Each part of the sample has its own starts and takes a few concentration steps.  The resulting
     models are compared on the whole sample, and the best one takes concentration steps there to the
@@ -384,8 +384,7 @@ def nested_start(
         if not least <= (loss := float(squared[kept].sum())):
             best, least = kept, loss
     engine = fits(estimator, X, y)
-    run = concentrate(engine, best, 100, NESTED_TOLERANCE, set())
-    return engine.model(run.kept, run.fitted)
+    return engine, concentrate(engine, best, 100, NESTED_TOLERANCE, set())
 
 
 def few_row_residuals(X: FloatArray, y: FloatArray, drawn: IntArray) -> FloatArray:

@@ -79,6 +79,9 @@ def _hashes(X: FloatArray, y: FloatArray, factors: Keys) -> Keys:
 
 def _counted(hashes: Keys, exact: Keys, factor: np.uint64) -> Keys:
     """Return keys that distinguish rows of the same hash, in the order of their exact values."""
+    ordered = np.sort(hashes)
+    if (ordered[1:] != ordered[:-1]).all():
+        return hashes
     order = np.lexsort([exact, hashes])
     place = np.arange(len(hashes))
     first = np.append(True, np.diff(hashes[order]) != 0)
