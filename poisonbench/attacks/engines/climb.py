@@ -23,7 +23,7 @@ import numpy as np
 from scipy import linalg
 
 from poisonbench.attacks.engines import quadratic_sweep, row_sweep
-from poisonbench.attacks.engines.functions import Function, Quadratic, RowLosses, moments
+from poisonbench.attacks.engines.functions import Function, Quadratic, RowLosses, fast_moments
 from poisonbench.attacks.engines.moves import Moves
 from poisonbench.attacks.engines.quadratic_sweep import State, with_rows
 from poisonbench.attacks.engines.row_sweep import RowState
@@ -131,7 +131,7 @@ class Climb:
     ) -> None:
         self.problem, self.W = problem, W
         self.anneal, self.sweeps, self.tol = anneal, sweeps, tol
-        self.gram, self.moment = moments(problem.train)
+        self.gram, self.moment = fast_moments(problem.train)
         self.n_rows = n_rows = len(problem.train) + problem.n_poison
         sparse = problem.model.l1_ratio() > 0
         alpha = 0.0 if sparse else working_alpha(problem.model, problem.train, n_rows)

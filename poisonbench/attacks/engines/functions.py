@@ -37,17 +37,87 @@ def with_intercept(X: FloatArray) -> FloatArray:
     return np.column_stack([X, np.ones(len(X))])
 
 
+MANY_ROWS = 100_000
+"""With at least this many rows, :func:`fast_moments` may use single precision."""
+
+BLOCK = 1024
+"""Number of rows that are read at a time; 100 features of them fit into the cache."""
+
+FIRST_ROWS = 20_000
+"""Number of rows from which :func:`fast_moments` decides whether to try single precision."""
+
+LARGEST_ERROR = 0.01
+"""Largest proved relative error of :func:`fast_moments`; the true one is about 1e-7."""
+
+
 def moments(sample: Sample) -> tuple[FloatArray, FloatArray]:
-    """Return Z'Z and Z'y of the rows z = (x, 1), without a copy of the rows.
+    """Return Z'Z and Z'y of the rows z = (x, 1), reading the rows once.
 
     The shapes are (d + 1, d + 1) and (d + 1,).
     """
-    X, y = sample.X, sample.y
-    gram = np.empty((X.shape[1] + 1, X.shape[1] + 1))
-    gram[:-1, :-1] = X.T @ X
-    gram[-1, :-1] = gram[:-1, -1] = X.sum(axis=0)
-    gram[-1, -1] = len(y)
-    return gram, np.append(y @ X, y.sum())
+    X, d = sample.X, sample.X.shape[1]
+    rest = np.column_stack([np.ones(len(sample)), sample.y])
+    sums = np.zeros((d + 2, d + 2))
+    for start in range(0, len(sample), BLOCK):
+        x, r = X[start : start + BLOCK], rest[start : start + BLOCK]
+        sums[:d, :d] += x.T @ x
+        sums[:d, d:] += x.T @ r
+    sums[d, :d] = sums[:d, d]
+    sums[d, d], sums[d, d + 1] = len(sample), sample.y.sum()
+    return sums[:-1, :-1], sums[:-1, -1]
+
+
+def fast_moments(sample: Sample) -> tuple[FloatArray, FloatArray]:
+    """Return Z'Z and Z'y of the rows z = (x, 1), for many rows with a small relative error.
+
+    With S the returned matrix and E its error, -eps S <= E <= eps S as quadratic forms, where eps
+    is :data:`LARGEST_ERROR`.  If there are fewer than :data:`MANY_ROWS` rows, or if the error
+    cannot be proved to be so small because columns are nearly collinear, everything is computed in
+    double precision.
+
+    Notes
+    -----
+    Blocks of k = 1024 rows, minus their centre, are multiplied in single precision and added up in
+    double precision.  An entry of the sum over a block has an error of at most gamma times the sum
+    of the absolute products, with gamma = (k + 4) u / (1 - (k + 4) u) and u = 2^-24 (Higham,
+    "Accuracy and Stability of Numerical Algorithms", 2002, section 3.5).  By Cauchy's inequality,
+    the norm of E is at most gamma times the trace of S, so eps is at most gamma times the trace
+    divided by the smallest eigenvalue.  This does not depend on the centre.
+    """
+    X, y, d = sample.X, sample.y, sample.X.shape[1]
+    if len(sample) < MANY_ROWS:
+        return moments(sample)
+    centre = np.append(X[:BLOCK].mean(axis=0), y[:BLOCK].mean())
+    sums, checked = np.zeros((d + 2, d + 2)), False
+    block = np.empty((BLOCK, d + 2), dtype=np.float32)
+    block[:, d + 1] = 1.0
+    for start in range(0, len(sample), BLOCK):
+        z = block[: len(y) - start]
+        np.subtract(X[start : start + BLOCK], centre[:d], out=z[:, :d], casting="same_kind")
+        np.subtract(y[start : start + BLOCK], centre[d], out=z[:, d], casting="same_kind")
+        sums += z.T @ z
+        if start >= FIRST_ROWS and not checked:
+            checked = True
+            if _relative_error(sums) > LARGEST_ERROR:
+                return moments(sample)
+    if _relative_error(sums) > LARGEST_ERROR:
+        return moments(sample)
+    # From the moments of (x - centre, y - centre, 1) to those of (x, y, 1).
+    back = np.eye(d + 2)
+    back[:-1, -1] = centre
+    whole = back @ sums @ back.T
+    whole = (whole + whole.T) / 2
+    order = [*range(d), d + 1]
+    return whole[np.ix_(order, order)], whole[order, d]
+
+
+def _relative_error(sums: FloatArray) -> float:
+    """Return the bound eps for the moments of (x, 1); `sums` are those of (x, y, 1)."""
+    columns = np.delete(np.arange(len(sums)), -2)
+    unit = (BLOCK + 4) * 2.0**-24
+    lowest = float(np.linalg.eigvalsh(sums[np.ix_(columns, columns)])[0])
+    error = unit / (1 - unit) * float(sums.trace())
+    return error / (lowest - error) if lowest > error else np.inf
 
 
 class Function(ABC):
@@ -106,11 +176,9 @@ class Quadratic(Function):
 
     def values(self, thetas: FloatArray) -> FloatArray:
         """Return W for each row of `thetas`; shape (candidates,)."""
-        A, c, weights = self.A, self.c, thetas
-        used = np.flatnonzero(thetas.any(axis=0))
-        if 4 * len(used) < 3 * len(c):  # all candidates for a sparse model have zeros in common
-            A, c, weights = A[used][:, used], c[used], thetas[:, used]
-        W: FloatArray = np.einsum("ij,ij->i", weights @ A - 2 * c, weights) + self.k
+        products = thetas @ self.A
+        products -= 2 * self.c
+        W: FloatArray = np.einsum("ij,ij->i", products, thetas) + self.k
         if self.gamma:
             W += self.gamma * self.model.penalty(thetas[:, :-1])
         return W
