@@ -82,16 +82,16 @@ class FeatureSpace:
         return np.array([j for j in range(self.n_features) if j not in grouped], dtype=np.intp)
 
     @cached_property
-    def _padded(self) -> tuple[IntArray, FloatArray]:
-        """Column indices of the choices, a row for each group, padded with d; and thresholds."""
-        width = max((len(group.columns) for group in self.choices), default=0)
-        columns = np.full((len(self.choices), width), self.n_features, dtype=np.intp)
-        thresholds = np.empty(len(self.choices))
-        for row, group in enumerate(self.choices):
-            columns[row, : len(group.columns)] = group.columns
-            # The arg max always wins where the group must have a 1.
-            thresholds[row] = 1 / (1 + len(group.columns)) if group.all_zero else -np.inf
-        return columns, thresholds
+    def _blocks(self) -> tuple[IntArray, IntArray, IntArray, FloatArray]:
+        """The columns of the choices; for each its group; where groups begin; and thresholds."""
+        sizes = np.array([len(group.columns) for group in self.choices], dtype=np.intp)
+        columns = np.array([j for group in self.choices for j in group.columns], dtype=np.intp)
+        # The arg max always wins where the group must have a 1.
+        thresholds = [
+            1 / (1 + len(group.columns)) if group.all_zero else -np.inf for group in self.choices
+        ]
+        owner = np.repeat(np.arange(len(sizes)), sizes)
+        return columns, owner, np.cumsum(sizes) - sizes, np.array(thresholds)
 
     def project(self, X: FloatArray) -> FloatArray:
         """Return the legal rows nearest to `X`.
@@ -114,16 +114,16 @@ class FeatureSpace:
         if self.binary.size:
             legal[:, self.binary] = np.round(legal[:, self.binary])
         if self.choices:
-            columns, thresholds = self._padded
-            padded = np.column_stack([X, np.full(len(X), -np.inf)])
-            blocks = padded[:, columns]  # (m, groups, width)
-            best = blocks.argmax(axis=2)
-            wins = np.take_along_axis(blocks, best[:, :, None], axis=2)[:, :, 0] > thresholds
-            rows, groups = np.nonzero(wins)
-            padded_legal = np.column_stack([legal, np.zeros(len(X))])
-            padded_legal[:, columns.ravel()] = 0.0
-            padded_legal[rows, columns[groups, best[rows, groups]]] = 1.0
-            legal = np.ascontiguousarray(padded_legal[:, :-1])
+            columns, owner, starts, thresholds = self._blocks
+            values = X.T[columns]
+            largest = np.maximum.reduceat(values, starts)
+            # Of equal entries the first one wins.
+            places = np.arange(len(columns))[:, None]
+            winner = np.minimum.reduceat(
+                np.where(values == largest[owner], places, len(columns)), starts
+            )
+            wins = largest > thresholds[:, None]
+            legal[:, columns] = ((places == winner[owner]) & wins[owner]).T
         return legal
 
     def violations(self, X: FloatArray) -> list[str]:

@@ -241,46 +241,59 @@ class ElasticNetRetraining(Retraining):
 
     def replace(self, c: int, z: FloatArray, y: float) -> None:
         """Replace poison row `c` by (z, y) and retrain."""
-        self._try(c, [(z, y)], lambda _: True)
+        self._try(c, [(z, y)], self._without(c), lambda _: True)
 
     def improve(self, c: int, Z: FloatArray, y: FloatArray, W: Function) -> bool:
         """Replace poison row `c` by the best of the candidates; see the base class."""
         least = (1 + self.GAIN) * W.value(self.theta)
-        values = W.values(self._predicted(c, Z, y))
+        state = self._without(c)
+        values = W.values(self._predicted(c, Z, y, state))
         best = [i for i in np.argsort(-values, kind="stable")[: self.TRIES] if values[i] > least]
-        return self._try(c, [(Z[i], float(y[i])) for i in best], lambda w: W.value(w) > least)
+        rows = [(Z[i], float(y[i])) for i in best]
+        return self._try(c, rows, state, lambda w: W.value(w) > least)
 
-    def _try(self, c: int, rows: list[Row], accept: Callable[[FloatArray], bool]) -> bool:
-        """Replace poison row `c` by the first of `rows` whose theta `accept` accepts, if any."""
-        z_out, y_out = near, _ = self.Z[c], self.y[c]
+    def _without(self, c: int) -> ActiveSet:
+        """Return the active set with the inverse that it has without poison row `c`."""
         state = self._state.copy()
+        state.remove_row(self.Z[c], self.l1)
+        return state
+
+    def _try(
+        self, c: int, rows: list[Row], state: ActiveSet, accept: Callable[[FloatArray], bool]
+    ) -> bool:
+        """Replace poison row `c` by the first of `rows` whose theta `accept` accepts, if any.
+
+        The search for the first one starts from `state`, which is that without the row and is
+        changed.  The rows resemble each other, so each other search goes on from the last solution.
+        """
+        z_out, y_out, near = self.Z[c], self.y[c], None
         for z, y in rows:
             touched = np.flatnonzero((z != 0) | (z_out != 0))
-            present, pair = self._gram[touched], np.array([z, z_out])
-            self._gram[touched] = present + (pair[:, touched] * [[1.0], [-1.0]]).T @ pair
+            block, pair = np.ix_(touched, touched), np.array([z, z_out])[:, touched]
+            present = self._gram[block]
+            self._gram[block] = present + (pair * [[1.0], [-1.0]]).T @ pair
             moment = self._moment + y * z - y_out * z_out
-            # Candidates resemble each other, so the search goes on from the last one's solution.
             state.add_row(z)
-            state.remove_row(near, self.l1)
+            if near is not None:
+                state.remove_row(near, self.l1)
             near = z
             engine().solve(self._gram, moment, self.l1, self.l2, state)
             if accept(state.w):
                 self._moment, self._state, self.theta = moment, state, state.w
                 self.Z[c], self.y[c] = z, y
                 return True
-            self._gram[touched] = present
+            self._gram[block] = present
         return False
 
-    def _predicted(self, c: int, Z: FloatArray, y: FloatArray) -> FloatArray:
+    def _predicted(self, c: int, Z: FloatArray, y: FloatArray, state: ActiveSet) -> FloatArray:
         """Return theta for each candidate for row `c`, as if A and the signs did not change."""
-        state, z_out = self._state.copy(), self.Z[c]
-        residual = z_out @ state.w - self.y[c]
-        state.remove_row(z_out, self.l1)
-        A, theta = state.active, state.w
-        theta_A = theta[A] + residual * (state.inverse @ z_out[A])
+        z_out, w = self.Z[c], self.theta
+        residual = z_out @ w - self.y[c]
+        A = state.active
+        theta_A = state.w[A] + residual * (state.inverse @ z_out[A])
         k = Z[:, A] @ state.inverse
         h = np.einsum("ij,ij->i", k, Z[:, A])
-        thetas = np.zeros((len(Z), len(theta)))
+        thetas = np.zeros((len(Z), len(w)))
         thetas[:, A] = theta_A + k * ((y - Z[:, A] @ theta_A) / (1 + h))[:, None]
         return thetas
 
