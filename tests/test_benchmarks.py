@@ -132,6 +132,12 @@ def test_scale(tmp_path):
     assert line["gram"] > 0
     assert line["total"] == pytest.approx(line["gram"] + line["search"] + line["write"], rel=1e-6)
     assert line["reratio"] == pytest.approx(line["total"] / line["refit"], rel=1e-6)
+    command += ["--p", "400", "--defenses", "trim", "mm", "--output", output]
+    subprocess.run(command, env=environment, check=True)
+    lines = pd.read_csv(output)
+    assert list(lines["defense"]) == ["trim", "mm"]
+    assert (lines["kept"] < 0.5).all()
+    assert np.allclose(lines["ratio"], lines["total"] / lines["fit"])
 
 
 def test_defenses(tmp_path):

@@ -2,6 +2,7 @@
 
     python tests/benchmarks/scale.py                          # 10^6 x 100, and sweeps below it
     python tests/benchmarks/scale.py --n 1000000 --d 100 --p 200000 --engine numpy
+    python tests/benchmarks/scale.py --n 1000000 --d 100 --p 200000 --defenses trim mm
 
 Every line is measured in a separate process with one BLAS thread, so that its peak memory is not
 affected by the others:
@@ -16,6 +17,8 @@ affected by the others:
     ratio, reratio  the total in multiples of `fit` and of `refit`
     memory        peak resident memory minus that of the interpreter and its libraries, in multiples
                   of the size of the training and validation rows, which it includes
+
+With --defenses, it fits defenses instead of running the attack, to n rows of which p are poison.
 """
 
 from __future__ import annotations
@@ -122,6 +125,52 @@ def measure(n: int, d: int, p: int, distinct: int) -> dict[str, Any]:
     }
 
 
+DEFENSE_COLUMNS = ("n", "d", "p", "defense", "fit", "refit", "total", "ratio", "reratio", "memory",
+                   "kept")  # fmt: skip
+
+
+def measure_defense(n: int, d: int, p: int, name: str) -> dict[str, Any]:
+    """Return a line for a defense; to be called in a process of its own.
+
+    `kept` is the share of the poison rows that it kept.  They are corners of the box, with a
+    response of 0 or 1 at random.
+    """
+    import numpy as np
+    from sklearn.linear_model import Ridge as SklearnRidge
+
+    from poisonbench.defenses import MMRegressor, TRIMRegressor
+    from poisonbench.models import Ridge
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    rng = np.random.default_rng(0)
+    X, is_poison = rng.random((n, d)), rng.permutation(n) < p
+    y = np.clip(0.5 + X @ (rng.uniform(-1, 1, d) / d) + 0.05 * rng.standard_normal(n), 0, 1)
+    X[is_poison], y[is_poison] = np.round(X[is_poison]), rng.random(p) < 0.5
+    model = Ridge(alpha=0.1)
+    defense = (
+        MMRegressor(model, one_hot_groups=(), random_state=0)
+        if name == "mm"
+        else TRIMRegressor(model, n_poison=p, random_state=0)
+    )
+    total, fitted = seconds(lambda: defense.fit(X, y))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    fit, *more = (seconds(lambda: SklearnRidge(alpha=0.1).fit(X, y))[0] for _ in range(4))
+    refit = float(np.median(more))
+    return {
+        "n": n,
+        "d": d,
+        "p": p,
+        "defense": name,
+        "fit": fit,
+        "refit": refit,
+        "total": total,
+        "ratio": total / fit,
+        "reratio": total / refit,
+        "memory": 1024 * peak / (X.nbytes + y.nbytes),
+        "kept": float(fitted.support_[is_poison].mean()),
+    }
+
+
 def main() -> None:
     """Print and write the table."""
     parser = argparse.ArgumentParser(
@@ -132,14 +181,20 @@ def main() -> None:
     parser.add_argument("--p", type=int, nargs="+", default=None, help="poison rows")
     parser.add_argument("--distinct", type=int, default=32, help="distinct poison rows")
     parser.add_argument("--engine", choices=("numpy", "numba"), help="numba where it is installed")
+    parser.add_argument("--defenses", nargs="+", choices=("trim", "mm"), help="instead of attacks")
     parser.add_argument("--output", type=Path, default=Path("scale.csv"))
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.engine == "numpy":
         sys.modules["numba"] = None  # type: ignore[assignment]  # importing it fails now
     if given.one:
-        line = measure(given.n[0], given.d[0], given.p[0], given.distinct)
-        csv.writer(sys.stdout).writerow([line[name] for name in COLUMNS])
+        [n], [d], [p] = given.n, given.d, given.p
+        line = (
+            measure_defense(n, d, p, given.defenses[0])
+            if given.defenses
+            else measure(n, d, p, given.distinct)
+        )
+        csv.writer(sys.stdout).writerow(line.values())
         return
     if given.n or given.d or given.p:
         cases = list(product(given.n or [1_000_000], given.d or [100], given.p or [200_000]))
@@ -150,11 +205,15 @@ def main() -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with given.output.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        print(" ".join(f"{name:>9}" for name in COLUMNS))
-        for n, d, p in cases:
-            command = [sys.executable, __file__, "--one", f"--n={n}", f"--d={d}", f"--p={p}",
-                       f"--distinct={given.distinct}"]  # fmt: skip
+        columns = DEFENSE_COLUMNS if given.defenses else COLUMNS
+        writer.writerow(columns)
+        print(" ".join(f"{name:>9}" for name in columns))
+        for (n, d, p), defense in product(cases, given.defenses or [None]):
+            command = [sys.executable, __file__, "--one", f"--n={n}", f"--d={d}", f"--p={p}"]
+            if defense:
+                command.append(f"--defenses={defense}")
+            else:
+                command.append(f"--distinct={given.distinct}")
             if given.engine:
                 command.append(f"--engine={given.engine}")
             done = subprocess.run(
