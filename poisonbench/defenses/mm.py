@@ -33,18 +33,20 @@ from poisonbench.defenses.engines.core import (
 from poisonbench.defenses.engines.fits import LeastSquaresFits, WeightedRefits, fits
 from poisonbench.defenses.engines.indicator_columns import Groups, indicator_columns
 from poisonbench.defenses.engines.learner import learner
-from poisonbench.defenses.engines.many_rows import ManyRows
+from poisonbench.defenses.engines.many_rows import ManyRows, UnlikeSampleError
 from poisonbench.defenses.engines.partly_penalized import PartlyPenalized
 from poisonbench.defenses.engines.row_order import Keys
-from poisonbench.features import BoolArray, FloatArray, IntArray
+from poisonbench.features import BoolArray, FloatArray
 from poisonbench.models import OLS, Ridge
 
 FLOOR = 1e-6
 """Weight of a rejected row during the iterations, so that no system is singular."""
 
-MANY_ROWS, SAMPLE_ROWS = 50_000, 20_000
-"""With more rows than this, and a ridge penalty, a sample gives the core and the scale; and the
-number of rows in the sample."""
+MANY_ROWS = 50_000
+"""With more rows than this, a sample gives the core and the scale, unless the learner is OLS."""
+
+SAMPLE_ROWS = 20_000
+"""Number of rows in the sample."""
 
 EFFECTS = 0.8
 """If shrinkage of categories is worse than this, a note says so: the held-out error without
@@ -99,9 +101,10 @@ class MMRegressor(Defense):
 
     It costs about 20 fits for the core and 10 to 40 weighted fits, each in the smaller dimension of
     the design; together about 20 ridge fits for 360 rows and 274 features.  With more than 50,000
-    rows and a ridge penalty, a sample of 20,000 rows gives the core and the scale, and each further
-    round reads all rows twice.  For a million rows and 100 features, this takes 1.5 times as long
-    as scikit-learn's ``Ridge.fit``.
+    rows, unless the learner is OLS, a sample of 20,000 rows gives the core and the scale, if it
+    represents the rows in every direction, and each round of reweighting reads all rows once.  For
+    a million rows and 100 features, this takes 1.8 times as long as a repeated
+    ``Ridge.fit`` of scikit-learn (``tests/benchmarks/scale.py``).
 
     Parameters
     ----------
@@ -215,65 +218,100 @@ class MMRegressor(Defense):
         self, X: FloatArray, y: FloatArray, keys: Keys, rng: np.random.RandomState
     ) -> None:
         least_squares = isinstance(learner(self.estimator), OLS | LinearRegression)
-        if len(y) <= MANY_ROWS or least_squares:
+        if len(y) <= MANY_ROWS or least_squares or not self._fit_many(X, y, keys, rng):
             super()._fit_keyed(X, y, keys, rng)
-            return
-        # Sorting all rows would take nearly as long as the rest of the fit.
+
+    def _fit_many(
+        self, X: FloatArray, y: FloatArray, keys: Keys, rng: np.random.RandomState
+    ) -> bool:
+        """Fit to many rows, with the core and the scale of a sample; return whether that works.
+
+        It does not if the sample does not represent all rows, or if reweighting does not converge.
+        """
+        estimator, n_rows = learner(self.estimator), len(y)
+        ridge = estimator if isinstance(estimator, Ridge) else Ridge()
+        # Sorting all rows would take nearly as long as the fit.
         sample = np.argpartition(keys, SAMPLE_ROWS - 1)[:SAMPLE_ROWS]
-        self._fit_from(sample[np.argsort(keys[sample])], X, y, rng)
+        sample = sample[np.argsort(keys[sample])]
+        few_X, few_y, share = X[sample], y[sample], SAMPLE_ROWS / n_rows
+        indicator = indicator_columns(
+            self.one_hot_groups, getattr(self, "feature_names_in_", None), X
+        )
+        strength, alpha = self.group_shrinkage * n_rows, ridge.alpha_for(n_rows)
+        small = Ridge(alpha=share * alpha)  # the penalty for each row is that on all rows
+        _, engine = self._engine(small, few_X, few_y, indicator, share * strength)
+        residual = self._core(engine, rng)
+        residual, _, converged = self._reweighted(engine, residual)
+        weight = np.maximum(self._weight(residual), self._floor(residual))
+        penalty = alpha + np.where(indicator, strength, 0.0)
+        if not converged or self.scale_ <= rounding_scale(few_y):
+            return False
+        try:
+            every = ManyRows(X, y, penalty, self._weight, few_X, few_y, weight)
+        except UnlikeSampleError:
+            return False
+        effects = []
+        if indicator.any() and strength > 0:
+            effects = effects_note(engine, small, few_X, self._weight(residual) > 0)
+        residual, self.n_iter_, converged = every.reweighted(self.tol * self.scale_, self.max_iter)
+        if converged:
+            self._judge(X, residual, indicator)
+            self.note_ = "; ".join([*self.rejected_groups_, *effects]) or None
+            if isinstance(estimator, Ridge):
+                self._adopt(every.model(estimator), X)
+            else:
+                self._adopt(estimator.fit(X, self._cleaned(y, residual)), X)
+        return converged
 
     def _fit_rows(self, X: FloatArray, y: FloatArray, rng: np.random.RandomState) -> None:
-        self._fit_from(None, X, y, rng)
-
-    def _fit_from(
-        self, sample: IntArray | None, X: FloatArray, y: FloatArray, rng: np.random.RandomState
-    ) -> None:
-        """Fit to all rows, with the core and the scale of a sample or, if None, of all rows."""
         n_rows = len(y)
         indicator = indicator_columns(
             self.one_hot_groups, getattr(self, "feature_names_in_", None), X
         )
         estimator = learner(self.estimator)
         strength = self.group_shrinkage * n_rows
-        start_X, start_y = (X, y) if sample is None else (X[sample], y[sample])
-        share = len(start_y) / n_rows
-        scale, engine = self._engine(estimator, start_X, start_y, indicator, share * strength)
-        core = find_core(engine, self.core, self.restarts, rng)
-        squared = np.sort(core.residual[core.kept] ** 2)
-        calm = np.sqrt(np.mean(squared[: core_size(CALM, len(squared))]))
-        self.scale_ = max(median_scale(core.residual, start_y), CALM_TO_SD * float(calm))
-        residual, self.n_iter_, converged = self._reweighted(engine, core.residual)
-        notes = []
+        scale, engine = self._engine(estimator, X, y, indicator, strength)
+        residual = self._core(engine, rng)
+        residual, self.n_iter_, converged = self._reweighted(engine, residual)
+        self._judge(X, residual, indicator)
+        notes = list(self.rejected_groups_)
         if indicator.any() and strength > 0:
-            notes = effects_note(engine, estimator, start_X, self._weight(residual) > 0)
-        every = None
-        if sample is not None:
-            ridge = estimator if isinstance(estimator, Ridge) else Ridge()
-            penalty = ridge.alpha_for(n_rows) + np.where(indicator, strength, 0.0)
-            every = ManyRows(X, y, penalty, (start_X, start_y), self._weight(residual))
-            residual, more, converged = self._reweighted(every, every.residual)
-            self.n_iter_ += more
-        self.weights_ = self._weight(residual)
-        self.support_ = self.weights_ > 0
-        self.rejected_groups_ = self._rejected_together(X, residual, indicator)
-        notes = [*self.rejected_groups_, *notes]
+            notes += effects_note(engine, estimator, X, self.support_)
         if not converged:
             notes.append(f"not converged after {self.n_iter_} rounds")
         if self.scale_ <= rounding_scale(y):
             notes.append(ZERO_SCALE)
         self.note_ = "; ".join(notes) or None
-        # An unweighted fit to responses with weighted residuals is the same as the weighted fit.
-        cleaned = y - residual + self.weights_ * residual
+        cleaned = self._cleaned(y, residual)
         if isinstance(engine, PartlyPenalized):
             weight = np.maximum(self.weights_, self._floor(residual))
             self._adopt(engine.weighted_model(weight, engine.on_weights(weight)), X)
-        elif not isinstance(estimator, Ridge):
-            self._adopt(estimator.fit(X, cleaned), X)
-        elif every is not None:
-            self._adopt(every.model(estimator), X)
-        else:
+        elif isinstance(estimator, Ridge):
             self._adopt(engine.estimator.fit(engine.X, cleaned), engine.X)
             self.coef_ = self.coef_ * scale
+        else:
+            self._adopt(estimator.fit(X, cleaned), X)
+
+    def _core(self, engine: Weighted, rng: np.random.RandomState) -> FloatArray:
+        """Set the scale from the core of the engine's rows; return the residuals of all of them."""
+        core = find_core(engine, self.core, self.restarts, rng)
+        squared = np.sort(core.residual[core.kept] ** 2)
+        calm = np.sqrt(np.mean(squared[: core_size(CALM, len(squared))]))
+        self.scale_ = max(median_scale(core.residual, engine.y), CALM_TO_SD * float(calm))
+        return core.residual
+
+    def _judge(self, X: FloatArray, residual: FloatArray, indicator: BoolArray) -> None:
+        """Set what the last residuals say about each row."""
+        self.weights_ = self._weight(residual)
+        self.support_ = self.weights_ > 0
+        self.rejected_groups_ = self._rejected_together(X, residual, indicator)
+
+    def _cleaned(self, y: FloatArray, residual: FloatArray) -> FloatArray:
+        """Return predictions plus weighted residuals.
+
+        An unweighted fit to these is the same as the weighted fit to `y`.
+        """
+        return np.asarray(y - residual + self.weights_ * residual)
 
     def _engine(
         self,
@@ -295,9 +333,7 @@ class MMRegressor(Defense):
         scale = np.where(indicator, np.sqrt(alpha / (alpha + strength)), 1.0)
         return scale, cast(WeightedRefits, fits(Ridge(alpha=alpha), X * scale, y))
 
-    def _reweighted(
-        self, engine: Weighted | ManyRows, residual: FloatArray
-    ) -> tuple[FloatArray, int, bool]:
+    def _reweighted(self, engine: Weighted, residual: FloatArray) -> tuple[FloatArray, int, bool]:
         """Iterate from the given residuals; return the last ones, the rounds, and convergence."""
         n_iter, moved = 0, np.inf
         while n_iter < self.max_iter and moved > self.tol * self.scale_:
@@ -337,6 +373,8 @@ def effects_note(engine: Weighted, estimator: Any, X: FloatArray, support: BoolA
     This compares leave-one-out residuals on the same rows.  The rows that the shrunk fit rejected,
     some of them because of their category, do not count.
     """
+    if support.sum() < 2:
+        return []
     plain = estimator if isinstance(estimator, Ridge | OLS | LinearRegression) else Ridge()
     if isinstance(plain, LinearRegression):
         plain = OLS()

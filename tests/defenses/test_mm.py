@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.linalg import LinAlgWarning
 from sklearn.base import clone
 from sklearn.linear_model import Ridge as SklearnRidge
 
@@ -193,8 +195,18 @@ def test_many_rows(defense):
 
 @pytest.fixture
 def few_are_many(monkeypatch):
+    """Many rows are more than 5000; yields whether each fit was that of many rows."""
     monkeypatch.setattr(mm, "MANY_ROWS", 5000)
     monkeypatch.setattr(mm, "SAMPLE_ROWS", 2000)
+    outcomes: list[bool] = []
+    fit_many = MMRegressor._fit_many
+
+    def noted(*arguments: Any) -> bool:
+        outcomes.append(fit_many(*arguments))
+        return outcomes[-1]
+
+    monkeypatch.setattr(MMRegressor, "_fit_many", noted)
+    return outcomes
 
 
 def many_households(n: int = 6000) -> tuple[Any, Any, Any]:
@@ -206,22 +218,41 @@ def many_households(n: int = 6000) -> tuple[Any, Any, Any]:
     return X, y, poison
 
 
+def in_full(model: Any, X: Any, y: Any) -> Any:
+    """Return the fit that does not treat the rows as many."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mm, "MANY_ROWS", 10**9)
+        return clone(model).fit(X, y)
+
+
 @pytest.mark.parametrize("model", [Ridge(alpha=0.1), Ridge(lam=1e-3)], ids=str)
-@pytest.mark.usefixtures("few_are_many")
-def test_the_equations_hold_for_many_rows_too(model):
+def test_the_equations_hold_for_many_rows_too(few_are_many, model):
     X, y, poison = many_households()
     fitted = MMRegressor(model, tol=1e-7, random_state=0).fit(X, y)
+    assert few_are_many == [True]
     residual = y - X @ fitted.coef_ - fitted.intercept_
     weight = np.maximum(1 - (residual / (4.685 * fitted.scale_)) ** 2, 0) ** 2
     assert np.allclose(fitted.weights_, weight, atol=1e-6)
     penalty = model.alpha_for(len(y)) + np.where(np.arange(10) < 4, 0, len(y) / 12)
-    Z, size = np.column_stack([X, np.ones(len(y))]), np.abs(residual)
+    Z = np.column_stack([X, np.ones(len(y))])
     pull = Z.T @ (weight * residual) - np.append(penalty * fitted.coef_, 0)
-    # During the iterations, rejected rows have a weight of 1e-6.
-    assert (np.abs(pull) < Z.T @ (1.01e-6 * size + 1e-6 * weight * size)).all()
+    assert (np.abs(pull) < 1e-5 * (Z.T @ (weight * np.abs(residual)) + 1e-3)).all()
     assert not fitted.support_[poison].any()
     assert fitted.support_[~poison].mean() > 0.99
     assert fitted.rejected_groups_ == ("category 9: 1000 of 1025 rows rejected together",)
+    assert np.allclose(fitted.estimator_.predict(X), fitted.predict(X))
+
+
+@pytest.mark.parametrize("model", [Ridge(alpha=0.1), Ridge(alpha=300), Lasso(1e-4)], ids=str)
+def test_many_rows_are_fitted_as_others_are(few_are_many, model):
+    X, y, _ = many_households()
+    X[:, 0] += 1e6
+    defense = MMRegressor(model, one_hot_groups=[range(4, 10)], tol=1e-6, random_state=0)
+    fitted, expected = defense.fit(X, y), in_full(defense, X, y)
+    assert few_are_many == [True]
+    assert fitted.scale_ == pytest.approx(expected.scale_, rel=0.08)
+    assert np.abs(fitted.predict(X) - expected.predict(X)).max() < 0.1 * expected.scale_
+    assert (fitted.support_ != expected.support_).mean() < 0.003
 
 
 @pytest.mark.parametrize("model", [Ridge(alpha=0.1), Lasso(1e-4)], ids=str)
@@ -236,14 +267,40 @@ def test_the_order_of_many_rows_makes_no_difference(model):
     assert clean_error(given) < 1.1 * 0.02**2
 
 
+@pytest.mark.parametrize("n_rare", [1, 3, 10, 30])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_rows_with_rare_values_are_not_lost_among_many(few_are_many, n_rare, seed):
+    rng = np.random.default_rng(seed)
+    X = np.column_stack([rng.random(6000), np.zeros(6000)])
+    rare = rng.choice(6000, n_rare, replace=False)
+    X[rare, 1] = rng.integers(1, 4, n_rare) / 3
+    y = 0.2 + X @ [0.5, 0.2] + 0.02 * rng.standard_normal(6000)
+    defense = MMRegressor(Ridge(alpha=0.1), one_hot_groups=(), random_state=0)
+    fitted, expected = defense.fit(X, y), in_full(defense, X, y)
+    assert np.allclose(fitted.coef_, expected.coef_, atol=2e-3)
+    assert np.array_equal(fitted.support_[rare], expected.support_[rare])
+    assert fitted.note_ is None
+    assert len(few_are_many) == 1
+
+
+@pytest.mark.parametrize("alpha", [1e-9, 1e-20])
 @pytest.mark.usefixtures("few_are_many")
-def test_a_category_that_the_sample_lacks_does_not_hinder_many_rows():
+def test_many_rows_with_copies_of_columns(alpha):
     X, y, _ = many_households()
-    rare = np.zeros((len(y), 1))
-    rare[:3] = 1.0
-    fitted = MMRegressor(Ridge(alpha=0.1), random_state=0).fit(np.hstack([X, rare]), y)
-    assert np.abs(fitted.coef_[:4] - [0.3, -0.1, 0.2, 0.05]).max() < 0.01
-    assert "converged" not in (fitted.note_ or "")
+    doubled = np.hstack([X[:, :4], X[:, :4]])
+    defense = MMRegressor(Ridge(alpha=alpha), one_hot_groups=(), random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LinAlgWarning)
+        fitted, expected = defense.fit(doubled, y), in_full(defense, doubled, y)
+    assert np.abs(fitted.predict(doubled) - expected.predict(doubled)).max() < 0.5 * fitted.scale_
+
+
+def test_the_fit_is_that_of_few_rows_if_hardly_any_row_is_kept(few_are_many):
+    X, y, _ = many_households()
+    defense = MMRegressor(Ridge(alpha=0.1), tuning=1e-4, random_state=0)
+    fitted = defense.fit(X, y)
+    assert few_are_many == [False]
+    assert fitted.scale_ == pytest.approx(in_full(defense, X, y).scale_, rel=0.08)
 
 
 def test_sparse_lts_finds_the_features_that_matter():
