@@ -35,7 +35,8 @@ class Defense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     estimator, or :meth:`_fit_rows`.  Neither hook sees the caller's order of rows: the rows are
     sorted by keys that are computed from their content and from ``random_state``, which amounts to
     a random order.  So with an int as ``random_state``, the same set of rows gives the same model
-    in any order, and no defense can profit from poison that happens to be at the end.
+    in any order (with many rows, up to rounding), and no defense can profit from poison that
+    happens to be at the end.
     """
 
     name: ClassVar[str]

@@ -115,11 +115,12 @@ def promises(group: Any, dataset: Any) -> list[dict[str, Any]]:
 
 
 def worst_allowed(problem: Poisoning, loss: Loss, clean: FloatArray) -> float:
-    """Return a value that a quadratic loss has at a model that inequality (1) allows.
+    """Return the loss of a bad model that inequality (1) allows, up to the solver's tolerance.
 
-    The models that satisfy (1) for every reference form a convex set, on which the maximum of a
-    linear function is the ceiling on it, reached at ``peak``.  So the loss is linearised at a
-    model, and the model is replaced by the maximum, as long as the loss grows; it cannot fall.
+    The loss is quadratic.  The models that satisfy (1) for every reference form a convex set, on
+    which the maximum of a linear function is the ceiling on it, reached at ``peak``.  So the loss
+    is linearised at a model, and the model is replaced by the maximum, as long as the loss grows;
+    it cannot fall.
     The first models lie on either side of the clean one, in the two directions in which the loss
     grows fastest.
     """
@@ -146,8 +147,9 @@ def tightness(group: Any, dataset: Any, name: str) -> dict[str, Any]:
     theta = np.append(clean.coef_, clean.intercept_)
     start, bound = loss.value(theta), ceiling(problem, loss).bound
     share = (worst_allowed(problem, loss, theta) - start) / (bound - start)
-    return {"dataset": dataset.name, "rate": group.n_poison / len(setting.train),
-            "objective": name, "allowed": share}  # fmt: skip
+    rate = group.n_poison / len(setting.train)
+    return {"dataset": dataset.name, "model": group.model.label, "rate": rate, "objective": name,
+            "allowed": share}  # fmt: skip
 
 
 def timed(call: Callable[[], object]) -> float:
@@ -221,12 +223,15 @@ def main(arguments: list[str] | None = None) -> None:
             print(medians.to_string(float_format="{:.4f}".format))
             return
         if options.tightness:
-            splits = {(group.data, group.seed, group.n_poison): group for group in groups}
+            splits = {
+                (group.data, group.model.label, group.seed, group.n_poison): group
+                for group in groups
+            }
             table = pd.DataFrame(
                 [tightness(group, plan.datasets[group.data], name)
                  for group in splits.values() for name in options.objectives]
             )  # fmt: skip
-            shares = table.groupby(["dataset", "objective", "rate"], sort=False)["allowed"]
+            shares = table.groupby(["dataset", "model", "objective", "rate"], sort=False)["allowed"]
             print(shares.agg(["median", "min"]).to_string(float_format="{:.4f}".format))
             return
         subprocess.run(

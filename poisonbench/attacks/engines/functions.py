@@ -44,10 +44,10 @@ BLOCK = 1024
 """Number of rows that are read at a time; 100 features of them fit into the cache."""
 
 FIRST_ROWS = 20_000
-"""Number of rows from which :func:`fast_moments` decides whether to try single precision."""
+"""Number of rows after which :func:`fast_moments` decides whether to go on in single precision."""
 
 LARGEST_ERROR = 0.01
-"""Largest proved relative error of :func:`fast_moments`; the true one is about 1e-7."""
+"""Largest proved relative error of :func:`fast_moments`; the true one is below 1e-7."""
 
 
 def moments(sample: Sample) -> tuple[FloatArray, FloatArray]:
@@ -64,7 +64,7 @@ def moments(sample: Sample) -> tuple[FloatArray, FloatArray]:
         sums[:d, d:] += x.T @ r
     sums[d, :d] = sums[:d, d]
     sums[d, d], sums[d, d + 1] = len(sample), sample.y.sum()
-    return sums[:-1, :-1], sums[:-1, -1]
+    return np.ascontiguousarray(sums[:-1, :-1]), np.ascontiguousarray(sums[:-1, -1])
 
 
 def fast_moments(sample: Sample) -> tuple[FloatArray, FloatArray]:
@@ -72,17 +72,21 @@ def fast_moments(sample: Sample) -> tuple[FloatArray, FloatArray]:
 
     With S the returned matrix and E its error, -eps S <= E <= eps S as quadratic forms, where eps
     is :data:`LARGEST_ERROR`.  If there are fewer than :data:`MANY_ROWS` rows, or if the error
-    cannot be proved to be so small because columns are nearly collinear, everything is computed in
-    double precision.
+    cannot be proved to be so small, everything is computed in double precision.  This is so for
+    more than about 125 columns, for columns that are nearly collinear or vary little, and for
+    complete one-hot groups.
 
     Notes
     -----
     Blocks of k = 1024 rows, minus their centre, are multiplied in single precision and added up in
     double precision.  An entry of the sum over a block has an error of at most gamma times the sum
     of the absolute products, with gamma = (k + 4) u / (1 - (k + 4) u) and u = 2^-24 (Higham,
-    "Accuracy and Stability of Numerical Algorithms", 2002, section 3.5).  By Cauchy's inequality,
-    the norm of E is at most gamma times the trace of S, so eps is at most gamma times the trace
-    divided by the smallest eigenvalue.  This does not depend on the centre.
+    "Accuracy and Stability of Numerical Algorithms", 2002, section 3.5; two of the four are for
+    the subtraction and the rounding of its result).  By Cauchy's inequality, the norm of the error
+    of all sums, also those with y, is at most gamma times their trace.  Divided by the smallest
+    eigenvalue of S this is eps, which does not change when the centre is added again.  The proof
+    assumes that products are summed as usual, without Strassen's method, and that no number is too
+    large or too small for single precision.
     """
     X, y, d = sample.X, sample.y, sample.X.shape[1]
     if len(sample) < MANY_ROWS:

@@ -263,8 +263,8 @@ class ElasticNetRetraining(Retraining):
     ) -> bool:
         """Replace poison row `c` by the first of `rows` whose theta `accept` accepts, if any.
 
-        The search for the first one starts from `state`, which is that without the row and is
-        changed.  The rows resemble each other, so each other search goes on from the last solution.
+        The first search starts from `state`, the active set without row `c`, and changes it.  The
+        rows are similar, so each later search starts from the solution of the one before.
         """
         z_out, y_out, near = self.Z[c], self.y[c], None
         for z, y in rows:

@@ -348,7 +348,7 @@ def nested_start(
     restarts: int,
     rng: np.random.RandomState,
 ) -> tuple[Refits, Run]:
-    """Return the fit to the best rows of a sample, and the engine that made it.
+    """Return the engine of a sample, and its fit to the best rows.
 
     Each part of the sample has its own starts and takes a few concentration steps.  The resulting
     models are compared on the whole sample, and the best one takes concentration steps there to the

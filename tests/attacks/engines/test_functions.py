@@ -64,13 +64,16 @@ def test_nearly_collinear_columns_are_summed_in_double_precision(monkeypatch, sp
         assert np.array_equal(found, wanted)
 
 
-def test_collinearity_after_the_first_rows_is_noticed(monkeypatch):
+def test_a_column_that_is_constant_after_the_first_rows_is_noticed(monkeypatch):
     monkeypatch.setattr(functions, "MANY_ROWS", 30_000)
-    X = rows(200_000, 3, 2).X.copy()
-    # A column that varies among the first rows only, and there by little.
-    X[:, 2] = 0.5
-    X[:25_000, 2] += 0.02 * (X[:25_000, 1] > 0.5)
+    X = rows(250_000, 3, 2).X.copy()
+    X[:25_000, 2] = 0.4 * X[:25_000, 2]
+    X[25_000:, 2] = 0.2
     sample = Sample(X, X[:, 0])
+    for first in (25_000, 22_000):  # after these rows, the error was still small
+        monkeypatch.setattr(functions, "MANY_ROWS", first)
+        start = Sample(X[:first], X[:first, 0])
+        assert not np.array_equal(fast_moments(start)[0], moments(start)[0])
     for found, wanted in zip(fast_moments(sample), moments(sample), strict=True):
         assert np.array_equal(found, wanted)
 
