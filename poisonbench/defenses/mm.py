@@ -83,9 +83,9 @@ class MMRegressor(Defense):
     estimate stays bounded, but poison near the model of the other rows can still move it.  Known
     weakness: poison that is tuned to this defense (the attack ``adaptive``) lies a few scales away
     from the model and pulls in one direction.  At p/n = 0.2, it raises the error to 1.2 times that
-    of ridge on clean rows on house prices, and to 1.1 times on health; at 0.3 to 1.3 and 1.5 times.
-    On the worst of ten splits, these are 2.6, 1.5, 2.2 and 1.9.  They were measured with an earlier
-    lower bound of the scale (``results/reference/defenses-mm.md``).
+    of ridge on clean rows on house prices and on health, and at 0.3 to 1.5 times.  On the worst of
+    twenty splits, these factors are 2.6 and 1.5, and 4.0 and 2.3
+    (``results/reference/defenses-mm.md``).
 
     Limits of every defense: consider a category with m <= p clean rows and a share q of the test
     rows.  Clean rows with mean mu and m poison copies with mean mu + delta are the same data as
