@@ -4,7 +4,8 @@ This runs a config with `poisonbench run`, which resumes an interrupted run, and
 the seeds.  With --certificate it writes a stored ceiling with all that its proof needs, for
 check_ceiling.py.  With --penalties it prints the ceilings on the test error of ridge for several
 penalties, beside what p rows can do to a constant, and the penalty that `certified-ridge` chooses.
-With --tightness it prints how close the ceiling is to the worst model that the theorem allows.
+With --tightness it prints how close the ceiling is to the worst model that the theorem allows, and
+with --parts, for attacks on W_tr, the shares of the ceilings on W_tr with a part of its penalty.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +155,32 @@ def tightness(group: Any, dataset: Any, name: str) -> dict[str, Any]:
             "allowed": share}  # fmt: skip
 
 
+PARTS = (0.0, 0.5, 0.7, 0.8, 1.0)
+"""The shares of the penalty in W_tr for --parts."""
+
+
+def parts(group: Any, dataset: Any) -> dict[str, Any]:
+    """Return how close an attack comes to the ceilings on W_tr with a part of its penalty."""
+    setting = pipeline.prepare(group, dataset)
+    clean = pipeline.learner(group.model, setting.train, setting, group.seed)
+    problem, loss = CeilingTask("training", setting, clean, group.n_poison).problem_and_loss()
+    poison = pipeline.attack(group, setting, clean, dataset).poison
+    rows, _ = pipeline.poisoned_rows(setting, poison, group.seed)
+    before, after = (
+        np.append(model.coef_, model.intercept_)
+        for model in (clean, deepcopy(clean).fit(rows.X, rows.y))
+    )
+    shares: dict[str, Any] = {
+        "dataset": dataset.name, "model": group.model.label,
+        "rate": group.n_poison / len(setting.train),
+    }  # fmt: skip
+    for part in PARTS:
+        partly = replace(loss, l1=part * loss.l1, l2=part * loss.l2)
+        start, bound = partly.value(before), ceiling(problem, partly).bound
+        shares[f"{part:g}"] = (partly.value(after) - start) / (bound - start)
+    return shares
+
+
 def timed(call: Callable[[], object]) -> float:
     """Return the CPU seconds of a call."""
     start = time.process_time()
@@ -198,6 +227,7 @@ def main(arguments: list[str] | None = None) -> None:
     add("--objective", default="validation", choices=list(LOSSES), help="of the certificate")
     add("--penalties", action="store_true", help="print the table of penalties only")
     add("--tightness", action="store_true", help="print the worst that the theorem allows only")
+    add("--parts", action="store_true", help="print shares for parts of the penalty only")
     add("--costs", action="store_true", help="measure the costs too")
     options = parser.parse_args(arguments)
     options.output.mkdir(parents=True, exist_ok=True)
@@ -233,6 +263,14 @@ def main(arguments: list[str] | None = None) -> None:
             )  # fmt: skip
             shares = table.groupby(["dataset", "model", "objective", "rate"], sort=False)["allowed"]
             print(shares.agg(["median", "min"]).to_string(float_format="{:.4f}".format))
+            return
+        if options.parts:
+            table = pd.DataFrame(
+                [parts(group, plan.datasets[group.data]) for group in groups
+                 if group.attack.parameters["outer_objective"] == "training"]
+            )  # fmt: skip
+            medians = table.groupby(["dataset", "model", "rate"], sort=False).median()
+            print(medians.to_string(float_format="{:.3f}".format))
             return
         subprocess.run(
             [sys.executable, "-m", "poisonbench", "run", path, "--quiet", *where,
