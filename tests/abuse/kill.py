@@ -160,6 +160,8 @@ def main() -> int:
         n_found += bool(found)
         if found:
             print(found, flush=True)
+        elif n_kills % 10 == 0:
+            print(f"{n_kills} kills so far", file=sys.stderr, flush=True)
     print(f"{n_kills} kills, {n_found} findings")
     return bool(n_found)
 
