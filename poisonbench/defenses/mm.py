@@ -103,8 +103,8 @@ class MMRegressor(Defense):
     the design; together about 20 ridge fits for 360 rows and 274 features.  With more than 50,000
     rows, unless the learner is OLS, a sample of 20,000 rows gives the core and the scale, if it
     represents the rows in every direction, and each round of reweighting reads all rows once.  For
-    a million rows and 100 features, this takes 1.8 times as long as a repeated
-    ``Ridge.fit`` of scikit-learn (``tests/benchmarks/scale.py``).
+    a million rows and 100 features, this takes 1.8 times as long as a repeated ``Ridge.fit`` of
+    scikit-learn (``tests/benchmarks/scale.py``).
 
     Parameters
     ----------
@@ -146,8 +146,9 @@ class MMRegressor(Defense):
     estimator_ : estimator
         The learner fitted to cleaned responses, which are predictions plus weighted residuals.
         Ridge gets one-hot columns scaled down, so that its penalty on them is heavy; ``coef_``
-        refers to the original columns.  If there are one-hot columns and the learner is OLS, this
-        is an OLS with the weights of the shrunk weighted fit.
+        refers to the original columns, as does ``estimator_`` itself if a sample gave the core.
+        If there are one-hot columns and the learner is OLS, this is an OLS with the weights of the
+        shrunk weighted fit.
     weights_ : ndarray of shape (N,)
         The weight of each row, from 0 (rejected) to 1.
     support_ : ndarray of bool of shape (N,)
