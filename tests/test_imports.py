@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,3 +57,14 @@ def test_a_numeric_module_imports_nothing_of_files_configs_tables_and_commands(m
 )  # fmt: skip
 def test_an_import_is_seen_wherever_it_stands(source: str) -> None:
     assert {*imported(source)} & FORBIDDEN
+
+
+@pytest.mark.parametrize("module", ["signals", "own_process"])
+def test_a_worker_watches_its_parent_before_it_loads_slow_modules(module: str) -> None:
+    """Otherwise, it would outlive a parent that is killed meanwhile, by several seconds."""
+    code = (
+        f"import sys, poisonbench.execution.{module}\n"
+        "print({'numpy', 'pandas', 'scipy', 'sklearn'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
@@ -29,7 +28,7 @@ from poisonbench.execution.estimate import estimate
 from poisonbench.execution.group import Job, Result, run_group
 from poisonbench.execution.options import RunOptions
 from poisonbench.execution.progress import Progress
-from poisonbench.execution.signals import Stop, end_with, ignoring_interrupts
+from poisonbench.execution.signals import Stop, ignoring_interrupts, serve
 from poisonbench.output import store
 from poisonbench.output.index import describe
 from poisonbench.plan.groups import Group, Plan, Task
@@ -279,19 +278,13 @@ def _parallel(work: list[Job], n_processes: int) -> Iterable[Result]:
         batch_size=1,
         pre_dispatch="n_jobs",
         return_as="generator_unordered",
-        initializer=_serve_the_parent,
+        initializer=serve,
         initargs=(os.getpid(),),
     )
     loky_tracker.ensure_running()  # starting it later would unblock the signals blocked below
     with ignoring_interrupts():
         results: Iterable[Result] = parallel(delayed(run_group)(job) for job in work)
     return results
-
-
-def _serve_the_parent(parent: int) -> None:
-    """Make a worker ignore Ctrl-C, which a terminal sends to all, and end with its parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with(parent)
 
 
 def _one_by_one(work: list[Job]) -> Iterator[Result]:

@@ -57,16 +57,16 @@ def results(work: Callable[[Any, Announce], Any], items: Sequence[Any]) -> Itera
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(work, theirs, os.getpid()))
+    process = context.Process(target=_serve, args=(theirs, os.getpid()))
     with ignoring_interrupts():
         process.start()
     theirs.close()
     at, n_left = None, len(items)
     try:
         with suppress(EOFError, ConnectionError):
-            # The items are not passed as an argument, because the start of a process cannot be
-            # interrupted.  The process reads them once it has imported its modules.
-            ours.send(items)
+            # These are not arguments of the process, because its start cannot be interrupted, and
+            # because reading them imports the slow modules.
+            ours.send((work, items))
             while n_left:
                 kind, value = ours.recv()
                 if kind == "at":
@@ -86,7 +86,7 @@ def results(work: Callable[[Any, Announce], Any], items: Sequence[Any]) -> Itera
         ours.close()
 
 
-def _serve(work: Callable[[Any, Announce], Any], parent: Connection, parent_id: int) -> None:
+def _serve(parent: Connection, parent_id: int) -> None:
     """Do the work; this runs in the new process."""
     end_with(parent_id)
 
@@ -96,7 +96,8 @@ def _serve(work: Callable[[Any, Announce], Any], parent: Connection, parent_id: 
     # If the parent is gone, the pipe is broken.
     with suppress(EOFError, ConnectionError):
         try:
-            for item in parent.recv():
+            work, items = parent.recv()
+            for item in items:
                 parent.send(("result", work(item, announce)))
         except (EOFError, ConnectionError):
             raise

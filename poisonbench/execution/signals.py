@@ -129,6 +129,15 @@ def end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def serve(parent: int) -> None:
+    """Make a worker ignore Ctrl-C, which a terminal sends to all, and end with its parent.
+
+    A worker that calls this loads only this module first, and the slow modules afterwards.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with(parent)
+
+
 @contextmanager
 def ignoring_interrupts() -> Iterator[None]:
     """Make processes that are started in the block ignore Ctrl-C.
