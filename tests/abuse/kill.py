@@ -92,13 +92,11 @@ def hit(processes: list[subprocess.Popen[str]], rng: random.Random, usual: float
         code = process.wait(120)
         if code not in {0, *CODES[number]}:
             yield f"exit code {code} after {number.name}{' twice' if twice else ''}"
-        # A process that is loading its modules notices only then that its parent is gone.
-        patience = max(5.0, usual)
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + 5
         while (left := left_of(process.pid)) and time.monotonic() < deadline:
             time.sleep(0.1)
         for one in left:
-            yield f"process {one} outlives its parent by {patience:.0f} s after {number.name}"
+            yield f"process {one} outlives its parent by 5 s after {number.name}"
             with suppress(ProcessLookupError):
                 os.kill(one, signal.SIGKILL)
 

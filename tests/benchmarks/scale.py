@@ -46,10 +46,17 @@ def seconds(action: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - start, result
 
 
+def ridge_seconds(X: Any, y: Any) -> tuple[float, float]:
+    """Return the CPU seconds of the process's first Ridge.fit, and the median of three more."""
+    from sklearn.linear_model import Ridge
+
+    first, *more = (seconds(lambda: Ridge(alpha=0.1).fit(X, y))[0] for _ in range(4))
+    return first, sorted(more)[1]
+
+
 def measure(n: int, d: int, p: int, distinct: int) -> dict[str, Any]:
     """Return one line of the table; to be called in a process of its own."""
     import numpy as np
-    from sklearn.linear_model import Ridge as SklearnRidge
 
     from poisonbench import pipeline
     from poisonbench.attacks import coordinate
@@ -104,10 +111,7 @@ def measure(n: int, d: int, p: int, distinct: int) -> dict[str, Any]:
     total, poison = seconds(lambda: attack.generate(problem))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     check, _ = seconds(lambda: pipeline.check(poison, p, problem.space))
-    fit, *more = (
-        seconds(lambda: SklearnRidge(alpha=0.1).fit(train.X, train.y))[0] for _ in range(4)
-    )
-    refit = float(np.median(more))
+    fit, refit = ridge_seconds(train.X, train.y)
     return {
         "n": n,
         "d": d,
@@ -137,7 +141,6 @@ def measure_defense(n: int, d: int, p: int, name: str) -> dict[str, Any]:
     response of 0 or 1 at random.
     """
     import numpy as np
-    from sklearn.linear_model import Ridge as SklearnRidge
 
     from poisonbench.defenses import MMRegressor, TRIMRegressor
     from poisonbench.models import Ridge
@@ -155,8 +158,7 @@ def measure_defense(n: int, d: int, p: int, name: str) -> dict[str, Any]:
     )
     total, fitted = seconds(lambda: defense.fit(X, y))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    fit, *more = (seconds(lambda: SklearnRidge(alpha=0.1).fit(X, y))[0] for _ in range(4))
-    refit = float(np.median(more))
+    fit, refit = ridge_seconds(X, y)
     return {
         "n": n,
         "d": d,
