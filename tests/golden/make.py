@@ -1,7 +1,7 @@
 """Compute the golden run and store its numbers, which belong to the current ``RESULT_VERSION``.
 
     python tests/golden/make.py             replaces the stored numbers (raise RESULT_VERSION first)
-    python tests/golden/make.py --into DIR  writes to DIR only; prints the versions of the libraries
+    python tests/golden/make.py --into DIR  writes to DIR only; prints what the last bits depend on
 
 The compiled engine is not used: the stored numbers are those of the NumPy form.
 """
