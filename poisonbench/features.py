@@ -117,13 +117,14 @@ class FeatureSpace:
             columns, owner, starts, thresholds = self._blocks
             values = X.T[columns]
             largest = np.maximum.reduceat(values, starts)
-            # Of equal entries the first one wins.
-            places = np.arange(len(columns))[:, None]
-            winner = np.minimum.reduceat(
-                np.where(values == largest[owner], places, len(columns)), starts
-            )
             wins = largest > thresholds[:, None]
-            legal[:, columns] = ((places == winner[owner]) & wins[owner]).T
+            chosen = values == np.where(wins, largest, np.inf)[owner]
+            if np.count_nonzero(chosen) > np.count_nonzero(wins):
+                # Of equal entries the first one wins.
+                places = np.arange(len(columns))[:, None]
+                first = np.minimum.reduceat(np.where(chosen, places, len(columns)), starts)
+                chosen = places == first[owner]
+            legal[:, columns] = chosen.T
         return legal
 
     def violations(self, X: FloatArray) -> list[str]:

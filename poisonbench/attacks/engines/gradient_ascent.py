@@ -68,9 +68,10 @@ def gradient_ascent(
     value = W.value(learner.theta)
     trace = [value]
     rounds = 0
+    gradient = W.gradient(learner.theta)
     while rounds < iterations and len(start):
         for c in range(len(start)):
-            dx, dy = learner.hypergradient(c, W.gradient(learner.theta))
+            dx, dy = learner.hypergradient(c, gradient)
             X, y = _candidates(
                 problem,
                 learner.Z[c, :-1],
@@ -79,7 +80,8 @@ def gradient_ascent(
                 dy if variables == "xy" else 0.0,
                 fixed,
             )
-            learner.improve(c, with_intercept(X), y, W)
+            if learner.improve(c, with_intercept(X), y, W):
+                gradient = W.gradient(learner.theta)
         rounds += 1
         previous, value = value, W.value(learner.theta)
         trace.append(value)
@@ -115,8 +117,10 @@ def _candidates(
     if length == 0:
         return x[None, :], np.array([y])
     steps = STEPS / length
-    X = problem.space.project(x + steps[:, None] * dx)
+    X, responses = problem.space.project(x + steps[:, None] * dx), np.clip(y + steps * dy, 0.0, 1.0)
+    if not fixed.any():
+        return X, responses
     kept = np.all(X[:, fixed] == x[fixed], axis=1)
     if not kept.any():
         return x[None, :], np.array([y])
-    return X[kept], np.clip(y + steps * dy, 0.0, 1.0)[kept]
+    return X[kept], responses[kept]

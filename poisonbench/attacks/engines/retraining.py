@@ -268,10 +268,7 @@ class ElasticNetRetraining(Retraining):
         """
         z_out, y_out, near = self.Z[c], self.y[c], None
         for z, y in rows:
-            touched = np.flatnonzero((z != 0) | (z_out != 0))
-            block, pair = np.ix_(touched, touched), np.array([z, z_out])[:, touched]
-            present = self._gram[block]
-            self._gram[block] = present + (pair * [[1.0], [-1.0]]).T @ pair
+            touched, before = engine().exchange(self._gram, z, z_out)
             moment = self._moment + y * z - y_out * z_out
             state.add_row(z)
             if near is not None:
@@ -282,7 +279,7 @@ class ElasticNetRetraining(Retraining):
                 self._moment, self._state, self.theta = moment, state, state.w
                 self.Z[c], self.y[c] = z, y
                 return True
-            self._gram[block] = present
+            self._gram[touched] = before
         return False
 
     def _predicted(self, c: int, Z: FloatArray, y: FloatArray, state: ActiveSet) -> FloatArray:
@@ -290,11 +287,12 @@ class ElasticNetRetraining(Retraining):
         z_out, w = self.Z[c], self.theta
         residual = z_out @ w - self.y[c]
         A = state.active
+        Z_A = Z[:, A]
         theta_A = state.w[A] + residual * (state.inverse @ z_out[A])
-        k = Z[:, A] @ state.inverse
-        h = np.einsum("ij,ij->i", k, Z[:, A])
+        k = Z_A @ state.inverse
+        h = np.einsum("ij,ij->i", k, Z_A)
         thetas = np.zeros((len(Z), len(w)))
-        thetas[:, A] = theta_A + k * ((y - Z[:, A] @ theta_A) / (1 + h))[:, None]
+        thetas[:, A] = theta_A + k * ((y - Z_A @ theta_A) / (1 + h))[:, None]
         return thetas
 
 

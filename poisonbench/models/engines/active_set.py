@@ -7,8 +7,8 @@ intercept.  Given the signs of the weights, the optimality conditions on A are l
 The inverse of their matrix, (G + diag(l2))_AA, is kept.  Let slope be the gradient of the part of
 the objective without l1.  Two steps alternate:
 
-1. *settle*: solve the equations of A.  Weights that would change their sign leave A (a Newton step
-   with removal of several weights at a time).
+1. *settle*: solve the equations of A.  On the way to their solution, each weight that reaches zero
+   leaves A.
 2. *enter*: a weight outside A with |slope_j| > l1_j moves away from zero until its own equation
    holds, and joins A.  The weights of A move along, so that their equations stay solved.  If one of
    them reaches zero on the way, it leaves A.  Every step lowers the objective (Lawson and Hanson
@@ -36,6 +36,7 @@ from functools import cache
 from types import ModuleType
 
 import numpy as np
+from scipy import linalg
 
 from poisonbench.features import FloatArray, IntArray
 
@@ -62,9 +63,9 @@ accurately, as the inverse has rounding errors."""
 SHARE = 0.3
 """Weights enter in the same pass if their violation is more than this share of the largest one."""
 
-LOST = 1e-8
-"""Value of 1 - z'Kz, with K the inverse, up to which a row z cannot leave: the other rows alone do
-not determine the active weights."""
+LOST = 1e-4
+"""Value of 1 - z'Kz, with K the inverse, up to which an active column leaves with a row z: the
+other rows alone hardly determine the weights, and the updated inverse would be inaccurate."""
 
 
 @dataclass
@@ -115,18 +116,19 @@ class ActiveSet:
     def add_row(self, z: FloatArray) -> None:
         """Update the inverse when a row `z` joins: G becomes G + zz'."""
         k = self.inverse @ z[self.active]
-        engine().add_outer(self.inverse, k, float(-1 / (1 + z[self.active] @ k)))
+        engine().add_outer(self.store, k, float(-1 / (1 + z[self.active] @ k)))
 
     def remove_row(self, z: FloatArray, l1: FloatArray) -> None:
         """Update the inverse when a row `z` leaves: G becomes G - zz'.
 
-        If the active columns are dependent without this row, one of them gets weight 0 and leaves.
+        If the active columns are nearly dependent without this row, one of them gets weight 0 and
+        leaves.
         """
         while True:
             k = self.inverse @ z[self.active]
             slack = 1 - z[self.active] @ k
             if slack > LOST:
-                engine().add_outer(self.inverse, k, float(1 / slack))
+                engine().add_outer(self.store, k, float(1 / slack))
                 return
             # Moving the weights in the direction Kz changes the prediction of no other row.
             share = np.where(l1[self.active] > 0, np.abs(k), -1.0)
@@ -216,9 +218,9 @@ def solve(G: FloatArray, b: FloatArray, l1: FloatArray, l2: FloatArray, state: A
         The search does not end, which exact arithmetic excludes.
     """
     scale = scales(G, b, l1)
-    lowest, accuracy = np.inf, TOLERANCE
+    lowest, accuracy, known = np.inf, TOLERANCE, None
     for _ in range(50 * len(b) + 100):
-        slope = settle(G, b, l1, l2, state, scale, accuracy)
+        slope = settle(G, b, l1, l2, state, scale, accuracy, known)
         value = float(state.w @ (slope - b) / 2 + l1 @ np.abs(state.w))
         violation = (np.abs(slope) - l1) / scale
         violation[state.active] = 0.0
@@ -227,9 +229,9 @@ def solve(G: FloatArray, b: FloatArray, l1: FloatArray, l2: FloatArray, state: A
             if accuracy == ACCURACY:
                 prefer_first(G, l1, l2, state, slope, scale)
                 return
-            accuracy = ACCURACY
+            accuracy, known = ACCURACY, slope
             continue
-        lowest = value
+        lowest, known = value, None
         entering = np.flatnonzero(violation > max(SHARE * most, TOLERANCE))
         for j in entering[np.argsort(-violation[entering], kind="stable")]:
             enter(G, b, l1, l2, state, j, TOLERANCE * scale[j])
@@ -256,6 +258,7 @@ def settle(
     state: ActiveSet,
     scale: FloatArray,
     accuracy: float,
+    known: FloatArray | None,
 ) -> FloatArray:
     """Solve the equations of the active set; weights that would change their sign leave it.
 
@@ -267,6 +270,8 @@ def settle(
         See :func:`scales`.
     accuracy : float
         Largest violation of an equation, relative to `scale`, at which to stop.
+    known : ndarray of shape (d,), optional
+        The slopes, if they have been computed.
 
     Returns
     -------
@@ -275,8 +280,8 @@ def settle(
     """
     w, error, filled = state.w, np.inf, False
     while True:
-        slope: FloatArray = G @ w - b + l2 * w
-        A = state.active
+        slope: FloatArray = G @ w - b + l2 * w if known is None else known
+        known, A = None, state.active
         downhill = -(slope[A] + l1[A] * np.sign(w[A]))
         last, error = error, float((np.abs(downhill) / scale[A]).max(initial=0.0))
         if error <= accuracy or (error > last / 2 and error <= TOLERANCE):
@@ -287,14 +292,20 @@ def settle(
             fill(G, l1, l2, state)  # the updates have made the inverse inaccurate
             error, filled = np.inf, True
             continue
-        end = w[A] + state.inverse @ downhill
-        crossing = np.flatnonzero((l1[A] > 0) & (end * w[A] <= 0))
-        if not crossing.size:
-            w[A] = end
-            continue
-        w[A[crossing]] = 0.0
-        take_out_several(state, crossing)
-        error = np.inf  # other equations now
+        step = state.inverse @ downhill
+        while True:
+            length, place = _first_zero(w[A], step, l1[A])
+            w[A] += min(length, 1.0) * step
+            if length > 1:
+                break
+            w[A[place]] = 0.0
+            row = state.inverse[place]
+            step = (1 - length) * (step - (step[place] / row[place]) * row)
+            step[place] = step[-1]
+            step = step[:-1]
+            take_out(state, place)
+            A = state.active
+            error = np.inf  # other equations now
 
 
 def enter(
@@ -381,14 +392,36 @@ def prefer_first(
 
 
 def add_outer(K: FloatArray, v: FloatArray, factor: float) -> None:
-    """Add factor * vv' to `K` in place."""
-    K += np.outer(factor * v, v)
+    """Add factor * vv' to the leading block of `K` in place; shapes (d, d) and (k,).
+
+    BLAS needs whole rows of `K`, which is C-contiguous; what is beyond the block stays as it is.
+    """
+    if not len(v):
+        return
+    whole = np.zeros(len(K))
+    whole[: len(v)] = v
+    linalg.blas.dger(factor, whole, v, a=K[: len(v)].T, overwrite_a=True)
+
+
+def exchange(G: FloatArray, z_in: FloatArray, z_out: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Let a row join the data and another leave: G becomes G + zz' - oo'.
+
+    Returns
+    -------
+    tuple of ndarray
+        The rows of `G` that change, and what they were, to take the exchange back exactly.
+    """
+    touched = np.flatnonzero((z_in != 0) | (z_out != 0))
+    before = G[touched]
+    both = np.array([z_in, z_out])
+    G[touched] = before + (both[:, touched] * [[1.0], [-1.0]]).T @ both
+    return touched, before
 
 
 def take_in(state: ActiveSet, j: int, u: FloatArray, schur: float) -> None:
     """Make column `j` active; `u` is the inverse times G_Aj, `schur` is G_jj + l2_j - G_jA u."""
     k, K = state.size, state.store
-    K[:k, :k] += np.outer(u, u / schur)
+    add_outer(K, u, 1 / schur)
     K[:k, k] = K[k, :k] = -u / schur
     K[k, k] = 1 / schur
     state.order[k] = j
@@ -399,22 +432,12 @@ def take_out(state: ActiveSet, place: int) -> None:
     """Make the column at `place` in the active set inactive; the last one takes its place."""
     K, last = state.inverse, state.size - 1
     row = K[place].copy()
-    K -= np.outer(row, row / row[place])
+    add_outer(state.store, row, -1 / row[place])
     K[place] = K[last]
     K[:, place] = K[:, last]
     K[place, place] = K[last, last]
     state.order[place] = state.order[last]
     state.size = last
-
-
-def take_out_several(state: ActiveSet, places: IntArray) -> None:
-    """Make the columns at `places` in the active set inactive, all at once."""
-    K, kept = state.inverse, np.delete(np.arange(state.size), places)
-    border = K[kept][:, places]
-    reduced = K[kept][:, kept] - border @ np.linalg.solve(K[places][:, places], border.T)
-    state.size = len(kept)
-    state.order[: state.size] = state.order[kept]
-    state.inverse[:] = reduced
 
 
 def _against(G: FloatArray, l2: FloatArray, state: ActiveSet, j: int) -> tuple[FloatArray, float]:

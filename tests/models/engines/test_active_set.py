@@ -210,6 +210,30 @@ def test_rows_that_join_and_leave(engine: Any, **problem: Any) -> None:
 
 
 @EVERY_ENGINE
+@given(seed=st.integers(0, 10_000))
+def test_a_row_is_exchanged_for_another_and_back(engine: Any, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    Z = rng.random((6, 5)) * (rng.random((6, 5)) < 0.5)
+    G = Z[:5].T @ Z[:5]
+    start = G.copy()
+    touched, before = engine.exchange(G, Z[5], Z[0])
+    np.testing.assert_allclose(G, Z[1:].T @ Z[1:], rtol=0, atol=1e-14)
+    G[touched] = before
+    np.testing.assert_array_equal(G, start)
+
+
+@EVERY_ENGINE
+@pytest.mark.parametrize("k", [0, 1, 3, 5])
+def test_an_outer_product_is_added_to_the_leading_block(engine: Any, k: int) -> None:
+    rng = np.random.default_rng(k)
+    K, v = rng.random((5, 5)), rng.random(k)
+    expected = K.copy()
+    expected[:k, :k] += 0.7 * np.outer(v, v)
+    engine.add_outer(K, v, 0.7)
+    np.testing.assert_allclose(K, expected, rtol=1e-15)
+
+
+@EVERY_ENGINE
 def test_columns_in_other_units_are_solved_as_well(engine: Any) -> None:
     X, y, l1, _ = drawn(0, 40, 6, 0, 0, False, 1e-3, 1.0)
     unit = 10.0 ** np.arange(-6, 6, 2)
