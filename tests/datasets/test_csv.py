@@ -22,9 +22,9 @@ def load(folder: Path, text: str, **parameters: str) -> Dataset:
 
 
 def test_house(house_csv: Path) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     data = Csv(path=house_csv, target="SalePrice", scaling="none").load()
-    assert time.perf_counter() - start < 2  # 0.12 s where measured; this bounds a slow machine
+    assert time.process_time() - start < 2  # 0.12 s where measured; this bounds a slow machine
     assert data.X.shape == (1460, 274)
     assert len(data.space.groups) == len(data.space.choices) == 44
     assert data.name == "house-processed"

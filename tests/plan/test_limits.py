@@ -58,7 +58,7 @@ def test_what_is_too_large_is_refused_before_anything_is_loaded(
     with pytest.raises(ConfigError) as caught:
         make.make_plan(asked)
     assert message in str(caught.value)
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 5  # loading any of these takes longer
 
 
 def test_force_goes_on(tmp_path: Path) -> None:

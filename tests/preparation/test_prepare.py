@@ -669,7 +669,7 @@ def test_awkward_names_survive_until_the_run(
 
 
 @pytest.mark.slow
-def test_a_large_file_is_prepared_in_30_s_and_1_gib(tmp_path: Path) -> None:
+def test_a_large_file_is_prepared_in_12_times_the_time_of_reading_and_1_gib(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     n = 200_000
     cells = [
@@ -688,12 +688,16 @@ def test_a_large_file_is_prepared_in_30_s_and_1_gib(tmp_path: Path) -> None:
         "usage = resource.getrusage(resource.RUSAGE_CHILDREN); "
         "print(usage.ru_utime, usage.ru_maxrss); sys.exit(status)"
     )
-    command = [sys.executable, "-m", "poisonbench", "datasets", "prepare", str(raw)]
-    ended = subprocess.run(
-        [sys.executable, "-c", measured, *command, "--target", "c0"], capture_output=True, text=True
-    )
-    assert ended.returncode == 0, ended.stderr
-    seconds, kibibytes = map(float, ended.stdout.split()[-2:])
-    # 10 s of processor time alone; twice that where other work shares the core.
-    assert seconds < 30
+
+    def cost(*arguments: str) -> tuple[float, float]:
+        command = [sys.executable, "-c", measured, sys.executable, *arguments]
+        ended = subprocess.run(command, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr
+        seconds, kibibytes = map(float, ended.stdout.split()[-2:])
+        return seconds, kibibytes
+
+    # Both at about the same time on the same machine, whatever its speed: 5 times where measured.
+    reading, _ = cost("-c", f"import pandas; pandas.read_csv({str(raw)!r}, dtype=str)")
+    seconds, kibibytes = cost("-m", "poisonbench", "datasets", "prepare", str(raw), "--target=c0")
+    assert seconds < 12 * reading
     assert kibibytes < 1024 * 1024

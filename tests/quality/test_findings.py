@@ -124,7 +124,7 @@ def test_any_table_is_checked_without_an_error(
 
 
 @pytest.mark.slow
-def test_50000_rows_of_60_columns_are_checked_in_seconds(tmp_path: Path) -> None:
+def test_50000_rows_of_60_columns_are_checked_in_the_time_of_reading_them(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     n = 50_000
     numbers = {f"x{j}": rng.normal(size=n).round(6) for j in range(45)}
@@ -133,7 +133,8 @@ def test_50000_rows_of_60_columns_are_checked_in_seconds(tmp_path: Path) -> None
     table["y"] = table["x0"] + rng.normal(size=n)
     path = tmp_path / "x.csv"
     table.to_csv(path, index=False)
-    raw = read_raw(path, Choices("y"))
     start = time.process_time()
+    raw = read_raw(path, Choices("y"))
+    read = time.process_time()
     assert findings_in(raw) == ()
-    assert time.process_time() - start < 5
+    assert time.process_time() - read < 5 * (read - start)
