@@ -3,13 +3,15 @@
 A signal handler that raises an exception may interrupt the import of a module or the cleanup of a
 library, where the exception can be lost or turned into another one.  Therefore the handler also
 remembers the signal.  A run checks for it from time to time, and however the command ends after a
-signal, its exit code is the signal's.
+signal, its exit code is the signal's.  Python's report of an exception that it has lost would only
+frighten, so there is none of this one.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -63,7 +65,8 @@ def interruptible_command() -> Iterator[None]:
         return
     signal.signal(signal.SIGINT, stop)
     try:
-        yield
+        with _no_report_of_the_signal():
+            yield
     except BaseException:
         if stop.number is None:
             raise
@@ -74,6 +77,22 @@ def interruptible_command() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     if stop.number is not None:
         raise SystemExit(EXIT_CODES[signal.Signals(stop.number)])
+
+
+@contextmanager
+def _no_report_of_the_signal() -> Iterator[None]:
+    """Keep Python from printing that it has lost a :class:`Stopped`."""
+    report = sys.unraisablehook
+
+    def others(lost: sys.UnraisableHookArgs) -> None:
+        if not isinstance(lost.exc_value, Stopped):
+            report(lost)
+
+    sys.unraisablehook = others
+    try:
+        yield
+    finally:
+        sys.unraisablehook = report
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
@@ -100,8 +119,9 @@ def stoppable(time_limit: float | None = None) -> Iterator[Stop]:
         signal.signal(number, stop)
     signal.setitimer(signal.ITIMER_REAL, time_limit or 0)
     try:
-        stop.check()
-        yield stop
+        with _no_report_of_the_signal():
+            stop.check()
+            yield stop
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         if stop.number is None or not isinstance(of_command, Stop):

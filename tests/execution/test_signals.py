@@ -73,6 +73,39 @@ def test_ctrl_c_once_or_twice_ends_a_command_with_130(block: str, gap: float | N
     assert process.returncode == 130
 
 
+@pytest.mark.parametrize("context", ["interruptible_command()", "stoppable()"])
+def test_nothing_is_printed_where_python_loses_the_exception(context: str) -> None:
+    code = """
+import signal, time
+from poisonbench.execution.signals import Stopped, interruptible_command, stoppable
+class Signals:
+    def __del__(self):  # here an exception only gets a report
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(10)  # which the handler ends
+class Fails:
+    def __del__(self): raise ValueError("of its own")
+try:
+    with CONTEXT as stop:
+        Signals()
+        print("lost")
+        Fails()
+        if stop: stop.check()
+except Stopped:
+    print("found")
+    raise SystemExit(130)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code.replace("CONTEXT", context)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == ("lost\n" if context.startswith("inter") else "lost\nfound\n")
+    assert "Stopped" not in done.stderr
+    assert "of its own" in done.stderr
+    assert done.returncode == 130
+
+
 def test_what_is_ignored_stays_so() -> None:
     """As under nohup, and in the background of a script."""
     code = (
