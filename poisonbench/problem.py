@@ -79,9 +79,9 @@ class AttackProblem:
                                  f"{high:.6g}, expected values in the box [0, 1]; scale them with "
                                  "Scaling.fit and transform")  # fmt: skip
 
-    def generator(self) -> np.random.Generator:
-        """Return a fresh generator, in the same state at every call."""
-        return np.random.default_rng(np.random.SeedSequence(self.entropy))
+    def generator(self, restart: int = 0) -> np.random.Generator:
+        """Return a fresh generator, in the same state at every call with this `restart`."""
+        return np.random.default_rng(np.random.SeedSequence(self.entropy + restart))
 
 
 @dataclass(frozen=True)

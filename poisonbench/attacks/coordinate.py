@@ -272,9 +272,7 @@ class Coordinate(Attack):
                 poison = attack.generate(problem)
                 yield Sample(poison.X[:n_distinct], poison.y[:n_distinct])
             else:
-                # Only the first of the p starting rows are needed.
-                entropy = problem.entropy + restart
-                yield initialization.rows(replace(problem, n_poison=n_distinct, entropy=entropy))
+                yield initialization.rows(problem, n_distinct, restart)
 
     def _perturbed(self, problem: AttackProblem, best: Sample, rng: np.random.Generator) -> Sample:
         """Return the best rows, with some of them redrawn."""

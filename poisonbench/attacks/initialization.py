@@ -21,14 +21,23 @@ class Initialization(ABC):
     def responses(self, y: FloatArray) -> FloatArray:
         """Return the poison responses for rows whose true responses are `y`; shape (p,)."""
 
-    def rows(self, problem: AttackProblem) -> Sample:
-        """Return the p starting rows.
+    def rows(self, problem: AttackProblem, n_rows: int | None = None, restart: int = 0) -> Sample:
+        """Return the starting rows.
 
-        They are the first p rows of a permutation of the training rows, repeated if p > n.  So the
-        starting rows at a lower rate are among those at a higher rate.
+        They are the first rows of a permutation of the training rows, repeated if more than those
+        are needed.  So the starting rows at a lower rate are among those at a higher rate.
+
+        Parameters
+        ----------
+        problem : AttackProblem
+            What the attacker knows.
+        n_rows : int, optional
+            Number of rows; p if None.
+        restart : int, default=0
+            Number of the restart; each has another permutation.
         """
-        order = problem.generator().permutation(len(problem.train))
-        drawn = np.resize(order, problem.n_poison)
+        order = problem.generator(restart).permutation(len(problem.train))
+        drawn = order[np.arange(problem.n_poison if n_rows is None else n_rows) % len(order)]
         return Sample(problem.train.X[drawn].copy(), self.responses(problem.train.y[drawn]))
 
 

@@ -161,7 +161,7 @@ def test_the_entropy_alone_decides(
     monkeypatch.setattr(
         AttackProblem,
         "generator",
-        lambda problem: (asked.append(problem.entropy), generator(problem))[1],
+        lambda problem, *given: (asked.append(problem.entropy), generator(problem, *given))[1],
     )
     problem = make_problem(n=20, numeric=5, n_poison=budget(attack, 6))
     np.random.seed(1)  # noqa: NPY002

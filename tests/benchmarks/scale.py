@@ -197,7 +197,8 @@ def main() -> None:
             if given.defenses
             else measure(n, d, p, given.distinct)
         )
-        csv.writer(sys.stdout).writerow(line.values())
+        columns = DEFENSE_COLUMNS if given.defenses else COLUMNS
+        csv.writer(sys.stdout).writerow([line[name] for name in columns])
         return
     if given.n or given.d or given.p:
         cases = list(product(given.n or [1_000_000], given.d or [100], given.p or [200_000]))

@@ -93,12 +93,13 @@ def fast_moments(sample: Sample) -> tuple[FloatArray, FloatArray]:
         return moments(sample)
     centre = np.append(X[:BLOCK].mean(axis=0), y[:BLOCK].mean())
     sums, checked = np.zeros((d + 2, d + 2)), False
-    block = np.empty((BLOCK, d + 2), dtype=np.float32)
+    block, centred = np.empty((BLOCK, d + 2), dtype=np.float32), np.empty((BLOCK, d))
     block[:, d + 1] = 1.0
     for start in range(0, len(sample), BLOCK):
         z = block[: len(y) - start]
-        np.subtract(X[start : start + BLOCK], centre[:d], out=z[:, :d], casting="same_kind")
-        np.subtract(y[start : start + BLOCK], centre[d], out=z[:, d], casting="same_kind")
+        # In two steps, since NumPy is slow where it subtracts and rounds in one.
+        z[:, :d] = np.subtract(X[start : start + BLOCK], centre[:d], out=centred[: len(z)])
+        z[:, d] = y[start : start + BLOCK] - centre[d]
         sums += z.T @ z
         if start >= FIRST_ROWS and not checked:
             checked = True
