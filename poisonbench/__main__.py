@@ -12,9 +12,13 @@ def main() -> None:
     # have loaded.  It takes half a second, also between Ctrl-C and the prompt.
     atexit.register(gc.freeze)
     with interruptible_command():
-        # Imported here, so that Ctrl-C can also interrupt the import.
+        # Imported here, so that Ctrl-C can also interrupt the import.  Meanwhile Python need not look
+        # for garbage among what the libraries load, nor later: all of it stays to the end.
+        gc.disable()
         from poisonbench.cli.app import app
 
+        gc.freeze()
+        gc.enable()
         app(prog_name="poisonbench")
 
 
