@@ -12,8 +12,8 @@ def main() -> None:
     # have loaded.  It takes half a second, also between Ctrl-C and the prompt.
     atexit.register(gc.freeze)
     with interruptible_command():
-        # Imported here, so that Ctrl-C can also interrupt the import.  Meanwhile Python need not look
-        # for garbage among what the libraries load, nor later: all of it stays to the end.
+        # Imported here, so that Ctrl-C can also interrupt the import.  Nothing that is loaded is
+        # garbage before the end, so that Python need not look for any, now or later.
         gc.disable()
         from poisonbench.cli.app import app
 

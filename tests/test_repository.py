@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,15 @@ def test_the_readme_shows_the_quickstart_as_it_is() -> None:
     shown = re.search(r"^```yaml\n(dataset: diabetes.*?)^```", page("README.md"), re.M | re.S)
     assert shown
     assert yaml.safe_load(shown[1]) == yaml.safe_load(page("configs/quickstart.yaml"))
+
+
+def test_the_faults_that_are_put_into_the_package_fit_its_code() -> None:
+    page("tests/mutation/faults.yaml")
+    command = [sys.executable, "tests/mutation/run.py", "--list", "--every"]
+    listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
+    assert not listed.returncode, listed.stderr
+    survivors = yaml.safe_load(page("tests/mutation/survivors.yaml"))
+    assert not {*survivors} - {*listed.stdout.splitlines()}
 
 
 def test_links_between_pages_lead_somewhere() -> None:
