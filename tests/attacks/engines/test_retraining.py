@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn import linear_model
 
@@ -126,6 +126,29 @@ def test_an_improvement_is_one_after_true_retraining(
             ]
             assert after == pytest.approx(max(before, *values), rel=1e-8)
         before, rows = after, now
+
+
+@pytest.mark.parametrize("model", [MODELS["lasso"], MODELS["elastic-net"]], ids=repr)
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_of_rows_that_change_the_weights_little_the_best_is_taken(
+    make_problem: Make, model: LinearModel, seed: int
+) -> None:
+    # So little that the same weights stay zero: then the models of all candidates are foreseen
+    # exactly.  The directions are different, so that another model to start from gives other ranks.
+    problem = make_problem(model, seed=seed, entropy=seed)
+    W = Validation().function(problem)
+    learner = retraining(model, problem.train, BFlip().rows(problem))
+    rows, theta = present(learner), learner.theta.copy()
+    rng = np.random.default_rng(seed)
+    X = np.clip(rows.X[0] + 1e-3 * rng.standard_normal((12, rows.X.shape[1])), 0, 1)
+    y = np.clip(rows.y[0] + 1e-3 * rng.standard_normal(12), 0, 1)
+    thetas = [fresh(model, problem, swapped(rows, 0, *each)) for each in zip(X, y, strict=True)]
+    assume(all(np.array_equal(each != 0, theta != 0) for each in thetas))
+    values = [W.value(each) for each in thetas]
+    assume(max(values) > W.value(theta) * (1 + 1e-6))
+    assert learner.improve(0, with_intercept(X), y, W)
+    assert W.value(learner.theta) == pytest.approx(max(values), rel=1e-9)
 
 
 def swapped(rows: Sample, c: int, x: Any, y: float) -> Sample:
