@@ -227,6 +227,8 @@ def solve(G: FloatArray, b: FloatArray, l1: FloatArray, l2: FloatArray, state: A
         most = violation.max(initial=0.0)
         if most <= TOLERANCE or value >= lowest - ROUNDING * abs(value):
             if accuracy == ACCURACY:
+                if not np.isfinite(state.w).all():
+                    break
                 prefer_first(G, l1, l2, state, slope, scale)
                 return
             accuracy, known = ACCURACY, slope
@@ -286,7 +288,7 @@ def settle(
         last, error = error, float((np.abs(downhill) / scale[A]).max(initial=0.0))
         if error <= accuracy or (error > last / 2 and error <= TOLERANCE):
             return slope
-        if error > last / 2:
+        if not error <= last / 2:  # also if it is NaN, so that the search ends
             if filled:
                 return slope  # rounding allows no better
             fill(G, l1, l2, state)  # the updates have made the inverse inaccurate

@@ -51,7 +51,7 @@ def fill(G: FloatArray, l1: FloatArray, l2: FloatArray, state: ActiveSet) -> Non
 def solve(G: FloatArray, b: FloatArray, l1: FloatArray, l2: FloatArray, state: ActiveSet) -> None:
     """Bring `state` to the minimiser; see ``active_set.solve``."""
     k = _solve(G, b, l1, l2, state.w, state.order, state.size, state.store)
-    if k < 0:
+    if k < 0 or not np.isfinite(state.w).all():
         raise ArithmeticError("the active-set search for the elastic net did not end")
     state.size = k
 

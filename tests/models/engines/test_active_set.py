@@ -210,6 +210,15 @@ def test_rows_that_join_and_leave(engine: Any, **problem: Any) -> None:
 
 
 @EVERY_ENGINE
+def test_a_search_that_has_lost_its_weights_ends_with_an_error(engine: Any) -> None:
+    X, y, l1, _ = drawn(0, 30, 6, 0, 0, False, 1e-3, 1.0)
+    state = found(engine, X, y, l1, 0.0)
+    state.store[:] = np.nan
+    with pytest.raises(ArithmeticError, match="did not end"):
+        engine.solve(X.T @ X, X.T @ -y, np.full(6, l1), np.zeros(6), state)
+
+
+@EVERY_ENGINE
 @given(seed=st.integers(0, 10_000))
 def test_a_row_is_exchanged_for_another_and_back(engine: Any, seed: int) -> None:
     rng = np.random.default_rng(seed)
